@@ -1,0 +1,247 @@
+//! What is asked of a shard and what it answers.
+//!
+//! A refusal is a value with a reason of its own; a fault is `OutcomeUnknown`. Nothing here knows
+//! how an answer looks on the wire.
+
+use crate::clock::Timestamp;
+use crate::ids::{ActivityId, OrderId, PaymentId, UserId};
+use crate::record::{ActivityPublished, Digest, PaymentStatus, Status};
+
+/// Something asked of the shard that owns what is named.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Command {
+    /// A shopper presses the button. Any shard takes it.
+    PlaceOrder(PlaceOrder),
+    /// A shopper (or, without `user`, an operator) gives up an unpaid order.
+    CancelOrder {
+        /// The order.
+        order: OrderId,
+        /// Whose it must be; none for an operator.
+        user: Option<UserId>,
+    },
+    /// A shopper starts to pay.
+    StartPayment(StartPayment),
+    /// The provider says how a payment ended.
+    SettlePayment {
+        /// The payment.
+        payment: PaymentId,
+        /// The money that came, in minor units; none where it failed.
+        paid: Option<i64>,
+    },
+    /// An operator gives a paid order's money back.
+    RefundOrder {
+        /// The order.
+        order: OrderId,
+        /// Whether its units are for sale again.
+        return_units: bool,
+    },
+    /// The provider has carried out a refund that was due.
+    CompleteRefund {
+        /// The payment.
+        payment: PaymentId,
+    },
+    /// The store has a newer row of an activity.
+    Publish(Box<ActivityPublished>),
+    /// An operator pauses, resumes or ends an activity.
+    ChangePhase {
+        /// Which activity.
+        activity: ActivityId,
+        /// To what.
+        change: PhaseChange,
+    },
+    /// An operator takes unsold units out of an activity.
+    Withdraw {
+        /// Which activity.
+        activity: ActivityId,
+        /// How many units, at least one.
+        quantity: u32,
+    },
+    /// An ended activity without open orders gives its unsold units back.
+    Close {
+        /// Which activity.
+        activity: ActivityId,
+        /// The units that must be left, by the journal's fold.
+        unsold: u32,
+    },
+}
+
+/// A buy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PlaceOrder {
+    /// Of which activity.
+    pub activity: ActivityId,
+    /// By whom.
+    pub user: UserId,
+    /// Units, 1 to [`PER_USER_LIMIT_MAX`](crate::limits::PER_USER_LIMIT_MAX).
+    pub quantity: u32,
+    /// Digest of the idempotency key, or [`NO_KEY`](crate::record::NO_KEY).
+    pub key: Digest,
+    /// Digest of the body.
+    pub body: Digest,
+    /// Whether the request carried a purchase token that is valid for this activity and user.
+    pub admitted: bool,
+}
+
+/// The start of a payment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StartPayment {
+    /// For which order.
+    pub order: OrderId,
+    /// Whose it must be.
+    pub user: UserId,
+    /// Digest of the idempotency key, or [`NO_KEY`](crate::record::NO_KEY).
+    pub key: Digest,
+    /// Digest of the body.
+    pub body: Digest,
+}
+
+/// What an operator does to an activity's phase.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PhaseChange {
+    /// Stop selling for now.
+    Pause,
+    /// Sell again.
+    Resume,
+    /// Stop selling for good.
+    End,
+}
+
+/// What becomes of a command at once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Decision {
+    /// It is answered: a refusal, or something that was done before.
+    Answered(Verdict),
+    /// A record is on its way to the disk; the verdict comes under this number of the shard.
+    Pending(Sequence),
+}
+
+/// A pending command's number on its shard: 0, 1, 2 … in the order of the lane.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Sequence(pub u64);
+
+/// What a command is answered with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// The order is durable.
+    Placed(OrderView),
+    /// The same key and body were answered with this order before; read it where it is owned.
+    PlacedBefore(OrderId),
+    /// The order moved as asked, or had moved so before.
+    Moved(OrderView),
+    /// The payment is durable, or was started before under the same key.
+    PaymentStarted(PaymentView),
+    /// The payment is settled, now or before.
+    PaymentSettled(PaymentView),
+    /// The activity is as asked.
+    ActivityChanged,
+    /// No; nothing happened.
+    Refused(Refusal),
+    /// The disk failed while the record was under way: it may or may not have happened.
+    OutcomeUnknown,
+}
+
+/// Why not. Numbers are stable: metrics and tests name them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// No such thing, or not yours.
+    NotFound,
+    /// Selling has not begun.
+    NotStarted {
+        /// When it does.
+        starts_at: Timestamp,
+    },
+    /// Selling is over.
+    Ended,
+    /// Selling is paused.
+    Paused,
+    /// No unit can be taken now.
+    SoldOut {
+        /// Whether a unit may come back.
+        may_return: bool,
+    },
+    /// Fewer units are left than asked for.
+    InsufficientStock {
+        /// How many are left, at least one.
+        remaining: u32,
+    },
+    /// The buyer holds the most that the activity allows.
+    LimitReached {
+        /// Their orders.
+        orders: Vec<OrderId>,
+        /// One of them is on its way to the disk.
+        pending: bool,
+    },
+    /// A purchase token is asked for.
+    AdmissionRequired,
+    /// The same key came with another body.
+    IdempotencyMismatch,
+    /// The order or payment is not in a state that allows this.
+    OrderState,
+    /// The buyer dropped too many orders of this activity.
+    TooManyDropped,
+    /// A queue is full, or another change of the same thing is under way.
+    Overloaded,
+    /// The journal takes no such record now: no room, or a disk fault.
+    Unavailable,
+    /// An older version of the row than the one known.
+    Stale,
+}
+
+impl Refusal {
+    /// Its number.
+    #[must_use]
+    pub fn number(&self) -> u8 {
+        match self {
+            Self::NotFound => 1,
+            Self::NotStarted { .. } => 2,
+            Self::Ended => 3,
+            Self::Paused => 4,
+            Self::SoldOut { .. } => 5,
+            Self::InsufficientStock { .. } => 6,
+            Self::LimitReached { .. } => 7,
+            Self::AdmissionRequired => 8,
+            Self::IdempotencyMismatch => 9,
+            Self::OrderState => 10,
+            Self::TooManyDropped => 11,
+            Self::Overloaded => 12,
+            Self::Unavailable => 13,
+            Self::Stale => 14,
+        }
+    }
+}
+
+/// An order as it is now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OrderView {
+    /// Its id.
+    pub id: OrderId,
+    /// Of which activity.
+    pub activity: ActivityId,
+    /// Whose.
+    pub user: UserId,
+    /// Units.
+    pub quantity: u32,
+    /// Where it stands.
+    pub status: Status,
+    /// When it was placed.
+    pub placed_at: Timestamp,
+    /// Until when it may be paid.
+    pub pay_before: Timestamp,
+    /// When it was paid, expired, cancelled, rejected or refunded; none while it is open.
+    pub moved_at: Option<Timestamp>,
+    /// Its payments, oldest first.
+    pub payments: Vec<PaymentView>,
+}
+
+/// A payment as it is now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PaymentView {
+    /// Its id.
+    pub id: PaymentId,
+    /// For which order.
+    pub order: OrderId,
+    /// How much was asked for, in minor units.
+    pub amount: i64,
+    /// Where it stands.
+    pub status: PaymentStatus,
+}

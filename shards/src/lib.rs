@@ -1,0 +1,20 @@
+//! The engine of a flash sale, deterministic: its clock, its disk and its randomness are given.
+//!
+//! It knows nothing of HTTP, JSON, SQL or Redis. ARCHITECTURE.md draws the floors; a module uses
+//! only floors below its own.
+
+pub mod clock;
+pub mod ids;
+pub mod limits;
+pub mod record;
+pub mod command;
+pub mod disk;
+pub mod engine;
+pub mod journal;
+pub mod orders;
+pub mod places;
+pub mod shard;
+pub mod stock;
+mod sync;
+pub mod wheel;
+pub mod testing;

@@ -1,0 +1,67 @@
+//! Every bound of the engine in one place, with the checks that hold them together.
+//!
+//! It knows numbers only. What may be set at run time is in the gateway's configuration.
+
+/// Cores, and so shards, lanes and buckets: one transit count each fits the pool's word.
+pub const SHARDS_MAX: usize = 128;
+/// Units an activity may stock.
+pub const STOCKED_MAX: u32 = 100_000_000;
+/// Units one buyer may hold of an activity, and so units of one order.
+pub const PER_USER_LIMIT_MAX: u32 = 10_000;
+/// Shortest pay window, in milliseconds.
+pub const PAY_WINDOW_MS_MIN: u64 = 1_000;
+/// Longest pay window, in milliseconds (7 days).
+pub const PAY_WINDOW_MS_MAX: u64 = 7 * 24 * 3_600 * 1_000;
+/// Activities that are not yet closed, on one gateway.
+pub const ACTIVITIES_MAX: usize = 4_096;
+/// Bytes of an activity's or a product's title, UTF-8.
+pub const TITLE_BYTES_MAX: usize = 200;
+/// Orders in memory on one core: open ones, and those that the store has not taken yet.
+pub const ORDERS_PER_SHARD_MAX: usize = 16_000_000;
+/// Closed orders of one buyer and one activity whose idempotency keys are remembered; a buyer who
+/// has dropped this many is told to slow down rather than forgotten.
+pub const DROPPED_ORDERS_MAX: usize = 64;
+/// Payments that one order may have.
+pub const PAYMENTS_PER_ORDER_MAX: usize = 8;
+/// Orders whose payment was under way when the gateway went down wait this long, in milliseconds.
+pub const SETTLE_GRACE_MS: u64 = 60_000;
+/// Orders that one tick expires at most, so that a crowd of timers never stalls a core.
+pub const EXPIRIES_PER_TICK_MAX: usize = 16_384;
+/// Due orders that meet a full lane are looked at again after this long, in milliseconds.
+pub const EXPIRY_RETRY_MS: u64 = 10;
+
+/// Units a bucket is filled with at most: enough to leave the pool alone, few enough to be shared.
+pub const CHUNK_UNITS_MAX: u32 = 1_024;
+/// Rounds a reader waits for units in transit before it says `Contended`.
+pub const TRANSIT_SPINS_MAX: u32 = 1_000;
+
+/// Records that a lane holds undecided by the disk: the journal's queue per core.
+pub const LANE_RECORDS_MAX: usize = 65_536;
+/// Bytes of the largest encoded record.
+pub const RECORD_BYTES_MAX: usize = 4_096;
+/// Payload of a group: what one write and one sync carry at most.
+pub const GROUP_BYTES_MAX: usize = 1 << 20;
+/// Sector: frames begin on one, and a disk tears writes between them, not within.
+pub const SECTOR_BYTES: usize = 512;
+/// Buffers given to direct I/O begin on such an address.
+pub const BUFFER_ALIGN_BYTES: usize = 4_096;
+/// Default size of a segment.
+pub const SEGMENT_BYTES: u64 = 32 << 20;
+/// Segments made ahead: one to go on with, the rest are the reserve for orders that exist.
+pub const SEGMENTS_AHEAD: usize = 3;
+/// With this many segments left or fewer, only transitions of existing orders are taken.
+pub const SEGMENTS_RESERVED: usize = 1;
+/// Closed segments that make a checkpoint worth its reading.
+pub const CHECKPOINT_SEGMENTS: u64 = 4;
+
+const _: () = {
+    assert!(SHARDS_MAX <= 255, "a pool's word counts transits in 8 bits");
+    assert!(SHARDS_MAX <= 1 << 8, "an order id names its shard in 8 bits");
+    assert!(PER_USER_LIMIT_MAX <= STOCKED_MAX);
+    assert!(SEGMENTS_RESERVED < SEGMENTS_AHEAD);
+    assert!(RECORD_BYTES_MAX <= GROUP_BYTES_MAX);
+    assert!(SEGMENT_BYTES > 4 * GROUP_BYTES_MAX as u64, "a segment holds several full groups");
+    assert!(BUFFER_ALIGN_BYTES.is_multiple_of(SECTOR_BYTES));
+    assert!(EXPIRIES_PER_TICK_MAX < LANE_RECORDS_MAX, "a tick fits an empty lane");
+    assert!(TITLE_BYTES_MAX * 2 < RECORD_BYTES_MAX, "both titles fit one record");
+};
