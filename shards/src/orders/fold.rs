@@ -1,0 +1,329 @@
+//! The fold: the state that all records up to a position make.
+//!
+//! Recovery starts the shards from it, a checkpoint keeps it, the auditor compares it.
+
+use std::collections::BTreeMap;
+
+use super::order::fingerprint;
+use super::table::Table;
+use crate::clock::Timestamp;
+use crate::ids::{ActivityId, OrderId, SHARD_COUNT, UserId};
+use crate::places::{Claim, ClaimState, Places};
+use crate::record::{
+    ActivityKept, ActivityPublished, CounterKept, KeyKept, NO_KEY, OrderKept, OrderPlaced,
+    PaymentKept, PaymentStarted, Record, Status, Totals,
+};
+
+/// One activity as its records make it.
+#[derive(Debug)]
+pub struct FoldedActivity {
+    /// The newest copy of its row.
+    pub published: ActivityPublished,
+    /// Paused by an operator.
+    pub paused: bool,
+    /// Ended by an operator.
+    pub ended: bool,
+    /// Closed.
+    pub closed: bool,
+    /// What its records add up to.
+    pub totals: Totals,
+    /// Wrapping sum of the fingerprints of orders that were folded away.
+    pub folded_away: u64,
+    /// Its buyers' places.
+    pub places: Places,
+}
+
+/// Everything that the journal says, up to a position.
+#[derive(Debug)]
+pub struct Fold {
+    /// Activities by id.
+    pub activities: BTreeMap<ActivityId, FoldedActivity>,
+    /// Orders that were not folded away.
+    pub orders: Table,
+    /// Next number of each shard's counter.
+    pub counters: Vec<u64>,
+    /// The latest instant of any record.
+    pub last_at: Timestamp,
+}
+
+impl Default for Fold {
+    fn default() -> Self {
+        Self {
+            activities: BTreeMap::new(),
+            orders: Table::default(),
+            counters: vec![0; SHARD_COUNT],
+            last_at: Timestamp(0),
+        }
+    }
+}
+
+impl FoldedActivity {
+    fn new(published: ActivityPublished) -> Self {
+        Self {
+            published,
+            paused: false,
+            ended: false,
+            closed: false,
+            totals: Totals::default(),
+            folded_away: 0,
+            places: Places::with_room_for(0),
+        }
+    }
+
+    /// Units that can be taken: `stocked = free + held + sold + written off + left`.
+    ///
+    /// # Panics
+    /// When more units are gone than were ever stocked: an oversell.
+    #[must_use]
+    pub fn free(&self) -> u32 {
+        let stocked = u64::from(self.published.terms.stocked);
+        let free = stocked.checked_sub(self.totals.not_free()).unwrap_or_else(|| {
+            panic!("activity {}: more units are gone than were stocked", self.published.activity)
+        });
+        u32::try_from(free).expect("not more than stocked")
+    }
+}
+
+impl Fold {
+    /// Applies one record.
+    ///
+    /// # Panics
+    /// When the record contradicts those before it.
+    pub fn apply(&mut self, record: &Record) {
+        self.last_at = self.last_at.max(instant_of(record));
+        self.orders.apply(record);
+        match record {
+            Record::ActivityPublished(published) => self.publish(published),
+            Record::ActivityPaused(it) => self.activity(it.activity).paused = true,
+            Record::ActivityResumed(it) => self.activity(it.activity).paused = false,
+            Record::ActivityEnded(it) => self.activity(it.activity).ended = true,
+            Record::ActivityClosed(it) => {
+                let activity = self.count(it.activity, record);
+                activity.closed = true;
+                activity.places.clear();
+            }
+            Record::UnitsWithdrawn(it) => {
+                self.count(it.activity, record);
+            }
+            Record::OrderPlaced(placed) => {
+                self.count_up(placed.order);
+                let claim = claim_of(placed, ClaimState::Held);
+                self.count(placed.activity, record).places.restore(placed.user, claim);
+            }
+            Record::OrderPaid(paid) => {
+                self.count(paid.moved.activity, record);
+            }
+            Record::OrderExpired(moved)
+            | Record::OrderCancelled(moved)
+            | Record::OrderRejected(moved) => self.free(moved.order, moved.activity, record),
+            Record::OrderRefunded(refunded) => {
+                self.free(refunded.moved.order, refunded.moved.activity, record);
+            }
+            Record::PaymentStarted(started) => self.count_up(OrderId(started.payment.0)),
+            Record::PaymentFailed(_)
+            | Record::PaymentRefundDue(_)
+            | Record::PaymentRefunded(_)
+            | Record::PaymentKept(_) => {}
+            Record::ActivityKept(kept) => self.keep_activity(kept),
+            Record::OrderKept(kept) => self.keep_claim(kept),
+            Record::KeyKept(kept) => {
+                let state = if kept.quantity == 0 { ClaimState::Dropped } else { ClaimState::Held };
+                let KeyKept { order, quantity, key, body, .. } = *kept;
+                let claim = Claim { order, quantity, state, key, body };
+                self.activity(kept.activity).places.restore(kept.user, claim);
+            }
+            Record::CounterKept(kept) => {
+                let counter = &mut self.counters[usize::from(kept.shard)];
+                *counter = (*counter).max(kept.next);
+            }
+        }
+    }
+
+    /// Lets the orders go that the store has and that nothing more can happen to, remembering
+    /// their fingerprints.
+    pub fn fold_away(&mut self) {
+        let settled = |fold: &Self| -> Vec<OrderId> {
+            let closed = |id| fold.activities.get(&id).is_some_and(|it| it.closed);
+            let orders = fold.orders.iter();
+            orders.filter(|it| it.is_settled(closed(it.activity))).map(|it| it.id).collect()
+        };
+        for id in settled(self) {
+            let order = self.orders.remove(id).expect("it was found a moment ago");
+            let activity = self.activity(order.activity);
+            activity.folded_away = activity.folded_away.wrapping_add(fingerprint(&order.view()));
+        }
+    }
+
+    /// Gives the records that make this fold anew to `sink`.
+    pub fn keep(&self, sink: &mut dyn FnMut(&Record)) {
+        for (shard, &next) in self.counters.iter().enumerate().filter(|(_, next)| **next > 0) {
+            let shard = u8::try_from(shard).expect("a shard has 8 bits");
+            sink(&Record::CounterKept(CounterKept { shard, next, at: self.last_at }));
+        }
+        for activity in self.activities.values() {
+            sink(&Record::ActivityKept(Box::new(ActivityKept {
+                published: activity.published.clone(),
+                paused: activity.paused,
+                ended: activity.ended,
+                closed: activity.closed,
+                totals: activity.totals,
+                folded_away: activity.folded_away,
+            })));
+        }
+        for (&id, activity) in &self.activities {
+            activity.places.for_each(|user, claim| self.keep_claim_of(id, user, claim, sink));
+        }
+        // A refunded or expired order without a key has no claim any more, and yet may wait for a
+        // payment; so has any order of a closed activity.
+        for order in self.orders.iter() {
+            let places = self.activities.get(&order.activity).map(|it| &it.places);
+            let claims = places.map_or_else(Vec::new, |it| it.claims_of(order.user));
+            if !claims.iter().any(|claim| claim.order == order.id) {
+                self.keep_order(order.id, (NO_KEY, NO_KEY), sink);
+            }
+        }
+    }
+
+    fn keep_claim_of(
+        &self,
+        activity: ActivityId,
+        user: UserId,
+        claim: &Claim,
+        sink: &mut dyn FnMut(&Record),
+    ) {
+        if self.orders.order(claim.order).is_some() {
+            return self.keep_order(claim.order, (claim.key, claim.body), sink);
+        }
+        let quantity = if claim.state == ClaimState::Dropped { 0 } else { claim.quantity };
+        let Claim { order, key, body, .. } = *claim;
+        sink(&Record::KeyKept(KeyKept { activity, user, order, quantity, key, body }));
+    }
+
+    fn keep_order(
+        &self,
+        id: OrderId,
+        (key, body): ([u8; 16], [u8; 16]),
+        sink: &mut dyn FnMut(&Record),
+    ) {
+        let order = self.orders.order(id).expect("asked for an order that is here");
+        let placed = OrderPlaced {
+            order: id,
+            activity: order.activity,
+            user: order.user,
+            quantity: order.quantity,
+            at: order.placed_at,
+            pay_before: order.pay_before,
+            key,
+            body,
+        };
+        let status = order.status.number();
+        sink(&Record::OrderKept(OrderKept { placed, status, moved_at: order.moved_at }));
+        for payment in &order.payments {
+            let started = PaymentStarted {
+                payment: payment.id,
+                order: id,
+                amount: payment.amount,
+                at: payment.started_at,
+                key: payment.key,
+                body: payment.body,
+            };
+            let status = payment.status.number();
+            sink(&Record::PaymentKept(PaymentKept { started, status }));
+        }
+    }
+
+    fn activity(&mut self, id: ActivityId) -> &mut FoldedActivity {
+        self.activities
+            .get_mut(&id)
+            .unwrap_or_else(|| panic!("a record of activity {id}, which was never published"))
+    }
+
+    fn count(&mut self, id: ActivityId, record: &Record) -> &mut FoldedActivity {
+        let activity = self.activity(id);
+        activity.totals.apply(record);
+        activity
+    }
+
+    fn publish(&mut self, published: &ActivityPublished) {
+        match self.activities.get_mut(&published.activity) {
+            Some(known) => {
+                assert!(published.version > known.published.version, "versions only rise");
+                assert!(published.terms.stocked >= known.published.terms.stocked);
+                known.published = published.clone();
+            }
+            None => {
+                let activity = FoldedActivity::new(published.clone());
+                self.activities.insert(published.activity, activity);
+            }
+        }
+    }
+
+    fn free(&mut self, order: OrderId, activity: ActivityId, record: &Record) {
+        let user = self.orders.order(order).expect("the table has just moved it").user;
+        let activity = self.count(activity, record);
+        if !activity.closed {
+            activity.places.free(user, order);
+        }
+    }
+
+    fn keep_activity(&mut self, kept: &ActivityKept) {
+        let activity = FoldedActivity {
+            paused: kept.paused,
+            ended: kept.ended,
+            closed: kept.closed,
+            totals: kept.totals,
+            folded_away: kept.folded_away,
+            ..FoldedActivity::new(kept.published.clone())
+        };
+        self.activities.insert(kept.published.activity, activity);
+    }
+
+    fn keep_claim(&mut self, kept: &OrderKept) {
+        let activity = self.activity(kept.placed.activity);
+        let status = Status::from_number(kept.status).expect("the table has just read it");
+        let state = match status {
+            Status::Accepted | Status::AwaitingPayment | Status::Paid => ClaimState::Held,
+            Status::Expired | Status::Cancelled | Status::Rejected | Status::Refunded => {
+                ClaimState::Dropped
+            }
+        };
+        let remembered = state == ClaimState::Held || kept.placed.key != NO_KEY;
+        if remembered && !activity.closed {
+            activity.places.restore(kept.placed.user, claim_of(&kept.placed, state));
+        }
+    }
+
+    fn count_up(&mut self, id: OrderId) {
+        let counter = &mut self.counters[usize::from(id.shard())];
+        *counter = (*counter).max(id.counter() + 1);
+    }
+}
+
+fn claim_of(placed: &OrderPlaced, state: ClaimState) -> Claim {
+    let OrderPlaced { order, quantity, key, body, .. } = *placed;
+    Claim { order, quantity, state, key, body }
+}
+
+/// When a record happened; zero where it does not say.
+fn instant_of(record: &Record) -> Timestamp {
+    match record {
+        Record::ActivityPublished(it) => it.at,
+        Record::ActivityPaused(it) | Record::ActivityResumed(it) | Record::ActivityEnded(it) => {
+            it.at
+        }
+        Record::ActivityClosed(it) | Record::UnitsWithdrawn(it) => it.at,
+        Record::OrderPlaced(it) => it.at,
+        Record::OrderPaid(it) => it.moved.at,
+        Record::OrderExpired(it) | Record::OrderCancelled(it) | Record::OrderRejected(it) => it.at,
+        Record::OrderRefunded(it) => it.moved.at,
+        Record::PaymentStarted(it) => it.at,
+        Record::PaymentFailed(it) | Record::PaymentRefundDue(it) | Record::PaymentRefunded(it) => {
+            it.at
+        }
+        Record::CounterKept(it) => it.at,
+        Record::ActivityKept(_)
+        | Record::OrderKept(_)
+        | Record::PaymentKept(_)
+        | Record::KeyKept(_) => Timestamp(0),
+    }
+}

@@ -1,0 +1,15 @@
+//! The tables: orders, their payments, and what an activity's records add up to.
+//!
+//! `apply` is the only code that changes them, live and in recovery alike, and it never refuses: a
+//! record is a fact. They know nothing of disks, stock or time.
+
+mod fold;
+mod order;
+mod sums;
+mod table;
+mod totals;
+
+pub use fold::{Fold, FoldedActivity};
+pub use order::{Order, Payment, fingerprint};
+pub use sums::{Sum, Sums};
+pub use table::{Change, Table};

@@ -1,0 +1,236 @@
+//! The orders of one owner, by id.
+//!
+//! Ids of a shard are consecutive numbers, so orders lie in pages of 256 and only pages are hashed:
+//! a million orders are found through four thousand entries, and a page goes when its last order
+//! has gone.
+
+use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
+
+use super::order::{Order, Payment};
+use crate::ids::{OrderId, PaymentId};
+use crate::record::{OrderMoved, PaymentMoved, PaymentStatus, Record, Status};
+
+const PAGE_BITS: u32 = 8;
+const PAGE_ORDERS: usize = 1 << PAGE_BITS;
+
+/// Orders with their payments.
+#[derive(Debug, Default)]
+pub struct Table {
+    pages: HashMap<u64, Page, FixedState>,
+    /// Which order a payment is for; only orders that somebody started to pay are here.
+    payments: HashMap<PaymentId, OrderId, FixedState>,
+    orders: usize,
+}
+
+#[derive(Debug)]
+struct Page {
+    orders: Box<[Option<Order>]>,
+    used: usize,
+}
+
+/// What a record did to an order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// It is new.
+    Placed,
+    /// It moved from one status to another.
+    Moved {
+        /// Where it stood.
+        from: Status,
+    },
+    /// One of its payments changed.
+    Payment(PaymentId),
+}
+
+impl Table {
+    /// Applies a record of an order or a payment; none for records of other things.
+    ///
+    /// # Panics
+    /// When the record is of an order that is not here or does not stand as the record says: a
+    /// record is a fact, so then the table is wrong.
+    pub fn apply(&mut self, record: &Record) -> Option<(OrderId, Change)> {
+        Some(match record {
+            Record::OrderPlaced(placed) => {
+                self.insert(Order::placed(placed));
+                (placed.order, Change::Placed)
+            }
+            Record::OrderPaid(paid) => {
+                let change = self.move_order(&paid.moved, Status::Paid);
+                self.set_payment(paid.moved.order, paid.payment, PaymentStatus::Succeeded);
+                change
+            }
+            Record::OrderExpired(moved) => self.move_order(moved, Status::Expired),
+            Record::OrderCancelled(moved) => self.move_order(moved, Status::Cancelled),
+            Record::OrderRejected(moved) => self.move_order(moved, Status::Rejected),
+            Record::OrderRefunded(refunded) => {
+                let change = self.move_order(&refunded.moved, Status::Refunded);
+                self.set_payment(refunded.moved.order, refunded.payment, PaymentStatus::RefundDue);
+                change
+            }
+            Record::PaymentStarted(started) => {
+                self.payments.insert(started.payment, started.order);
+                self.expect(started.order).payments.push(Payment::started(started));
+                (started.order, Change::Payment(started.payment))
+            }
+            Record::PaymentFailed(moved) => self.move_payment(moved, PaymentStatus::Failed),
+            Record::PaymentRefundDue(moved) => self.move_payment(moved, PaymentStatus::RefundDue),
+            Record::PaymentRefunded(moved) => self.move_payment(moved, PaymentStatus::Refunded),
+            Record::OrderKept(kept) => {
+                let status = Status::from_number(kept.status).expect("checked where it was decoded");
+                let order = Order::placed(&kept.placed);
+                self.insert(Order { status, moved_at: kept.moved_at, ..order });
+                (kept.placed.order, Change::Placed)
+            }
+            Record::PaymentKept(kept) => {
+                let status =
+                    PaymentStatus::from_number(kept.status).expect("checked where it was decoded");
+                self.payments.insert(kept.started.payment, kept.started.order);
+                let payment = Payment { status, ..Payment::started(&kept.started) };
+                self.expect(kept.started.order).payments.push(payment);
+                (kept.started.order, Change::Payment(payment.id))
+            }
+            Record::ActivityPublished(_)
+            | Record::ActivityPaused(_)
+            | Record::ActivityResumed(_)
+            | Record::ActivityEnded(_)
+            | Record::ActivityClosed(_)
+            | Record::UnitsWithdrawn(_)
+            | Record::ActivityKept(_)
+            | Record::KeyKept(_)
+            | Record::CounterKept(_) => return None,
+        })
+    }
+
+    /// How many orders.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.orders
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.orders == 0
+    }
+
+    /// An order.
+    #[must_use]
+    pub fn order(&self, id: OrderId) -> Option<&Order> {
+        self.pages.get(&page_of(id))?.orders[slot_of(id)].as_ref()
+    }
+
+    /// An order, to be marked as moving or given a timer; its status is changed by `apply` alone.
+    pub fn order_mut(&mut self, id: OrderId) -> Option<&mut Order> {
+        self.pages.get_mut(&page_of(id))?.orders[slot_of(id)].as_mut()
+    }
+
+    /// The order that a payment is for.
+    #[must_use]
+    pub fn order_of_payment(&self, payment: PaymentId) -> Option<OrderId> {
+        self.payments.get(&payment).copied()
+    }
+
+    /// All orders, page by page.
+    pub fn iter(&self) -> impl Iterator<Item = &Order> {
+        self.pages.values().flat_map(|page| page.orders.iter().flatten())
+    }
+
+    /// Takes out all orders.
+    pub fn into_orders(self) -> impl Iterator<Item = Order> {
+        self.pages.into_values().flat_map(|page| page.orders.into_iter().flatten())
+    }
+
+    /// Puts an order that another table held.
+    ///
+    /// # Panics
+    /// When there is one of its id.
+    pub fn insert(&mut self, order: Order) {
+        for payment in &order.payments {
+            self.payments.insert(payment.id, order.id);
+        }
+        let page = self.pages.entry(page_of(order.id)).or_insert_with(Page::empty);
+        let slot = &mut page.orders[slot_of(order.id)];
+        assert!(slot.is_none(), "order {} is placed once", order.id);
+        *slot = Some(order);
+        page.used += 1;
+        self.orders += 1;
+    }
+
+    /// Lets an order go.
+    pub fn remove(&mut self, id: OrderId) -> Option<Order> {
+        let page = self.pages.get_mut(&page_of(id))?;
+        let order = page.orders[slot_of(id)].take()?;
+        page.used -= 1;
+        if page.used == 0 {
+            self.pages.remove(&page_of(id));
+        }
+        self.orders -= 1;
+        for payment in &order.payments {
+            self.payments.remove(&payment.id);
+        }
+        Some(order)
+    }
+
+    fn expect(&mut self, id: OrderId) -> &mut Order {
+        self.order_mut(id).unwrap_or_else(|| panic!("a record of order {id}, which is not here"))
+    }
+
+    fn move_order(&mut self, moved: &OrderMoved, to: Status) -> (OrderId, Change) {
+        let order = self.expect(moved.order);
+        let from = order.status;
+        let allowed = if to == Status::Refunded { from == Status::Paid } else { from.is_open() };
+        assert!(allowed, "order {} cannot move from {from:?} to {to:?}", moved.order);
+        assert_eq!(order.quantity, moved.quantity, "a record names all units of its order");
+        order.status = to;
+        order.moved_at = moved.at;
+        order.moving = false;
+        (moved.order, Change::Moved { from })
+    }
+
+    fn move_payment(&mut self, moved: &PaymentMoved, to: PaymentStatus) -> (OrderId, Change) {
+        self.set_payment(moved.order, moved.payment, to);
+        self.expect(moved.order).moving = false;
+        (moved.order, Change::Payment(moved.payment))
+    }
+
+    fn set_payment(&mut self, order: OrderId, payment: PaymentId, to: PaymentStatus) {
+        let payments = &mut self.expect(order).payments;
+        let found = payments.iter_mut().find(|it| it.id == payment);
+        let found = found.unwrap_or_else(|| panic!("payment {payment} was never started"));
+        assert!(may_follow(found.status, to), "payment {payment}: {:?} to {to:?}", found.status);
+        found.status = to;
+    }
+}
+
+/// `started → succeeded | failed`, `succeeded → refund_due → refunded`; money that cannot pay its
+/// order goes from started (or failed: providers reorder) to refund due in one step.
+fn may_follow(from: PaymentStatus, to: PaymentStatus) -> bool {
+    match to {
+        PaymentStatus::Started => false,
+        PaymentStatus::Failed => from == PaymentStatus::Started,
+        PaymentStatus::Succeeded => {
+            matches!(from, PaymentStatus::Started | PaymentStatus::Failed)
+        }
+        PaymentStatus::RefundDue => matches!(
+            from,
+            PaymentStatus::Started | PaymentStatus::Failed | PaymentStatus::Succeeded
+        ),
+        PaymentStatus::Refunded => from == PaymentStatus::RefundDue,
+    }
+}
+
+impl Page {
+    fn empty() -> Self {
+        Self { orders: (0..PAGE_ORDERS).map(|_| None).collect(), used: 0 }
+    }
+}
+
+fn page_of(id: OrderId) -> u64 {
+    id.0 >> PAGE_BITS
+}
+
+fn slot_of(id: OrderId) -> usize {
+    usize::from(u8::try_from(id.0 % PAGE_ORDERS as u64).expect("a page has 256 orders"))
+}

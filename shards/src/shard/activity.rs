@@ -1,0 +1,223 @@
+//! An activity as the cores share it: its stock, its places, and its terms, swapped whole.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arc_swap::{ArcSwap, Guard};
+use crossbeam_utils::CachePadded;
+use foldhash::fast::FixedState;
+
+use crate::clock::Timestamp;
+use crate::ids::{ActivityId, OrderId, UserId};
+use crate::places::{ClaimState, Places};
+use crate::record::Terms;
+use crate::stock::{Stock, Take};
+
+/// The activities of a gateway, by id.
+pub type Activities = HashMap<ActivityId, Arc<Activity>, FixedState>;
+
+/// Rounds of [`Activity::may_return`] before it gives the careful answer.
+const LOOKS_MAX: usize = 16;
+
+/// What an activity sells and how it stands: replaced whole when a record changes it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sale {
+    /// Version of the row that the terms are from.
+    pub version: u64,
+    /// The terms.
+    pub terms: Terms,
+    /// Paused by an operator.
+    pub paused: bool,
+    /// Ended by an operator.
+    pub ended: bool,
+    /// Closed.
+    pub closed: bool,
+}
+
+/// Where a sale stands in time. It never goes back but from paused to live.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// It opens later.
+    Scheduled,
+    /// It sells.
+    Live,
+    /// An operator has stopped it for now.
+    Paused,
+    /// It sells no more; orders may still be open.
+    Ended,
+    /// No order is open and the unsold units have left.
+    Closed,
+}
+
+/// One activity, shared by the cores.
+#[derive(Debug)]
+pub struct Activity {
+    /// Its id.
+    pub id: ActivityId,
+    pub(super) stock: Stock,
+    pub(super) places: Places,
+    /// Units reserved or held, by the core that counts them: each is written by one core, and only
+    /// their sum means anything (an order may be freed by another core than took it, so one
+    /// counter may wrap below zero).
+    outstanding: Box<[CachePadded<AtomicU64>]>,
+    /// Records under way that change an order which closing would settle for good.
+    late_moves: AtomicU64,
+    /// Set from the decision to close it on.
+    closing: AtomicBool,
+    pub(super) sale: ArcSwap<Sale>,
+}
+
+impl Sale {
+    /// Where the sale stands at `now`.
+    #[must_use]
+    pub fn phase(&self, now: Timestamp) -> Phase {
+        if self.closed {
+            Phase::Closed
+        } else if self.ended || now >= self.terms.ends_at {
+            Phase::Ended
+        } else if self.paused {
+            Phase::Paused
+        } else if now < self.terms.starts_at {
+            Phase::Scheduled
+        } else {
+            Phase::Live
+        }
+    }
+}
+
+impl Activity {
+    pub(crate) fn new(
+        id: ActivityId,
+        sale: Sale,
+        cores: usize,
+        free: u32,
+        places: Places,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            stock: Stock::new(cores, free),
+            places,
+            outstanding: (0..cores).map(|_| CachePadded::default()).collect(),
+            late_moves: AtomicU64::new(0),
+            closing: AtomicBool::new(sale.closed),
+            sale: ArcSwap::from_pointee(sale),
+        })
+    }
+
+    /// Its terms and flags now.
+    pub fn sale(&self) -> Guard<Arc<Sale>> {
+        self.sale.load()
+    }
+
+    /// Where it stands at `now`.
+    #[must_use]
+    pub fn phase(&self, now: Timestamp) -> Phase {
+        self.sale.load().phase(now)
+    }
+
+    /// Units that can be taken: a momentary sum for display.
+    #[must_use]
+    pub fn remaining(&self) -> u32 {
+        self.stock.free()
+    }
+
+    /// Whether no unit can be taken now.
+    #[must_use]
+    pub fn is_sold_out(&self) -> bool {
+        self.stock.sold_out().is_some()
+    }
+
+    /// Whether units that are reserved or unpaid may come back. `false` is exact: nothing is free
+    /// and nothing is outstanding at the same instant; where that cannot be told, it is `true`.
+    #[must_use]
+    pub fn may_return(&self) -> bool {
+        for _ in 0..LOOKS_MAX {
+            let Some(before) = self.stock.sold_out() else { return true };
+            let outstanding = self.outstanding();
+            // Units come back through the pool before they stop being outstanding, so an unchanged
+            // stamp means that none came back while the counters were read.
+            if self.stock.sold_out() == Some(before) {
+                return outstanding > 0;
+            }
+        }
+        true
+    }
+
+    /// Units reserved or held.
+    #[must_use]
+    pub fn outstanding(&self) -> u64 {
+        // Acquire, paired with `count_out` and `count_in`: an order between them is not missed.
+        let counters = self.outstanding.iter();
+        counters.fold(0, |sum: u64, it| sum.wrapping_add(it.load(Ordering::Acquire)))
+    }
+
+    /// The orders of a buyer, open, paid and remembered, oldest first.
+    #[must_use]
+    pub fn orders_of(&self, user: UserId) -> Vec<OrderId> {
+        self.places.claims_of(user).iter().map(|claim| claim.order).collect()
+    }
+
+    /// The orders of a buyer that count against the limit.
+    #[must_use]
+    pub fn counting_orders_of(&self, user: UserId) -> Vec<OrderId> {
+        let claims = self.places.claims_of(user).into_iter();
+        claims.filter(|it| it.state != ClaimState::Dropped).map(|it| it.order).collect()
+    }
+
+    /// Units are about to be taken, or were by an order that is recovered.
+    pub(crate) fn count_out(&self, core: usize, quantity: u32) {
+        self.outstanding[core].fetch_add(u64::from(quantity), Ordering::AcqRel);
+    }
+
+    /// Units were given back or sold.
+    pub(crate) fn count_in(&self, core: usize, quantity: u32) {
+        self.outstanding[core].fetch_sub(u64::from(quantity), Ordering::AcqRel);
+    }
+
+    /// Announces a record that changes an order which closing would settle for good; false, and
+    /// nothing done, once the activity is being closed. Whatever is folded away stays unchanged.
+    pub(super) fn begin_late_move(&self) -> bool {
+        // SeqCst, paired with `begin_closing`: either this sees the closing, or that sees this.
+        self.late_moves.fetch_add(1, Ordering::SeqCst);
+        let closing = self.closing.load(Ordering::SeqCst);
+        if closing {
+            self.end_late_move();
+        }
+        !closing
+    }
+
+    /// The announced record has been applied.
+    pub(super) fn end_late_move(&self) {
+        self.late_moves.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Whether the activity is being closed, or is.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+
+    /// Takes the `unsold` units that are left, for good, if no others are left, no order is open
+    /// and no late move is under way; else does nothing. For the owner core alone.
+    pub(super) fn begin_closing(&self, core: usize, unsold: u32) -> bool {
+        self.closing.store(true, Ordering::SeqCst);
+        let taken = self.late_moves.load(Ordering::SeqCst) == 0
+            && (unsold == 0 || self.stock.take(core, unsold) == Take::All);
+        // A buyer counts out before a unit is taken, so who got one before these is seen.
+        if taken && self.is_sold_out() && self.outstanding() == 0 {
+            return true;
+        }
+        if taken && unsold > 0 {
+            self.stock.give(unsold);
+        }
+        self.closing.store(false, Ordering::SeqCst);
+        false
+    }
+
+    /// Changes the sale's flags or terms; for the owner core alone.
+    pub(super) fn change_sale(&self, change: impl FnOnce(&mut Sale)) {
+        let mut sale = Sale::clone(&self.sale.load());
+        change(&mut sale);
+        self.sale.store(Arc::new(sale));
+    }
+}

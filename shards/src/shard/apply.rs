@@ -1,0 +1,197 @@
+//! Apply: what a durable record changes here, and the verdict it gives.
+//!
+//! The tables change by their own `apply`, which recovery uses, too; this adds what only a live
+//! shard has: units, places, timers. Units come back before they stop being outstanding.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::counters::bump;
+use super::{Activities, Activity, Sale, Shard};
+use crate::command::Verdict;
+use crate::ids::{ActivityId, OrderId, PaymentId};
+use crate::places::Places;
+use crate::record::{ActivityPublished, OrderMoved, Record};
+
+impl Shard {
+    /// Applies a durable record of this shard's lane.
+    pub(super) fn apply(&mut self, record: &Record) -> Verdict {
+        let late = self.late_move(record);
+        self.orders.apply(record);
+        let verdict = self.follow(record);
+        if let Some(activity) = late {
+            activity.end_late_move();
+        }
+        verdict
+    }
+
+    /// The activity that was told of this record, since it changes what closing would settle.
+    fn late_move(&self, record: &Record) -> Option<Arc<Activity>> {
+        let order = if let Record::OrderRefunded(refunded) = record {
+            self.orders.order(refunded.moved.order)
+        } else if let Record::PaymentRefundDue(moved) = record {
+            self.orders.order(moved.order).filter(|order| order.is_settled(true))
+        } else {
+            None
+        };
+        order.map(|order| self.activity(order.activity))
+    }
+
+    /// What a record that the tables have taken changes beside them.
+    fn follow(&mut self, record: &Record) -> Verdict {
+        match record {
+            Record::OrderPlaced(placed) => {
+                bump(&self.counters.placed);
+                self.activity(placed.activity).places.confirm(placed.user, placed.order);
+                let timer = self.wheel.insert(placed.pay_before, placed.order);
+                let order = self.orders.order_mut(placed.order).expect("the table has it now");
+                order.timer = Some(timer);
+                Verdict::Placed(order.view())
+            }
+            Record::OrderPaid(paid) => {
+                bump(&self.counters.paid);
+                let activity = self.activity(paid.moved.activity);
+                activity.count_in(self.index, paid.moved.quantity);
+                self.stop_timer(paid.moved.order);
+                self.settle(paid.moved.order);
+                self.payment_settled(paid.moved.order, paid.payment)
+            }
+            Record::OrderExpired(moved) => {
+                bump(&self.counters.expired);
+                self.free_units(moved)
+            }
+            Record::OrderCancelled(moved) => {
+                bump(&self.counters.cancelled);
+                self.free_units(moved)
+            }
+            Record::OrderRejected(moved) => self.free_units(moved),
+            Record::OrderRefunded(refunded) => {
+                bump(&self.counters.refunded);
+                self.refunded(&refunded.moved, refunded.units_returned)
+            }
+            Record::PaymentStarted(started) => {
+                let order = self.orders.order_mut(started.order).expect("the table has it");
+                order.moving = false;
+                let view = order.view();
+                let payment = view.payments.last().copied();
+                self.expire_if_due(started.order);
+                Verdict::PaymentStarted(payment.expect("it has just been started"))
+            }
+            Record::PaymentFailed(moved)
+            | Record::PaymentRefundDue(moved)
+            | Record::PaymentRefunded(moved) => {
+                self.settle(moved.order);
+                self.expire_if_due(moved.order);
+                self.payment_settled(moved.order, moved.payment)
+            }
+            Record::ActivityPublished(published) => self.published(published),
+            Record::ActivityPaused(it) => self.change_sale(it.activity, |sale| sale.paused = true),
+            Record::ActivityResumed(it) => {
+                self.change_sale(it.activity, |sale| sale.paused = false)
+            }
+            Record::ActivityEnded(it) => self.change_sale(it.activity, |sale| sale.ended = true),
+            Record::ActivityClosed(it) => {
+                let verdict = self.change_sale(it.activity, |sale| sale.closed = true);
+                self.activity(it.activity).places.clear();
+                // Release, paired with `settle_closed`.
+                self.shared.closed.fetch_add(1, Ordering::Release);
+                verdict
+            }
+            Record::UnitsWithdrawn(_) => Verdict::ActivityChanged,
+            Record::ActivityKept(_)
+            | Record::OrderKept(_)
+            | Record::PaymentKept(_)
+            | Record::KeyKept(_)
+            | Record::CounterKept(_) => unreachable!("no command makes a record of a checkpoint"),
+        }
+    }
+
+    /// An unpaid order has ended: its units, then its place, come back.
+    fn free_units(&mut self, moved: &OrderMoved) -> Verdict {
+        let order = self.orders.order(moved.order).expect("the table has just moved it");
+        let (user, verdict) = (order.user, Verdict::Moved(order.view()));
+        let activity = self.activity(moved.activity);
+        activity.stock.give(moved.quantity);
+        activity.count_in(self.index, moved.quantity);
+        activity.places.free(user, moved.order);
+        self.stop_timer(moved.order);
+        self.settle(moved.order);
+        verdict
+    }
+
+    /// A paid order was refunded: its place comes back, and its units if the operator said so.
+    fn refunded(&mut self, moved: &OrderMoved, units_returned: bool) -> Verdict {
+        let order = self.orders.order(moved.order).expect("the table has just moved it");
+        let (user, verdict) = (order.user, Verdict::Moved(order.view()));
+        let activity = self.activity(moved.activity);
+        if units_returned {
+            activity.stock.give(moved.quantity);
+        }
+        if !activity.sale().closed {
+            activity.places.free(user, moved.order);
+        }
+        self.settle(moved.order);
+        verdict
+    }
+
+    fn published(&mut self, published: &ActivityPublished) -> Verdict {
+        let ActivityPublished { activity: id, version, terms, .. } = published;
+        if let Some(activity) = self.shared.activity(*id) {
+            let more = terms.stocked - activity.sale().terms.stocked;
+            activity.change_sale(|sale| {
+                sale.version = *version;
+                sale.terms = terms.clone();
+            });
+            if more > 0 {
+                activity.stock.give(more);
+            }
+            return Verdict::ActivityChanged;
+        }
+        let sale = Sale {
+            version: *version,
+            terms: terms.clone(),
+            paused: false,
+            ended: false,
+            closed: false,
+        };
+        let buyers = usize::try_from(terms.stocked).unwrap_or(usize::MAX);
+        let places = Places::with_room_for(buyers);
+        let activity = Activity::new(*id, sale, self.shared.cores, terms.stocked, places);
+        self.shared.activities.rcu(|known| {
+            let mut activities = Activities::clone(known);
+            activities.insert(*id, Arc::clone(&activity));
+            activities
+        });
+        Verdict::ActivityChanged
+    }
+
+    fn change_sale(&mut self, id: ActivityId, change: impl FnOnce(&mut Sale)) -> Verdict {
+        self.activity(id).change_sale(change);
+        Verdict::ActivityChanged
+    }
+
+    fn payment_settled(&self, order: OrderId, payment: PaymentId) -> Verdict {
+        let order = self.orders.order(order).expect("a record has just changed its payment");
+        let payment = order.payments.iter().find(|it| it.id == payment);
+        Verdict::PaymentSettled(payment.expect("a record has just changed it").view(order.id))
+    }
+
+    /// The timer may have fired while another record of the order was under way.
+    fn expire_if_due(&mut self, id: OrderId) {
+        let order = self.orders.order(id).expect("a record has just changed it");
+        if order.status.is_open() && order.timer.is_none() {
+            self.expire(id);
+        }
+    }
+
+    fn stop_timer(&mut self, id: OrderId) {
+        let order = self.orders.order_mut(id).expect("a record has just moved it");
+        if let Some(timer) = order.timer.take() {
+            self.wheel.cancel(timer);
+        }
+    }
+
+    fn activity(&self, id: ActivityId) -> Arc<Activity> {
+        self.shared.activity(id).unwrap_or_else(|| panic!("activity {id} was never published"))
+    }
+}

@@ -1,0 +1,430 @@
+//! Decide: what a command comes to, by the state that is durable and the reservations made since.
+//!
+//! The order of the checks of a buy is part of the contract: this buyer's place, phase, admission,
+//! stock. A refusal changes nothing and is cheaper than a sale.
+
+use super::activity::{Activity, Phase};
+use super::{Shard, Shared, moved};
+use crate::clock::Timestamp;
+use crate::command::{
+    Command, Decision, PhaseChange, PlaceOrder, Refusal, StartPayment, Verdict,
+};
+use crate::ids::{ActivityId, OrderId, PaymentId, UserId};
+use crate::journal::Takes;
+use crate::limits::{ACTIVITIES_MAX, ORDERS_PER_SHARD_MAX, PAYMENTS_PER_ORDER_MAX};
+use crate::orders::{Order, Payment};
+use crate::places::{Claim, ClaimState, Standing};
+use crate::record::{
+    ActivityPublished, NO_KEY, OrderPaid, OrderPlaced, OrderRefunded, PaymentMoved, PaymentStarted,
+    PaymentStatus, PhaseChanged, Record, Status, UnitsLeft,
+};
+use crate::stock::Take;
+
+impl Shard {
+    /// Decides a command. `Pending` means that its record is in the lane: the verdict comes with
+    /// [`apply_durable`](Self::apply_durable).
+    pub fn decide(&mut self, command: Command) -> Decision {
+        match command {
+            Command::PlaceOrder(buy) => self.place_order(&buy),
+            Command::CancelOrder { order, user } => self.cancel_order(order, user),
+            Command::StartPayment(start) => self.start_payment(&start),
+            Command::SettlePayment { payment, paid } => self.settle_payment(payment, paid),
+            Command::RefundOrder { order, return_units } => self.refund_order(order, return_units),
+            Command::CompleteRefund { payment } => self.complete_refund(payment),
+            Command::Publish(published) => self.publish(published),
+            Command::ChangePhase { activity, change } => self.change_phase(activity, change),
+            Command::Withdraw { activity, quantity } => self.withdraw(activity, quantity),
+            Command::Close { activity, unsold } => self.close(activity, unsold),
+        }
+    }
+
+    fn place_order(&mut self, buy: &PlaceOrder) -> Decision {
+        let activities = self.shared.activities.load();
+        let Some(activity) = activities.get(&buy.activity) else {
+            return self.refuse(Refusal::NotFound);
+        };
+        let now = self.shared.clock.now();
+        match self.reserve(activity, buy, now) {
+            Ok(placed) => self.hand_over(Record::OrderPlaced(placed)),
+            Err(Verdict::Refused(refusal)) => self.refuse(refusal),
+            Err(verdict) => Decision::Answered(verdict),
+        }
+    }
+
+    /// Takes the place, then the units: all or nothing.
+    fn reserve(
+        &mut self,
+        activity: &Activity,
+        buy: &PlaceOrder,
+        now: Timestamp,
+    ) -> Result<OrderPlaced, Verdict> {
+        let sale = activity.sale.load();
+        let limit = sale.terms.per_user_limit;
+        let order = self.next_id(self.shard_number());
+        let PlaceOrder { quantity, key, body, user, .. } = *buy;
+        let claim = Claim { order, quantity, state: ClaimState::Pending, key, body };
+        if let Some(standing) = activity.places.look(user, &claim, limit) {
+            return Err(standing.into());
+        }
+        if let Some(refusal) = closed_door(sale.phase(now), sale.terms.starts_at) {
+            return Err(Verdict::Refused(refusal));
+        }
+        if sale.terms.admission && !buy.admitted {
+            return Err(Verdict::Refused(Refusal::AdmissionRequired));
+        }
+        if activity.is_sold_out() {
+            return Err(Verdict::Refused(sold_out(activity)));
+        }
+        self.check_room()?;
+        activity.places.take(user, claim, limit).map_err(Verdict::from)?;
+        activity.count_out(self.index, quantity);
+        let take = activity.stock.take(self.index, quantity);
+        if take != Take::All {
+            activity.count_in(self.index, quantity);
+            activity.places.give(user, order);
+            return Err(Verdict::Refused(match take {
+                Take::Short { remaining } => Refusal::InsufficientStock { remaining },
+                Take::SoldOut => sold_out(activity),
+                Take::All | Take::Contended => Refusal::Overloaded,
+            }));
+        }
+        self.use_id(order);
+        let pay_before = now.plus_ms(sale.terms.pay_window_ms);
+        let activity = activity.id;
+        Ok(OrderPlaced { order, activity, user, quantity, at: now, pay_before, key, body })
+    }
+
+    /// Whether a new order is taken at all, by the journal, the lane and memory.
+    fn check_room(&self) -> Result<(), Verdict> {
+        if self.shared.journal.takes() < Takes::Everything {
+            return Err(Verdict::Refused(Refusal::Unavailable));
+        }
+        if !self.takes(Takes::Everything) || self.orders.len() >= ORDERS_PER_SHARD_MAX {
+            return Err(Verdict::Refused(Refusal::Overloaded));
+        }
+        Ok(())
+    }
+
+    fn cancel_order(&mut self, id: OrderId, user: Option<UserId>) -> Decision {
+        let now = self.shared.clock.now();
+        if let Some(no) = self.refuse_transition() {
+            return no;
+        }
+        let Some(order) = self.orders.order_mut(id).filter(|it| owned(it.user, user)) else {
+            return self.refuse(Refusal::NotFound);
+        };
+        match order.status {
+            Status::Cancelled => Decision::Answered(Verdict::Moved(order.view())),
+            Status::Accepted | Status::AwaitingPayment if !order.moving => {
+                order.moving = true;
+                let moved = moved(order, now);
+                self.hand_over(Record::OrderCancelled(moved))
+            }
+            Status::Accepted | Status::AwaitingPayment => self.refuse(Refusal::Overloaded),
+            Status::Paid | Status::Expired | Status::Rejected | Status::Refunded => {
+                self.refuse(Refusal::OrderState)
+            }
+        }
+    }
+
+    fn start_payment(&mut self, start: &StartPayment) -> Decision {
+        let now = self.shared.clock.now();
+        if let Some(no) = self.refuse_transition() {
+            return no;
+        }
+        // A payment is owned where its order is, however many cores there will be.
+        let id = self.next_id(start.order.shard());
+        let order = self.orders.order(start.order).filter(|it| it.user == start.user);
+        let Some(order) = order else {
+            return self.refuse(Refusal::NotFound);
+        };
+        let same_key = |it: &&Payment| start.key != NO_KEY && it.key == start.key;
+        if let Some(before) = order.payments.iter().find(same_key) {
+            if before.body != start.body {
+                return self.refuse(Refusal::IdempotencyMismatch);
+            }
+            return Decision::Answered(Verdict::PaymentStarted(before.view(order.id)));
+        }
+        if order.status != Status::AwaitingPayment {
+            return self.refuse(Refusal::OrderState);
+        }
+        if order.moving || order.payments.len() >= PAYMENTS_PER_ORDER_MAX {
+            return self.refuse(Refusal::Overloaded);
+        }
+        let Some(activity) = self.shared.activity(order.activity) else {
+            return self.refuse(Refusal::NotFound);
+        };
+        let amount = activity.sale().terms.sale_price.saturating_mul(i64::from(order.quantity));
+        let order = self.orders.order_mut(start.order).expect("it was here a moment ago");
+        order.moving = true;
+        self.use_id(id);
+        let (payment, StartPayment { order, key, body, .. }) = (PaymentId(id.0), *start);
+        let started = PaymentStarted { payment, order, amount, at: now, key, body };
+        self.hand_over(Record::PaymentStarted(started))
+    }
+
+    /// The provider's word. The first durable outcome wins; money that cannot pay its order is
+    /// owed back.
+    fn settle_payment(&mut self, id: PaymentId, paid: Option<i64>) -> Decision {
+        let at = self.shared.clock.now();
+        if let Some(no) = self.refuse_transition() {
+            return no;
+        }
+        let order = self.orders.order_of_payment(id);
+        let Some(order) = order.and_then(|order| self.orders.order_mut(order)) else {
+            return self.refuse(Refusal::NotFound);
+        };
+        if order.moving {
+            return self.refuse(Refusal::Overloaded);
+        }
+        let payment = order.payments.iter().find(|it| it.id == id);
+        let payment = *payment.expect("the table knows which payments an order has");
+        let moved_payment =
+            |amount| PaymentMoved { payment: id, order: order.id, amount, at };
+        let record = match (payment.status, paid) {
+            (PaymentStatus::Started, None) => Record::PaymentFailed(moved_payment(0)),
+            (PaymentStatus::Failed, Some(_)) if !may_change_late(&self.shared, order) => {
+                return self.refuse(Refusal::NotFound);
+            }
+            (PaymentStatus::Started | PaymentStatus::Failed, Some(amount)) => {
+                if order.status == Status::AwaitingPayment && amount == payment.amount {
+                    Record::OrderPaid(OrderPaid { moved: moved(order, at), payment: id })
+                } else {
+                    Record::PaymentRefundDue(moved_payment(amount))
+                }
+            }
+            (PaymentStatus::Failed, None)
+            | (
+                PaymentStatus::Succeeded | PaymentStatus::RefundDue | PaymentStatus::Refunded,
+                _,
+            ) => return Decision::Answered(Verdict::PaymentSettled(payment.view(order.id))),
+        };
+        order.moving = true;
+        self.hand_over(record)
+    }
+
+    fn refund_order(&mut self, id: OrderId, units_returned: bool) -> Decision {
+        let at = self.shared.clock.now();
+        if let Some(no) = self.refuse_transition() {
+            return no;
+        }
+        let Some(order) = self.orders.order_mut(id) else {
+            return self.refuse(Refusal::NotFound);
+        };
+        let succeeded = |it: &&Payment| it.status == PaymentStatus::Succeeded;
+        let payment = order.payments.iter().find(succeeded).map(|it| it.id);
+        match (order.status, payment) {
+            (Status::Refunded, _) => Decision::Answered(Verdict::Moved(order.view())),
+            (Status::Paid, Some(payment)) if !order.moving => {
+                // Units that came back to a closed activity would stay there for ever.
+                if !self.shared.activity(order.activity).is_some_and(|it| it.begin_late_move()) {
+                    return self.refuse(Refusal::OrderState);
+                }
+                order.moving = true;
+                let moved = moved(order, at);
+                self.hand_over(Record::OrderRefunded(OrderRefunded {
+                    moved,
+                    payment,
+                    units_returned,
+                }))
+            }
+            (Status::Paid, Some(_)) => self.refuse(Refusal::Overloaded),
+            _ => self.refuse(Refusal::OrderState),
+        }
+    }
+
+    fn complete_refund(&mut self, id: PaymentId) -> Decision {
+        let at = self.shared.clock.now();
+        if let Some(no) = self.refuse_transition() {
+            return no;
+        }
+        let order = self.orders.order_of_payment(id);
+        let Some(order) = order.and_then(|order| self.orders.order_mut(order)) else {
+            return self.refuse(Refusal::NotFound);
+        };
+        let payment = order.payments.iter().find(|it| it.id == id);
+        let payment = *payment.expect("the table knows which payments an order has");
+        match payment.status {
+            PaymentStatus::Refunded => {
+                Decision::Answered(Verdict::PaymentSettled(payment.view(order.id)))
+            }
+            PaymentStatus::RefundDue if !order.moving => {
+                order.moving = true;
+                let (order, amount) = (order.id, payment.amount);
+                let moved = PaymentMoved { payment: id, order, amount, at };
+                self.hand_over(Record::PaymentRefunded(moved))
+            }
+            PaymentStatus::RefundDue => self.refuse(Refusal::Overloaded),
+            PaymentStatus::Started | PaymentStatus::Succeeded | PaymentStatus::Failed => {
+                self.refuse(Refusal::OrderState)
+            }
+        }
+    }
+
+    fn publish(&mut self, mut published: Box<ActivityPublished>) -> Decision {
+        if let Some(no) = self.refuse_transition() {
+            return no;
+        }
+        let activities = self.shared.activities.load();
+        let open = activities.values().filter(|it| !it.sale().closed).count();
+        let known = activities.get(&published.activity).map(|it| it.sale());
+        let closing = activities.get(&published.activity).is_some_and(|it| it.is_closing());
+        // Copies of one activity are journaled one at a time, so that versions only rise.
+        let under_way = self.is_publishing(published.activity);
+        let answer = match known {
+            _ if under_way => Some(Refusal::Overloaded),
+            None if open >= ACTIVITIES_MAX => Some(Refusal::Overloaded),
+            None => None,
+            Some(sale) if published.version == sale.version => {
+                return Decision::Answered(Verdict::ActivityChanged);
+            }
+            Some(sale) => {
+                let older = published.version < sale.version;
+                let fewer = published.terms.stocked < sale.terms.stocked;
+                (older || fewer || closing).then_some(Refusal::Stale)
+            }
+        };
+        drop(activities);
+        match answer {
+            Some(refusal) => self.refuse(refusal),
+            None => {
+                published.at = self.shared.clock.now();
+                self.hand_over(Record::ActivityPublished(published))
+            }
+        }
+    }
+
+    fn change_phase(&mut self, id: ActivityId, change: PhaseChange) -> Decision {
+        let at = self.shared.clock.now();
+        if let Some(no) = self.refuse_transition() {
+            return no;
+        }
+        let Some(activity) = self.shared.activity(id) else {
+            return self.refuse(Refusal::NotFound);
+        };
+        let sale = activity.sale();
+        let over = matches!(sale.phase(at), Phase::Ended | Phase::Closed);
+        let changed = PhaseChanged { activity: id, at };
+        match change {
+            PhaseChange::End if over => Decision::Answered(Verdict::ActivityChanged),
+            PhaseChange::Pause | PhaseChange::Resume if over => self.refuse(Refusal::Ended),
+            PhaseChange::Pause if sale.paused => Decision::Answered(Verdict::ActivityChanged),
+            PhaseChange::Resume if !sale.paused => Decision::Answered(Verdict::ActivityChanged),
+            PhaseChange::Pause => self.hand_over(Record::ActivityPaused(changed)),
+            PhaseChange::Resume => self.hand_over(Record::ActivityResumed(changed)),
+            PhaseChange::End => self.hand_over(Record::ActivityEnded(changed)),
+        }
+    }
+
+    fn withdraw(&mut self, id: ActivityId, quantity: u32) -> Decision {
+        let at = self.shared.clock.now();
+        if let Some(no) = self.refuse_transition() {
+            return no;
+        }
+        let Some(activity) = self.shared.activity(id) else {
+            return self.refuse(Refusal::NotFound);
+        };
+        if activity.sale().closed {
+            return self.refuse(Refusal::Ended);
+        }
+        match activity.stock.take(self.index, quantity) {
+            Take::All => {
+                self.hand_over(Record::UnitsWithdrawn(UnitsLeft { activity: id, quantity, at }))
+            }
+            Take::Short { remaining } => self.refuse(Refusal::InsufficientStock { remaining }),
+            Take::SoldOut => self.refuse(sold_out(&activity)),
+            Take::Contended => self.refuse(Refusal::Overloaded),
+        }
+    }
+
+    fn is_publishing(&self, id: ActivityId) -> bool {
+        let published =
+            |it: &Record| matches!(it, Record::ActivityPublished(it) if it.activity == id);
+        self.in_flight.iter().any(published)
+    }
+
+    /// Closes an ended activity if all units that were not sold are free: then no order is open,
+    /// and none can be placed any more.
+    fn close(&mut self, id: ActivityId, unsold: u32) -> Decision {
+        let at = self.shared.clock.now();
+        if let Some(no) = self.refuse_transition() {
+            return no;
+        }
+        let Some(activity) = self.shared.activity(id) else {
+            return self.refuse(Refusal::NotFound);
+        };
+        match activity.phase(at) {
+            Phase::Closed => return Decision::Answered(Verdict::ActivityChanged),
+            Phase::Ended => {}
+            Phase::Scheduled | Phase::Live | Phase::Paused => {
+                return self.refuse(Refusal::OrderState);
+            }
+        }
+        if activity.is_closing() || self.is_publishing(id) {
+            return self.refuse(Refusal::Overloaded);
+        }
+        if !activity.begin_closing(self.index, unsold) {
+            return self.refuse(Refusal::OrderState);
+        }
+        self.hand_over(Record::ActivityClosed(UnitsLeft { activity: id, quantity: unsold, at }))
+    }
+
+    /// The refusal of a transition that the journal cannot take now.
+    fn refuse_transition(&self) -> Option<Decision> {
+        if self.shared.journal.takes() < Takes::Transitions {
+            return Some(self.refuse(Refusal::Unavailable));
+        }
+        (!self.takes(Takes::Transitions)).then(|| self.refuse(Refusal::Overloaded))
+    }
+
+    /// The next id of a shard number that this shard owns.
+    fn next_id(&self, shard: u8) -> OrderId {
+        OrderId::new(self.shared.origin, shard, self.counters_next[usize::from(shard)])
+    }
+
+    /// The id is on its way to the disk.
+    fn use_id(&mut self, id: OrderId) {
+        self.counters_next[usize::from(id.shard())] = id.counter() + 1;
+    }
+
+    fn shard_number(&self) -> u8 {
+        u8::try_from(self.index).expect("a gateway has at most 128 cores")
+    }
+}
+
+impl From<Standing> for Verdict {
+    fn from(standing: Standing) -> Self {
+        match standing {
+            Standing::Again(order) => Self::PlacedBefore(order),
+            Standing::Mismatch => Self::Refused(Refusal::IdempotencyMismatch),
+            Standing::Reached { orders, pending } => {
+                Self::Refused(Refusal::LimitReached { orders, pending })
+            }
+            Standing::TooManyDropped => Self::Refused(Refusal::TooManyDropped),
+        }
+    }
+}
+
+/// Whether a record may still change an order that is settled, or would be by closing its activity.
+/// One that is settled for good is not touched any more: it may have been folded away.
+fn may_change_late(shared: &Shared, order: &Order) -> bool {
+    let late = || shared.activity(order.activity).is_some_and(|it| it.begin_late_move());
+    !order.is_settled(true) || (!order.is_settled(false) && late())
+}
+
+fn owned(owner: UserId, asker: Option<UserId>) -> bool {
+    asker.is_none_or(|user| user == owner)
+}
+
+fn closed_door(phase: Phase, starts_at: Timestamp) -> Option<Refusal> {
+    match phase {
+        Phase::Live => None,
+        Phase::Scheduled => Some(Refusal::NotStarted { starts_at }),
+        Phase::Paused => Some(Refusal::Paused),
+        Phase::Ended | Phase::Closed => Some(Refusal::Ended),
+    }
+}
+
+fn sold_out(activity: &Activity) -> Refusal {
+    Refusal::SoldOut { may_return: activity.may_return() }
+}

@@ -1,0 +1,279 @@
+//! A shard: one core's part of every sale.
+//!
+//! *Decide* reserves and hands a record to the lane; *apply* follows the disk, in lane order, and
+//! gives the verdict; *tick* lets unpaid orders expire, by the same path. One shard belongs to one
+//! thread. It knows nothing of sockets, and asks its clock for the time.
+
+mod activity;
+mod apply;
+mod counters;
+mod decide;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
+
+use arc_swap::ArcSwap;
+
+pub use activity::{Activities, Activity, Phase, Sale};
+pub use counters::ShardCounters;
+
+use crate::clock::Clock;
+use crate::command::{Decision, OrderView, Refusal, Sequence, Verdict};
+use crate::ids::{ActivityId, OrderId, Origin};
+use crate::journal::{JournalStatus, LaneWriter, Takes};
+use crate::limits::{EXPIRIES_PER_TICK_MAX, EXPIRY_RETRY_MS, RECORD_BYTES_MAX};
+use crate::orders::{Order, Table};
+use crate::record::{OrderMoved, PaymentStatus, Record, Status};
+use crate::wheel::Wheel;
+
+/// What the shards of a gateway share, and nothing else: activities and the journal's status.
+#[derive(Debug)]
+pub struct Shared {
+    pub(crate) activities: ArcSwap<Activities>,
+    pub(crate) journal: Arc<JournalStatus>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) origin: Origin,
+    pub(crate) cores: usize,
+    /// Position up to which the store has everything; told by the flush.
+    pub(crate) flushed: AtomicU64,
+    /// How many activities were closed since the start; a shard that has seen fewer looks for
+    /// orders that this has settled.
+    pub(crate) closed: AtomicU64,
+}
+
+impl Shared {
+    /// An activity by its id.
+    #[must_use]
+    pub fn activity(&self, id: ActivityId) -> Option<Arc<Activity>> {
+        self.activities.load().get(&id).map(Arc::clone)
+    }
+}
+
+/// One core's shard.
+#[derive(Debug)]
+pub struct Shard {
+    index: usize,
+    shared: Arc<Shared>,
+    orders: Table,
+    wheel: Wheel<OrderId>,
+    lane: LaneWriter,
+    /// Records on their way to the disk, in lane order.
+    in_flight: VecDeque<Record>,
+    /// How many records of the lane were applied.
+    applied: u64,
+    /// The next counter of ids for each shard number; of use for those that this shard owns: its
+    /// own, and those of cores that there are not any more.
+    counters_next: Vec<u64>,
+    /// Settled orders, each with a position at which it was settled for certain.
+    settled: VecDeque<(u64, OrderId)>,
+    /// How many closings it has seen.
+    closed_seen: u64,
+    due: Vec<OrderId>,
+    counters: Arc<ShardCounters>,
+    /// Whether the fault of the journal was told to those who waited.
+    fault_told: bool,
+}
+
+impl Shard {
+    pub(crate) fn new(
+        index: usize,
+        shared: Arc<Shared>,
+        lane: LaneWriter,
+        counters_next: Vec<u64>,
+    ) -> Self {
+        let wheel = Wheel::new(shared.clock.now());
+        Self {
+            index,
+            shared,
+            orders: Table::default(),
+            wheel,
+            lane,
+            in_flight: VecDeque::new(),
+            applied: 0,
+            counters_next,
+            settled: VecDeque::new(),
+            closed_seen: 0,
+            due: Vec::new(),
+            counters: Arc::default(),
+            fault_told: false,
+        }
+    }
+
+    /// Takes over an order that recovery found; `due` is when it expires, if it is open.
+    pub(crate) fn adopt(&mut self, mut order: Order, due: Option<crate::clock::Timestamp>) {
+        order.timer = due.map(|due| self.wheel.insert(due, order.id));
+        if self.has_settled(&order) {
+            self.settled.push_back((self.shared.journal.durable_position(), order.id));
+        }
+        self.orders.insert(order);
+    }
+
+    /// Its number: that of its core.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub fn counters(&self) -> &Arc<ShardCounters> {
+        &self.counters
+    }
+
+    /// Whom the journal wakes when something of this shard has become durable.
+    pub fn wake_with(&self, waker: Waker) {
+        self.lane.wake_with(waker);
+    }
+
+    /// An order of this shard, while it is in memory.
+    #[must_use]
+    pub fn order(&self, id: OrderId) -> Option<OrderView> {
+        self.orders.order(id).map(Order::view)
+    }
+
+    /// Hands over to the journal what was decided since the last call. Call it once a turn of the
+    /// core's event loop, after all that was ready in that turn.
+    pub fn submit(&mut self) {
+        if self.lane.submit() {
+            self.shared.journal.notify();
+        }
+    }
+
+    /// Applies what has become durable, and gives each verdict to `answer` in the order of the
+    /// decisions. After an I/O error of the journal, what is under way is answered as unknown.
+    pub fn apply_durable(&mut self, answer: &mut dyn FnMut(Sequence, Verdict)) {
+        let latched = self.shared.journal.is_latched();
+        let durable = self.lane.lane().durable();
+        while self.applied < durable {
+            let record = self.in_flight.pop_front().expect("durable records were in flight");
+            let verdict = self.apply(&record);
+            answer(Sequence(self.applied), verdict);
+            self.applied += 1;
+        }
+        if latched && !self.fault_told {
+            self.fault_told = true;
+            for sequence in self.applied..self.lane.appended() {
+                counters::bump(&self.counters.unknown);
+                answer(Sequence(sequence), Verdict::OutcomeUnknown);
+            }
+        }
+        self.tell_sizes();
+    }
+
+    /// Moves the timing wheel to now: orders that are due begin to expire, and settled ones that
+    /// the store has leave memory. Call it every 10 ms or so; whether more is due at once.
+    pub fn tick(&mut self) -> bool {
+        self.settle_closed();
+        self.forget_settled();
+        let now = self.shared.clock.now();
+        let mut due = std::mem::take(&mut self.due);
+        let more = self.wheel.advance(now, EXPIRIES_PER_TICK_MAX, &mut due);
+        for order in due.drain(..) {
+            self.expire(order);
+        }
+        self.due = due;
+        self.tell_sizes();
+        more
+    }
+
+    /// Begins to expire an order whose timer has fired.
+    fn expire(&mut self, id: OrderId) {
+        let now = self.shared.clock.now();
+        let full = !self.takes(Takes::Transitions);
+        let Some(order) = self.orders.order_mut(id) else { return };
+        order.timer = None;
+        if !order.status.is_open() || order.moving {
+            // Another transition was first; should the disk fail under it, a restart decides.
+            return;
+        }
+        if full {
+            order.timer = Some(self.wheel.insert(now.plus_ms(EXPIRY_RETRY_MS), id));
+            return;
+        }
+        order.moving = true;
+        let moved = moved(order, now);
+        let late_ms = now.ms_since(order.pay_before);
+        self.counters.lateness.observe_us(late_ms.saturating_mul(1_000));
+        self.hand_over(Record::OrderExpired(moved));
+    }
+
+    /// Whether a record that is not a new order is taken now, or a new order is.
+    fn takes(&self, what: Takes) -> bool {
+        self.shared.journal.takes() >= what && self.lane.room() > RECORD_BYTES_MAX
+    }
+
+    /// Hands a record to the lane.
+    fn hand_over(&mut self, record: Record) -> Decision {
+        let sequence = self.lane.append(&record, self.shared.clock.elapsed_us());
+        self.in_flight.push_back(record);
+        Decision::Pending(Sequence(sequence))
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Decision {
+        self.counters.refused(&refusal);
+        Decision::Answered(Verdict::Refused(refusal))
+    }
+
+    /// Lets settled orders go that the store has.
+    fn forget_settled(&mut self) {
+        // Acquire, paired with `Engine::set_flushed`: the store's rows can be read from here on.
+        let flushed = self.shared.flushed.load(Ordering::Acquire);
+        while let Some(&(position, id)) = self.settled.front() {
+            if position > flushed {
+                break;
+            }
+            self.settled.pop_front();
+            self.orders.remove(id);
+        }
+    }
+
+    /// Notes an order that nothing more can happen to.
+    fn settle(&mut self, id: OrderId) {
+        let order = self.orders.order(id).expect("a record has just moved it");
+        if self.has_settled(order) {
+            self.settled.push_back((self.shared.journal.durable_position(), id));
+        }
+    }
+
+    /// A closed activity settles its paid orders.
+    fn settle_closed(&mut self) {
+        // Acquire, paired with `apply`: the sale's flag is seen with the count.
+        let closed = self.shared.closed.load(Ordering::Acquire);
+        if closed == self.closed_seen {
+            return;
+        }
+        self.closed_seen = closed;
+        let position = self.shared.journal.durable_position();
+        let paid = self.orders.iter().filter(|it| it.status == Status::Paid);
+        let settled = paid.filter(|it| self.has_settled(it));
+        let settled: Vec<_> = settled.map(|it| (position, it.id)).collect();
+        self.settled.extend(settled);
+    }
+
+    /// Whether nothing more can happen to an order, nor is about to.
+    fn has_settled(&self, order: &Order) -> bool {
+        let closed = || self.shared.activity(order.activity).is_none_or(|it| it.sale().closed);
+        !order.moving && order.is_settled(order.status == Status::Paid && closed())
+    }
+
+    fn tell_sizes(&self) {
+        // Relaxed: figures for people.
+        self.counters.orders.store(self.orders.len() as u64, Ordering::Relaxed);
+        self.counters.timers.store(self.wheel.len() as u64, Ordering::Relaxed);
+        self.counters.in_flight.store(self.in_flight.len() as u64, Ordering::Relaxed);
+    }
+}
+
+/// The transition of an order, as its record has it.
+fn moved(order: &Order, at: crate::clock::Timestamp) -> OrderMoved {
+    OrderMoved { order: order.id, activity: order.activity, quantity: order.quantity, at }
+}
+
+/// Whether a payment of the order may still bring money.
+#[must_use]
+pub(crate) fn has_payment_under_way(order: &Order) -> bool {
+    order.status == Status::AwaitingPayment
+        && order.payments.iter().any(|payment| payment.status == PaymentStatus::Started)
+}
