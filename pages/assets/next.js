@@ -1,0 +1,29 @@
+// Where to go after signing in: an address of this shop and of no one else.
+// It must not know the page: it is given the wish and the shop's origin.
+
+const FORMS = ["/sign-in", "/register"];
+
+/**
+ * The wished path where it is safe, else "/". A browser reads "\" as "/" and drops tabs and line
+ * breaks, and "/.//evil" becomes "//evil" when it is resolved, so the resolved path is what counts.
+ */
+export function safeNext(wish, origin) {
+  if (typeof wish !== "string" || !/^\/(?!\/)[^\\\s\p{Cc}]*$/u.test(wish)) return "/";
+  let url;
+  try {
+    url = new URL(wish, origin);
+  } catch {
+    return "/";
+  }
+  const elsewhere = url.origin !== origin || url.pathname.startsWith("//");
+  return elsewhere || FORMS.includes(url.pathname) ? "/" : url.pathname + url.search + url.hash;
+}
+
+/** The address of a form that leads back here; from a form, to where that form leads. */
+export function withNext(form, location) {
+  const here = FORMS.includes(location.pathname)
+    ? new URLSearchParams(location.search).get("next")
+    : location.pathname + location.search;
+  const next = safeNext(here, location.origin);
+  return next === "/" ? form : `${form}?next=${encodeURIComponent(next)}`;
+}

@@ -1,0 +1,199 @@
+//! The page of one flash sale: what is sold, from when, and the way to buy it.
+//! It must not know the phase of the sale or who is looking: its script asks for both.
+
+use maud::{Markup, html};
+
+use crate::{
+    format::{Money, counted, duration_text, grouped, instant_attribute, instant_text},
+    layout::{Shell, document},
+    prerender::{self, Page},
+};
+
+/// What the page of one sale shows.
+#[derive(Clone, Debug)]
+pub struct ActivityView {
+    /// The activity's id, in decimal.
+    pub id: String,
+    /// The name of the sale.
+    pub title: String,
+    /// The name of what is sold.
+    pub product_title: String,
+    /// Plain text; a line break starts a paragraph.
+    pub description: String,
+    /// A picture of the product: a path on this shop, or an https address.
+    pub image_url: Option<String>,
+    /// The price in this sale.
+    pub sale_price: Money,
+    /// The price outside it.
+    pub list_price: Option<Money>,
+    /// All units of the sale.
+    pub stock_total: u64,
+    /// The most units that one shopper may hold.
+    pub per_user_limit: u32,
+    /// How long an order waits for its payment.
+    pub pay_within_seconds: u64,
+    /// The first instant at which the sale sells, in milliseconds since the Unix epoch.
+    pub starts_at: u64,
+    /// The first instant at which it sells no more, in milliseconds since the Unix epoch.
+    pub ends_at: u64,
+}
+
+/// The page of one sale.
+#[must_use]
+pub fn activity(view: &ActivityView) -> Page {
+    prerender::html(markup(view))
+}
+
+fn markup(view: &ActivityView) -> Markup {
+    let shell = Shell {
+        title: &view.title,
+        description: &format!("{} for {}.", view.product_title, view.sale_price.text()),
+        script: Some("activity.js"),
+    };
+    let main = html! {
+        article.sale #sale data-activity-id=(view.id) data-stock-total=(view.stock_total)
+            data-per-user-limit=(view.per_user_limit) {
+            (picture(view, &view.product_title))
+            div.offer {
+                h1 { (view.title) }
+                p.product { (view.product_title) }
+                (prices(view))
+                (buy_panel(view))
+                section.orders #orders aria-label="Your orders in this sale" {}
+                (terms(view))
+            }
+            (description(&view.description))
+        }
+        (order_template())
+        (cancel_dialog())
+    };
+    document(&shell, &main)
+}
+
+/// The picture, or the first letter of the product where there is none, in a frame whose size is
+/// known before the picture has come.
+pub(crate) fn picture(view: &ActivityView, alt: &str) -> Markup {
+    html! {
+        div.picture {
+            @if let Some(image_url) = &view.image_url {
+                img src=(image_url) alt=(alt) width="640" height="480" decoding="async";
+            } @else {
+                span aria-hidden="true" { (view.product_title.chars().next().unwrap_or('?')) }
+            }
+        }
+    }
+}
+
+/// The sale price, and the list price struck out where it is the higher one.
+pub(crate) fn prices(view: &ActivityView) -> Markup {
+    let list_price = view.list_price.as_ref().filter(|list_price| {
+        list_price.currency == view.sale_price.currency
+            && list_price.amount > view.sale_price.amount
+    });
+    html! {
+        p.prices {
+            span.sr { "Sale price " }
+            strong { (view.sale_price.text()) }
+            @if let Some(list_price) = list_price {
+                " " span.sr { "instead of " }
+                s { (list_price.text()) }
+            }
+        }
+    }
+}
+
+/// An instant in UTC; the shell's script shows it in the visitor's own time zone.
+pub(crate) fn time(millis: u64) -> Markup {
+    html! { time datetime=(instant_attribute(millis)) { (instant_text(millis)) } }
+}
+
+/// What changes while a sale runs. Before the script has come it says when the sale starts; the
+/// room of what the script fills in is kept, so that nothing moves.
+fn buy_panel(view: &ActivityView) -> Markup {
+    let stock_total = grouped(view.stock_total);
+    html! {
+        section.panel aria-label="Buy" {
+            p.schedule {
+                span { "Starts " (time(view.starts_at)) }
+                " " span { "Ends " (time(view.ends_at)) }
+            }
+            noscript {
+                p.warning {
+                    "Buying needs JavaScript. Please allow it for this shop and load the page again."
+                }
+            }
+            p.countdown #countdown data-waiting {
+                span #countdown-label { "Opens in" }
+                span #countdown-clock.clock role="timer" { "--:--:--" }
+            }
+            p.left #left { (stock_total) " units in this sale" }
+            progress #left-bar max=(view.stock_total) value=(view.stock_total)
+                aria-labelledby="left" {}
+            button #buy.primary type="button" disabled { "Buy" }
+            a #sign-in-to-buy.primary data-keep-next href="/sign-in" hidden { "Sign in to buy" }
+            div.status aria-live="polite" {
+                p #stage {}
+                p #notice {}
+            }
+        }
+    }
+}
+
+fn terms(view: &ActivityView) -> Markup {
+    let limit = counted(u64::from(view.per_user_limit), "unit");
+    html! {
+        ul.terms {
+            li { "At most " (limit) " for each shopper." }
+            li { "An order is kept for " (duration_text(view.pay_within_seconds)) " until it is paid." }
+            li { "Whatever is not paid in time goes back on sale." }
+        }
+    }
+}
+
+fn description(text: &str) -> Markup {
+    html! {
+        div.description {
+            @for paragraph in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+                p { (paragraph) }
+            }
+        }
+    }
+}
+
+/// One order, copied and filled in by the script.
+fn order_template() -> Markup {
+    html! {
+        template #order-template {
+            article.order {
+                h2 tabindex="-1" { "Order " span data-order="id" {} }
+                p data-order="sentence" aria-live="polite" {}
+                p.countdown data-order="countdown" hidden {
+                    span { "Time left to pay" }
+                    span.clock role="timer" data-order="clock" {}
+                }
+                dl {
+                    div { dt { "Units" } dd data-order="units" {} }
+                    div { dt { "Total" } dd data-order="total" {} }
+                    div data-order="pay-before-row" { dt { "Pay before" } dd data-order="pay-before" {} }
+                }
+                button.quiet type="button" data-order="cancel" hidden { "Cancel this order" }
+            }
+        }
+    }
+}
+
+/// A cancelled order cannot be had back in a sale that is sold out, so it is asked for twice.
+fn cancel_dialog() -> Markup {
+    html! {
+        dialog #cancel-dialog aria-labelledby="cancel-title" {
+            form method="dialog" {
+                h2 #cancel-title { "Cancel this order?" }
+                p { "What it holds goes back on sale at once, and someone else may take it." }
+                div.choices {
+                    button.quiet value="keep" autofocus { "Keep the order" }
+                    button.danger value="cancel" { "Cancel the order" }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The shop's pages: rendered when something changes, compressed ahead, served from memory.
+//!
+//! It knows what a shopper sees. It must not know HTTP, sockets, the store or how a sale decides:
+//! the gateway fills the views, and sends what comes back under the headers named here.
+
+mod activity;
+mod assets;
+mod format;
+mod home;
+mod layout;
+mod negotiation;
+mod not_found;
+mod prerender;
+mod register;
+mod sign_in;
+
+pub use activity::{ActivityView, activity};
+pub use assets::assets;
+pub use format::Money;
+pub use home::{HomeView, home};
+pub use negotiation::matches;
+pub use not_found::not_found;
+pub use prerender::{Encoded, Page, prerender};
+pub use register::register;
+pub use sign_in::sign_in;
+
+/// The `Content-Security-Policy` that every page is written for: no inline script, no inline
+/// style, nothing from elsewhere but pictures.
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; \
+     style-src 'self'; img-src 'self' data: https:; connect-src 'self'; form-action 'self'; \
+     base-uri 'none'; frame-ancestors 'none'";

@@ -1,0 +1,147 @@
+//! The pages as a browser gets them, against what they were when a person last read them.
+//! `UPDATE_GOLDEN=1 cargo test -p seckill-pages` writes them anew; read the difference.
+
+use std::{env, fs, path::Path};
+
+use seckill_pages::{ActivityView, HomeView, Money, Page, activity, assets, home};
+use seckill_pages::{not_found, register, sign_in};
+
+const SCRIPT: &str = "</title><script>alert(1)</script>";
+
+fn usd(amount: i64) -> Money {
+    Money { amount, currency: "USD".to_owned() }
+}
+
+fn lamp() -> ActivityView {
+    ActivityView {
+        id: "7".to_owned(),
+        title: "Midnight lamps".to_owned(),
+        product_title: "Reading lamp".to_owned(),
+        description: "Warm light.\n\nFolds flat & weighs little.".to_owned(),
+        image_url: Some("/images/lamp.webp".to_owned()),
+        sale_price: usd(1_990),
+        list_price: Some(usd(4_900)),
+        stock_total: 1_000,
+        per_user_limit: 1,
+        pay_within_seconds: 900,
+        starts_at: 1_795_737_600_000,
+        ends_at: 1_795_741_200_000,
+    }
+}
+
+/// Whatever an operator types must stay text.
+fn hostile() -> ActivityView {
+    ActivityView {
+        id: "8\" onload=\"alert(1)".to_owned(),
+        title: SCRIPT.to_owned(),
+        product_title: "\"><img src=x onerror=alert(1)>".to_owned(),
+        description: format!("{SCRIPT}\n<style>*{{display:none}}</style>"),
+        image_url: Some("x\" onerror=\"alert(1)".to_owned()),
+        list_price: Some(usd(100)),
+        ..lamp()
+    }
+}
+
+fn pages() -> Vec<(&'static str, Page)> {
+    vec![
+        (
+            "home",
+            home(&HomeView {
+                activities: vec![lamp(), ActivityView { image_url: None, ..lamp() }],
+            }),
+        ),
+        ("home_empty", home(&HomeView { activities: Vec::new() })),
+        ("home_hostile", home(&HomeView { activities: vec![hostile()] })),
+        ("activity", activity(&lamp())),
+        ("activity_hostile", activity(&hostile())),
+        ("sign_in", sign_in()),
+        ("register", register()),
+        ("not_found", not_found()),
+    ]
+}
+
+fn text(page: &Page) -> String {
+    String::from_utf8(page.identity.body.to_vec()).expect("maud writes UTF-8")
+}
+
+/// Every tag of a document, without the text between them.
+fn tags(html: &str) -> Vec<&str> {
+    html.split('<').skip(1).map(|rest| rest.split_once('>').expect("every tag ends").0).collect()
+}
+
+#[test]
+fn pages_are_what_they_were() {
+    let update = env::var_os("UPDATE_GOLDEN").is_some();
+    let assets = assets();
+    for (name, page) in pages() {
+        let mut html = text(&page).replace("><", ">\n<");
+        // A change of a script is no change of the page.
+        for (path, _) in &assets {
+            let (stem, _) = path.rsplit_once('-').unwrap();
+            let (_, extension) = path.rsplit_once('.').unwrap();
+            html = html.replace(path, &format!("{stem}-HASH.{extension}"));
+        }
+        html.push('\n');
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.html"));
+        if update {
+            fs::write(&file, &html).unwrap();
+        }
+        let golden = fs::read_to_string(&file).unwrap_or_default();
+        assert_eq!(html, golden, "{name} changed; see the head of this file");
+    }
+}
+
+#[test]
+fn nothing_runs_or_styles_from_within_a_page() {
+    for (name, page) in pages() {
+        for tag in tags(&text(&page)) {
+            assert!(!tag.starts_with("style"), "{name}: <{tag}>");
+            // Inside quotes everything is text.
+            let names: String = tag.split('"').step_by(2).collect();
+            assert!(!names.contains(" style=") && !names.contains(" on"), "{name}: <{tag}>");
+            if tag.starts_with("script") {
+                assert!(tag.contains(" src=\"/assets/"), "{name}: <{tag}>");
+            }
+            if let Some((_, after)) = tag.split_once("href=\"") {
+                assert!(after.starts_with(['/', '#']), "{name}: <{tag}>");
+            }
+        }
+    }
+}
+
+#[test]
+fn hostile_words_stay_words() {
+    for page in [activity(&hostile()), home(&HomeView { activities: vec![hostile()] })] {
+        let html = text(&page);
+        assert!(!html.contains("<script>") && !html.contains("<img src=x"));
+        assert!(!html.contains("\" onerror=") && !html.contains("\" onload="));
+        assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+        assert_eq!(html.matches("</title>").count(), 1);
+    }
+}
+
+#[test]
+fn pages_are_small_and_whole() {
+    for (name, page) in pages() {
+        let html = text(&page);
+        assert!(html.len() < 60_000, "{name}: {} bytes", html.len());
+        assert!(html.starts_with("<!DOCTYPE html><html lang=\"en\">"), "{name}");
+        assert!(html.ends_with("</html>"), "{name}");
+        assert_eq!(html.matches("<h1").count(), 1, "{name}");
+        assert_eq!(page.content_type, "text/html; charset=utf-8");
+        assert_eq!(page.cache_control, "public, no-cache");
+        assert!(page.br.is_some() && page.gzip.is_some(), "{name}");
+    }
+}
+
+#[test]
+fn every_asset_that_a_page_names_is_there() {
+    let assets = assets();
+    for (name, page) in pages() {
+        let html = text(&page);
+        let named = html.split('"').filter(|value| value.starts_with("/assets/"));
+        for path in named {
+            assert!(assets.iter().any(|(asset, _)| asset == path), "{name}: {path}");
+        }
+    }
+}

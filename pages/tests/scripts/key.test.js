@@ -1,0 +1,65 @@
+// One press is one order.
+import assert from "node:assert/strict";
+import test from "node:test";
+import { newKey, PurchaseKey } from "../../assets/key.js";
+
+function tab() {
+  const kept = new Map();
+  return {
+    kept,
+    getItem: (name) => kept.get(name) ?? null,
+    setItem: (name, value) => kept.set(name, value),
+    removeItem: (name) => kept.delete(name),
+  };
+}
+
+function keyIn(storage, activity = "7") {
+  return new PurchaseKey(activity, storage);
+}
+
+test("the key is stored before it is handed out and outlives a reload", () => {
+  const storage = tab();
+  const key = keyIn(storage).take(new Set());
+  assert.ok([...storage.kept.values()].join().includes(key));
+  assert.equal(keyIn(storage).take(new Set()), key);
+  assert.notEqual(keyIn(storage, "8").take(new Set()), key);
+});
+
+test("a press is a new purchase only when the shopper sees what the last one bought", () => {
+  const key = keyIn(tab());
+  const first = key.take(new Set());
+  key.bind(first, "11");
+  assert.equal(key.take(new Set()), first);
+  const second = key.take(new Set(["11"]));
+  assert.notEqual(second, first);
+  assert.equal(key.take(new Set(["11"])), second);
+});
+
+test("a closed order takes its key with it, and no other", () => {
+  const key = keyIn(tab());
+  const first = key.take(new Set());
+  key.close("11");
+  assert.equal(key.take(new Set()), first);
+  key.adopt("11");
+  key.adopt("12");
+  assert.equal(key.last.order, "11");
+  key.close("12");
+  assert.equal(key.take(new Set()), first);
+  key.close("11");
+  assert.equal(key.last, null);
+  assert.notEqual(key.take(new Set()), first);
+});
+
+test("damaged storage is no key", () => {
+  const storage = tab();
+  storage.setItem("seckill.key.7", "{");
+  assert.equal(keyIn(storage).last, null);
+  storage.setItem("seckill.key.7", '{"key":5}');
+  assert.equal(keyIn(storage).last, null);
+});
+
+test("without randomUUID the key is still a random UUID", () => {
+  const source = { getRandomValues: (bytes) => bytes.fill(0xff) };
+  assert.equal(newKey(source), "ffffffff-ffff-4fff-bfff-ffffffffffff");
+  assert.match(newKey(), /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+});
