@@ -1,0 +1,372 @@
+//! Batches of journals, and the orders they leave.
+
+use std::sync::Arc;
+
+use seckill_shards::ids::{ActivityId, OrderId, Origin, PaymentId, UserId};
+use seckill_shards::record::{
+    NO_KEY, OrderMoved, OrderPaid, OrderPlaced, OrderRefunded, PaymentMoved, PaymentStarted,
+    PaymentStatus, PhaseChanged, Record, Status, UnitsLeft,
+};
+
+use super::{at, draft, first, refusal, sale};
+use crate::store::{
+    Activity, ActivityUpdate, Batch, Fault, FlushBatch, JournalFound, JournalPosition, OrderCursor,
+    OrderFilter, OrdersOf, OutOfStep, Page, Refusal, StatusSum, Store, StoreError, Stored,
+};
+
+const JOURNAL: [u8; 16] = [1; 16];
+const FOUND: JournalFound =
+    JournalFound { gateway: 3, journal_id: JOURNAL, epoch: 2, begin: 0, end: 1_000 };
+
+fn out_of_step<T: std::fmt::Debug>(result: Stored<T>) -> OutOfStep {
+    match result {
+        Err(StoreError::OutOfStep(out)) => out,
+        other => panic!("in step: {other:?}"),
+    }
+}
+
+fn order(number: u64) -> OrderId {
+    OrderId::new(Origin { gateway: 3, epoch: 2 }, u8::try_from(number % 3).unwrap(), number)
+}
+
+fn placed(number: u64, activity: ActivityId, user: u64, ms: u64) -> Record {
+    Record::OrderPlaced(OrderPlaced {
+        order: order(number),
+        activity,
+        user: UserId(user),
+        quantity: 2,
+        at: at(ms),
+        pay_before: at(ms + 1_000),
+        key: NO_KEY,
+        body: NO_KEY,
+    })
+}
+
+fn moved(number: u64, activity: ActivityId, ms: u64) -> OrderMoved {
+    OrderMoved { order: order(number), activity, quantity: 2, at: at(ms) }
+}
+
+fn started(payment: u64, number: u64, ms: u64) -> Record {
+    Record::PaymentStarted(PaymentStarted {
+        payment: PaymentId(payment),
+        order: order(number),
+        amount: 19_800,
+        at: at(ms),
+        key: NO_KEY,
+        body: NO_KEY,
+    })
+}
+
+fn settled(payment: u64, number: u64, ms: u64) -> PaymentMoved {
+    PaymentMoved { payment: PaymentId(payment), order: order(number), amount: 19_800, at: at(ms) }
+}
+
+fn paid(payment: u64, moved: OrderMoved) -> Record {
+    Record::OrderPaid(OrderPaid { moved, payment: PaymentId(payment) })
+}
+
+fn refunded(payment: u64, moved: OrderMoved) -> Record {
+    let payment = PaymentId(payment);
+    Record::OrderRefunded(OrderRefunded { moved, payment, units_returned: true })
+}
+
+/// The records as one batch, whose positions count records.
+fn batch(from: u64, records: &[Record]) -> Arc<FlushBatch> {
+    let begin = JournalPosition { journal_id: JOURNAL, epoch: 2, position: from };
+    let mut batch = Batch::new(3, begin);
+    for record in records {
+        batch.push(record);
+    }
+    Arc::new(batch.finish(from + u64::try_from(records.len()).unwrap()))
+}
+
+/// What a whole journal tells of one activity: every kind of record that the store follows.
+fn history(activity: ActivityId) -> Vec<Record> {
+    let phase = PhaseChanged { activity, at: at(30) };
+    let units = UnitsLeft { activity, quantity: 3, at: at(40) };
+    vec![
+        placed(1, activity, 71, 1),
+        placed(2, activity, 72, 2),
+        placed(3, activity, 71, 3),
+        placed(4, activity, 73, 4),
+        placed(5, activity, 74, 5),
+        Record::OrderExpired(moved(2, activity, 10)),
+        started(100, 1, 11),
+        Record::PaymentFailed(settled(100, 1, 12)),
+        started(101, 1, 13),
+        paid(101, moved(1, activity, 14)),
+        Record::OrderCancelled(moved(3, activity, 15)),
+        started(102, 3, 15),
+        Record::PaymentRefundDue(settled(102, 3, 16)),
+        Record::PaymentRefunded(settled(102, 3, 17)),
+        started(103, 4, 18),
+        paid(103, moved(4, activity, 19)),
+        refunded(103, moved(4, activity, 20)),
+        Record::ActivityPaused(phase),
+        Record::ActivityResumed(phase),
+        Record::ActivityPaused(phase),
+        Record::UnitsWithdrawn(units),
+        Record::ActivityEnded(phase),
+        Record::OrderRejected(moved(5, activity, 50)),
+        Record::ActivityClosed(UnitsLeft { quantity: 5, ..units }),
+    ]
+}
+
+/// Everything of the store that a history may change.
+async fn picture(store: &dyn Store, activity: &Activity) -> String {
+    let filter = OrderFilter { of: OrdersOf::Activity(activity.id), status: None };
+    let orders = store.orders(filter, first(100)).await.unwrap();
+    let row = Activity { version: 0, ..store.activity(activity.id).await.unwrap() };
+    let stock = store.product(activity.product).await.unwrap().stock;
+    let sums = store.sums(activity.id).await.unwrap();
+    format!("{orders:#?} {row:#?} {stock} {sums:?}")
+}
+
+pub(in crate::store) async fn registration_names_what_happened(store: &dyn Store) {
+    assert_eq!(store.position(3).await.unwrap(), None);
+    let refused = out_of_step(store.register(JournalFound { begin: 9, ..FOUND }).await);
+    assert_eq!(refused, OutOfStep::BeforeBegin { stored: 0, begin: 9 }, "another store");
+    assert_eq!(store.register(FOUND).await.unwrap(), 0);
+    store.flush(batch(0, &history(sale(store, 20).await.id))).await.unwrap();
+    assert_eq!(store.register(FOUND).await.unwrap(), 24);
+    let stored = JournalPosition { journal_id: JOURNAL, epoch: 2, position: 24 };
+    assert_eq!(store.position(3).await.unwrap(), Some(stored));
+    assert_eq!(store.position(4).await.unwrap(), None);
+
+    let short = JournalFound { end: 23, ..FOUND };
+    assert_eq!(
+        out_of_step(store.register(short).await),
+        OutOfStep::BeyondEnd { stored: 24, end: 23 }
+    );
+    let recycled = JournalFound { begin: 25, ..FOUND };
+    assert_eq!(
+        out_of_step(store.register(recycled).await),
+        OutOfStep::BeforeBegin { stored: 24, begin: 25 }
+    );
+    for other in [
+        JournalFound { journal_id: [2; 16], ..FOUND },
+        JournalFound { journal_id: [2; 16], epoch: 1, ..FOUND },
+        JournalFound { epoch: 3, ..FOUND },
+    ] {
+        let refused = out_of_step(store.register(other).await);
+        assert!(matches!(refused, OutOfStep::OtherJournal { stored: JOURNAL, .. }), "{refused}");
+        assert!(refused.to_string().contains("01010101010101010101010101010101"));
+    }
+    assert_eq!(store.position(3).await.unwrap(), Some(stored), "a refusal changes nothing");
+    let succeeded = JournalFound { journal_id: [2; 16], epoch: 3, ..FOUND };
+    assert_eq!(store.register(succeeded).await.unwrap(), 0);
+    let late = out_of_step(store.flush(batch(24, &[])).await);
+    assert!(matches!(late, OutOfStep::OtherJournal { .. }), "the lost journal is not followed");
+}
+
+pub(in crate::store) async fn a_run_becomes_rows(store: &dyn Store) {
+    let activity = sale(store, 20).await;
+    store.register(FOUND).await.unwrap();
+    store.flush(batch(0, &history(activity.id))).await.unwrap();
+    let status = async |number| {
+        let stored = store.order(order(number)).await.unwrap();
+        (stored.order.status, stored.order.moved_at.map(|moved| moved.ms_since(at(0))))
+    };
+    assert_eq!(status(1).await, (Status::Paid, Some(14)));
+    assert_eq!(status(2).await, (Status::Expired, Some(10)));
+    assert_eq!(status(3).await, (Status::Cancelled, Some(15)));
+    assert_eq!(status(4).await, (Status::Refunded, Some(20)));
+    assert_eq!(status(5).await, (Status::Rejected, Some(50)));
+
+    let stored = store.order(order(1)).await.unwrap();
+    assert_eq!((stored.unit_price, stored.currency), (9_900, *b"USD"));
+    assert_eq!((&*stored.activity_title, &*stored.product_title), ("Sale", "Thing"));
+    assert_eq!((stored.product, stored.order.quantity), (activity.product, 2));
+    assert_eq!((stored.order.placed_at, stored.order.pay_before), (at(1), at(1_001)));
+    let payments: Vec<_> = stored.payments.iter().map(|p| (p.id.0, p.status)).collect();
+    assert_eq!(payments, [(100, PaymentStatus::Failed), (101, PaymentStatus::Succeeded)]);
+    assert_eq!(store.payment(PaymentId(101)).await.unwrap(), stored.payments[1]);
+    let due = store.payment(PaymentId(103)).await.unwrap();
+    assert_eq!((due.status, due.amount), (PaymentStatus::RefundDue, 19_800));
+    let back = store.payment(PaymentId(102)).await.unwrap();
+    assert_eq!((back.status, back.moved_at), (PaymentStatus::Refunded, Some(at(17))));
+
+    let row = store.activity(activity.id).await.unwrap();
+    assert!(row.paused && row.ended && row.closed && row.version > activity.version);
+    assert_eq!(refusal(store.order(order(6)).await), Refusal::NotFound);
+    assert_eq!(refusal(store.order(OrderId(u64::MAX)).await), Refusal::NotFound);
+    assert_eq!(refusal(store.payment(PaymentId(9)).await), Refusal::NotFound);
+}
+
+pub(in crate::store) async fn replaying_the_journal_changes_nothing(store: &dyn Store) {
+    let (whole, pieces) = (sale(store, 20).await, sale(store, 20).await);
+    let records = history(whole.id);
+    store.register(FOUND).await.unwrap();
+    store.flush(batch(0, &records)).await.unwrap();
+    let once = picture(store, &whole).await;
+    for piece in 1..=records.len() {
+        store.flush(batch(0, &records[..piece])).await.unwrap();
+    }
+    assert_eq!(picture(store, &whole).await, once);
+
+    // The same history again, as another gateway's, a record a batch: the same rows.
+    let other = |at: u64, records: &[Record]| {
+        let mut batch = FlushBatch::clone(&batch(at, records));
+        batch.gateway = 4;
+        for order in &mut batch.orders.new {
+            order.id.0 += 1 << 30;
+        }
+        batch.orders.moves.iter_mut().for_each(|moved| moved.id.0 += 1 << 30);
+        for payment in &mut batch.payments.new {
+            (payment.id.0, payment.order.0) = (payment.id.0 + 500, payment.order.0 + (1 << 30));
+        }
+        batch.payments.moves.iter_mut().for_each(|moved| moved.id.0 += 500);
+        Arc::new(batch)
+    };
+    store.register(JournalFound { gateway: 4, ..FOUND }).await.unwrap();
+    for (position, record) in (0..).zip(history(pieces.id)) {
+        let step = other(position, &[record]);
+        store.flush(Arc::clone(&step)).await.unwrap();
+        store.flush(step).await.unwrap();
+    }
+    assert_eq!(store.sums(pieces.id).await.unwrap(), store.sums(whole.id).await.unwrap());
+    let status = |id: OrderId| async move { store.order(id).await.unwrap().order.status };
+    for number in 1..=5 {
+        let twin = OrderId(order(number).0 + (1 << 30));
+        assert_eq!(status(twin).await, status(order(number)).await);
+    }
+    assert_eq!(store.product(pieces.product).await.unwrap().stock, 28);
+    assert_eq!(picture(store, &whole).await, once);
+}
+
+pub(in crate::store) async fn a_run_that_does_not_follow_is_refused(store: &dyn Store) {
+    let activity = sale(store, 20).await;
+    let records = history(activity.id);
+    let unknown = out_of_step(store.flush(batch(0, &records)).await);
+    assert_eq!(unknown, OutOfStep::NotRegistered { gateway: 3 });
+    store.register(FOUND).await.unwrap();
+    let gap = out_of_step(store.flush(batch(5, &records[5..])).await);
+    assert_eq!(gap, OutOfStep::NotNext { stored: 0, from: 5, to: 24 });
+    store.flush(batch(0, &records[..10])).await.unwrap();
+    let before = picture(store, &activity).await;
+    let overlap = out_of_step(store.flush(batch(5, &records[5..])).await);
+    assert_eq!(overlap, OutOfStep::NotNext { stored: 10, from: 5, to: 24 });
+    for (journal_id, epoch) in [([9; 16], 2), (JOURNAL, 1)] {
+        let mut foreign = FlushBatch::clone(&batch(10, &records[10..]));
+        (foreign.from.journal_id, foreign.from.epoch) = (journal_id, epoch);
+        let refused = out_of_step(store.flush(Arc::new(foreign)).await);
+        assert!(matches!(refused, OutOfStep::OtherJournal { .. }), "{refused}");
+    }
+    assert_eq!(picture(store, &activity).await, before);
+    store.flush(batch(10, &records[10..])).await.unwrap();
+    assert_eq!(store.register(FOUND).await.unwrap(), 24);
+}
+
+pub(in crate::store) async fn what_the_store_lacks_is_not_moved(store: &dyn Store) {
+    let activity = sale(store, 20).await;
+    let draft = draft(store, activity.product, 1).await;
+    store.register(FOUND).await.unwrap();
+    let before = picture(store, &activity).await;
+    let units = UnitsLeft { activity: activity.id, quantity: 21, at: at(2) };
+    for lacking in [
+        Record::OrderExpired(moved(9, activity.id, 1)),
+        Record::PaymentFailed(settled(100, 1, 1)),
+        placed(2, ActivityId(99), 71, 1),
+        placed(2, draft, 71, 1),
+        Record::ActivityPaused(PhaseChanged { activity: ActivityId(99), at: at(1) }),
+        Record::UnitsWithdrawn(units),
+    ] {
+        let refused = store.flush(batch(0, &[placed(1, activity.id, 71, 0), lacking])).await;
+        assert!(matches!(refused, Err(StoreError::Fault(Fault::Diverged(_)))), "{refused:?}");
+        assert_eq!(picture(store, &activity).await, before, "all or nothing");
+    }
+    store.flush(batch(0, &[placed(1, activity.id, 71, 0)])).await.unwrap();
+    let twice = store.flush(batch(1, &[placed(1, activity.id, 71, 0)])).await;
+    assert!(matches!(twice, Err(StoreError::Fault(Fault::Diverged(_)))), "{twice:?}");
+}
+
+pub(in crate::store) async fn units_that_leave_are_the_products_again(store: &dyn Store) {
+    let activity = sale(store, 20).await;
+    store.register(FOUND).await.unwrap();
+    let stock = async || store.product(activity.product).await.unwrap().stock;
+    assert_eq!(stock().await, 20);
+    let withdrawn = UnitsLeft { activity: activity.id, quantity: 3, at: at(1) };
+    store.flush(batch(0, &[Record::UnitsWithdrawn(withdrawn)])).await.unwrap();
+    assert_eq!(stock().await, 23);
+    let closed = UnitsLeft { quantity: 17, ..withdrawn };
+    store.flush(batch(1, &[Record::ActivityClosed(closed)])).await.unwrap();
+    assert_eq!(stock().await, 40);
+    let row = store.activity(activity.id).await.unwrap();
+    assert_eq!((row.left, row.stocked, row.closed), (20, 20, true));
+    let longer = ActivityUpdate { ends_at: Some(at(9)), ..ActivityUpdate::default() };
+    let refused = refusal(store.update_activity(row.id, row.version, longer).await);
+    assert_eq!(refused, Refusal::State, "what is closed stays closed");
+    assert_eq!(refusal(store.restock(row.id, 1, None).await), Refusal::State);
+}
+
+pub(in crate::store) async fn orders_are_listed_newest_first(store: &dyn Store) {
+    let (one, two) = (sale(store, 20).await.id, sale(store, 20).await.id);
+    store.register(FOUND).await.unwrap();
+    let early = [placed(1, one, 71, 5), placed(2, two, 71, 9), placed(3, one, 72, 6)];
+    store.flush(batch(0, &early)).await.unwrap();
+    let late =
+        [placed(4, one, 71, 5), placed(5, two, 71, 7), Record::OrderExpired(moved(1, one, 20))];
+    store.flush(batch(3, &late)).await.unwrap();
+    let list = async |of, status, after, limit| {
+        let filter = OrderFilter { of, status };
+        let found = store.orders(filter, Page { after, limit }).await.unwrap();
+        found.iter().map(|stored| stored.order.id).collect::<Vec<_>>()
+    };
+    let user = OrdersOf::User(UserId(71));
+    let mut same_instant = [order(1), order(4)];
+    same_instant.sort_unstable_by(|one, other| other.cmp(one));
+    let all = [order(2), order(5), same_instant[0], same_instant[1]];
+    assert_eq!(list(user, None, None, 100).await, all);
+    let mut after = None;
+    for expected in all {
+        assert_eq!(list(user, None, after, 1).await, [expected]);
+        let row = store.order(expected).await.unwrap().order;
+        after = Some(OrderCursor { placed_at: row.placed_at, id: row.id });
+    }
+    assert!(list(user, None, after, 1).await.is_empty());
+    assert_eq!(list(user, Some(Status::Expired), None, 100).await, [order(1)]);
+    assert_eq!(list(OrdersOf::Activity(one), None, None, 1).await, [order(3)]);
+    let both = OrdersOf::Both(UserId(71), two);
+    assert_eq!(list(both, None, None, 100).await, [order(2), order(5)]);
+    let open = Some(Status::AwaitingPayment);
+    let of_one = list(OrdersOf::Activity(one), open, None, 100).await;
+    assert_eq!(of_one, [order(3), order(4)]);
+    assert!(list(OrdersOf::User(UserId(99)), None, None, 100).await.is_empty());
+    assert!(list(OrdersOf::Activity(ActivityId(99)), None, None, 100).await.is_empty());
+
+    let sum = |status, orders| StatusSum { status, orders, units: 2 * orders };
+    let sums = [sum(Status::AwaitingPayment, 2), sum(Status::Expired, 1)];
+    assert_eq!(store.sums(one).await.unwrap(), sums);
+    assert!(store.sums(ActivityId(99)).await.unwrap().is_empty());
+}
+
+pub(in crate::store) async fn an_audit_reads_one_instant(store: &dyn Store) {
+    let (one, two) = (sale(store, 1_000_000).await.id, sale(store, 20).await.id);
+    store.register(FOUND).await.unwrap();
+    let mut records: Vec<_> = (0..9_000).map(|number| placed(number, one, number, 1)).collect();
+    records.push(placed(9_000, two, 71, 1));
+    records.push(started(100, 9_000, 2));
+    store.flush(batch(0, &records)).await.unwrap();
+    let mut snapshot = store.snapshot(None).await.unwrap();
+    store.flush(batch(9_002, &[Record::OrderExpired(moved(8_999, one, 9))])).await.unwrap();
+
+    let position = JournalPosition { journal_id: JOURNAL, epoch: 2, position: 9_002 };
+    assert_eq!(snapshot.positions, [(3, position)]);
+    let ids: Vec<_> = snapshot.activities.iter().map(|activity| activity.id).collect();
+    assert_eq!(ids, [one, two]);
+    let mut rows = Vec::new();
+    while let Some(chunk) = snapshot.orders.recv().await {
+        rows.extend(chunk.unwrap());
+    }
+    assert_eq!(rows.len(), 9_001);
+    assert!(rows.iter().all(|(order, _)| order.status == Status::AwaitingPayment));
+    let (last, payments) = rows.last().unwrap();
+    assert_eq!((last.activity, payments.len()), (two, 1));
+
+    let dropped = store.snapshot(None).await.unwrap();
+    drop(dropped);
+    let mut only = store.snapshot(Some(two)).await.unwrap();
+    assert_eq!(only.orders.recv().await.unwrap().unwrap().len(), 1);
+    assert!(only.orders.recv().await.is_none());
+    assert_eq!(refusal(store.snapshot(Some(ActivityId(99))).await), Refusal::NotFound);
+}

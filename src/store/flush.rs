@@ -1,0 +1,373 @@
+//! Folds a run of journal records into one batch of rows: an order that was placed, paid for and
+//! refunded within the run is one row with the status it has at the end.
+//!
+//! Pure: it must not know SQL, nor how records are read.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::hash::Hash;
+
+use seckill_shards::clock::Timestamp;
+use seckill_shards::ids::{ActivityId, OrderId, PaymentId};
+use seckill_shards::record::{OrderPlaced, PaymentStarted, PaymentStatus, Record, Status};
+
+use super::{JournalPosition, OrderRow, PaymentRow};
+
+/// Rows at which a batch is full: its writer ends it at the next position it can.
+pub const BATCH_ROWS: usize = 32_768;
+
+/// A row that moves from status to status.
+pub trait Row {
+    /// What it is known by.
+    type Id: Copy + Eq + Hash + Debug;
+    /// Where it may stand.
+    type Status: Copy + Eq + Debug;
+
+    /// What this one is known by.
+    fn id(&self) -> Self::Id;
+    /// It came to a status.
+    fn come_to(&mut self, status: Self::Status, at: Timestamp);
+}
+
+impl Row for OrderRow {
+    type Id = OrderId;
+    type Status = Status;
+
+    fn id(&self) -> OrderId {
+        self.id
+    }
+
+    fn come_to(&mut self, status: Status, at: Timestamp) {
+        (self.status, self.moved_at) = (status, Some(at));
+    }
+}
+
+impl Row for PaymentRow {
+    type Id = PaymentId;
+    type Status = PaymentStatus;
+
+    fn id(&self) -> PaymentId {
+        self.id
+    }
+
+    fn come_to(&mut self, status: PaymentStatus, at: Timestamp) {
+        (self.status, self.moved_at) = (status, Some(at));
+    }
+}
+
+/// A row of an earlier batch came to a status.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Move<I, S> {
+    /// Which row.
+    pub id: I,
+    /// Its status at the end of the batch.
+    pub status: S,
+    /// When it came to it.
+    pub at: Timestamp,
+}
+
+/// What a batch does to one table.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Changes<R: Row> {
+    /// Rows that are new.
+    pub new: Vec<R>,
+    /// Moves of rows of earlier batches, one a row.
+    pub moves: Vec<Move<R::Id, R::Status>>,
+}
+
+/// What a batch does to one activity.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ActivityChange {
+    /// Which activity.
+    pub activity: ActivityId,
+    /// Paused or resumed last; `None` where neither.
+    pub paused: Option<bool>,
+    /// An operator ended it.
+    pub ended: bool,
+    /// It was closed.
+    pub closed: bool,
+    /// Units that left it for the product.
+    pub left: u64,
+}
+
+/// A run of journal records as rows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FlushBatch {
+    /// Of which gateway.
+    pub gateway: u16,
+    /// Of which journal, and where the run begins.
+    pub from: JournalPosition,
+    /// Where the run ends.
+    pub to: u64,
+    /// Flash orders.
+    pub orders: Changes<OrderRow>,
+    /// Their payments.
+    pub payments: Changes<PaymentRow>,
+    /// Activities, each once.
+    pub activities: Vec<ActivityChange>,
+}
+
+/// A batch that grows.
+#[derive(Debug)]
+pub struct Batch {
+    gateway: u16,
+    from: JournalPosition,
+    orders: Fold<OrderRow>,
+    payments: Fold<PaymentRow>,
+    activities: Vec<ActivityChange>,
+}
+
+impl Batch {
+    /// An empty batch that goes on where the store stands.
+    #[must_use]
+    pub fn new(gateway: u16, from: JournalPosition) -> Self {
+        let (orders, payments) = (Fold::new(), Fold::new());
+        Self { gateway, from, orders, payments, activities: Vec::new() }
+    }
+
+    /// Whether it holds [`BATCH_ROWS`].
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.orders.rows() + self.payments.rows() >= BATCH_ROWS
+    }
+
+    /// Takes the next record of the journal. What the store gave the journal, and what a
+    /// checkpoint repeats, changes nothing.
+    pub fn push(&mut self, record: &Record) {
+        match record {
+            Record::OrderPlaced(placed) => self.orders.enter(placed_row(placed)),
+            Record::OrderPaid(paid) => {
+                self.orders.come_to(paid.moved.order, Status::Paid, paid.moved.at);
+                self.payments.come_to(paid.payment, PaymentStatus::Succeeded, paid.moved.at);
+            }
+            Record::OrderExpired(moved) => {
+                self.orders.come_to(moved.order, Status::Expired, moved.at);
+            }
+            Record::OrderCancelled(moved) => {
+                self.orders.come_to(moved.order, Status::Cancelled, moved.at);
+            }
+            Record::OrderRejected(moved) => {
+                self.orders.come_to(moved.order, Status::Rejected, moved.at);
+            }
+            Record::OrderRefunded(refunded) => {
+                self.orders.come_to(refunded.moved.order, Status::Refunded, refunded.moved.at);
+                let owed = PaymentStatus::RefundDue;
+                self.payments.come_to(refunded.payment, owed, refunded.moved.at);
+            }
+            Record::PaymentStarted(started) => self.payments.enter(started_row(started)),
+            Record::PaymentFailed(moved) => {
+                self.payments.come_to(moved.payment, PaymentStatus::Failed, moved.at);
+            }
+            Record::PaymentRefundDue(moved) => {
+                self.payments.come_to(moved.payment, PaymentStatus::RefundDue, moved.at);
+            }
+            Record::PaymentRefunded(moved) => {
+                self.payments.come_to(moved.payment, PaymentStatus::Refunded, moved.at);
+            }
+            Record::ActivityPaused(change) => self.activity(change.activity).paused = Some(true),
+            Record::ActivityResumed(change) => self.activity(change.activity).paused = Some(false),
+            Record::ActivityEnded(change) => self.activity(change.activity).ended = true,
+            Record::ActivityClosed(units) => {
+                let change = self.activity(units.activity);
+                change.closed = true;
+                change.left += u64::from(units.quantity);
+            }
+            Record::UnitsWithdrawn(units) => {
+                self.activity(units.activity).left += u64::from(units.quantity);
+            }
+            Record::ActivityPublished(_)
+            | Record::ActivityKept(_)
+            | Record::OrderKept(_)
+            | Record::PaymentKept(_)
+            | Record::KeyKept(_)
+            | Record::CounterKept(_) => {}
+        }
+    }
+
+    /// The batch, ending at a position of the journal.
+    #[must_use]
+    pub fn finish(self, to: u64) -> FlushBatch {
+        FlushBatch {
+            gateway: self.gateway,
+            from: self.from,
+            to,
+            orders: self.orders.changes,
+            payments: self.payments.changes,
+            activities: self.activities,
+        }
+    }
+
+    fn activity(&mut self, activity: ActivityId) -> &mut ActivityChange {
+        // Few activities change in one batch, so a search is as good as a map.
+        let known = self.activities.iter().position(|change| change.activity == activity);
+        let index = known.unwrap_or_else(|| {
+            let (paused, ended, closed, left) = (None, false, false, 0);
+            self.activities.push(ActivityChange { activity, paused, ended, closed, left });
+            self.activities.len() - 1
+        });
+        &mut self.activities[index]
+    }
+}
+
+/// Where a row of the batch is.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    New(usize),
+    Moved(usize),
+}
+
+#[derive(Debug)]
+struct Fold<R: Row> {
+    changes: Changes<R>,
+    places: HashMap<R::Id, Place>,
+}
+
+impl<R: Row> Fold<R> {
+    fn new() -> Self {
+        let changes = Changes { new: Vec::new(), moves: Vec::new() };
+        Self { changes, places: HashMap::new() }
+    }
+
+    fn rows(&self) -> usize {
+        self.places.len()
+    }
+
+    fn enter(&mut self, row: R) {
+        self.places.insert(row.id(), Place::New(self.changes.new.len()));
+        self.changes.new.push(row);
+    }
+
+    fn come_to(&mut self, id: R::Id, status: R::Status, at: Timestamp) {
+        match self.places.get(&id) {
+            Some(&Place::New(index)) => self.changes.new[index].come_to(status, at),
+            Some(&Place::Moved(index)) => self.changes.moves[index] = Move { id, status, at },
+            None => {
+                self.places.insert(id, Place::Moved(self.changes.moves.len()));
+                self.changes.moves.push(Move { id, status, at });
+            }
+        }
+    }
+}
+
+fn placed_row(placed: &OrderPlaced) -> OrderRow {
+    OrderRow {
+        id: placed.order,
+        activity: placed.activity,
+        user: placed.user,
+        quantity: placed.quantity,
+        status: Status::AwaitingPayment,
+        placed_at: placed.at,
+        pay_before: placed.pay_before,
+        moved_at: None,
+    }
+}
+
+fn started_row(started: &PaymentStarted) -> PaymentRow {
+    PaymentRow {
+        id: started.payment,
+        order: started.order,
+        amount: started.amount,
+        status: PaymentStatus::Started,
+        started_at: started.at,
+        moved_at: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use seckill_shards::ids::UserId;
+    use seckill_shards::record::{NO_KEY, OrderMoved, OrderPaid, PhaseChanged, UnitsLeft};
+
+    use super::*;
+
+    const BEGIN: JournalPosition = JournalPosition { journal_id: [1; 16], epoch: 0, position: 5 };
+    const MOVED: OrderMoved =
+        OrderMoved { order: OrderId(1), activity: ActivityId(9), quantity: 2, at: Timestamp(20) };
+
+    fn placed(order: u64) -> Record {
+        Record::OrderPlaced(OrderPlaced {
+            order: OrderId(order),
+            activity: ActivityId(9),
+            user: UserId(7),
+            quantity: 2,
+            at: Timestamp(10),
+            pay_before: Timestamp(90),
+            key: NO_KEY,
+            body: NO_KEY,
+        })
+    }
+
+    fn paid() -> Record {
+        Record::OrderPaid(OrderPaid { moved: MOVED, payment: PaymentId(3) })
+    }
+
+    fn fold(records: &[Record]) -> FlushBatch {
+        let mut batch = Batch::new(2, BEGIN);
+        for record in records {
+            batch.push(record);
+        }
+        batch.finish(8)
+    }
+
+    #[test]
+    fn what_is_placed_and_moved_in_one_run_is_one_row() {
+        let started = PaymentStarted {
+            payment: PaymentId(3),
+            order: OrderId(1),
+            amount: 100,
+            at: Timestamp(11),
+            key: NO_KEY,
+            body: NO_KEY,
+        };
+        let batch = fold(&[placed(1), Record::PaymentStarted(started), paid(), placed(2)]);
+        assert!(batch.orders.moves.is_empty() && batch.payments.moves.is_empty());
+        let [order, other] = &batch.orders.new[..] else { panic!("{batch:?}") };
+        assert_eq!((order.status, order.moved_at), (Status::Paid, Some(Timestamp(20))));
+        assert_eq!((other.status, other.moved_at), (Status::AwaitingPayment, None));
+        assert_eq!(batch.payments.new[0].status, PaymentStatus::Succeeded);
+        assert_eq!((batch.gateway, batch.from, batch.to), (2, BEGIN, 8));
+    }
+
+    #[test]
+    fn of_the_moves_of_an_older_row_the_last_is_left() {
+        let later = OrderMoved { at: Timestamp(30), ..MOVED };
+        let batch = fold(&[paid(), Record::OrderExpired(later)]);
+        let last = Move { id: OrderId(1), status: Status::Expired, at: Timestamp(30) };
+        assert_eq!(batch.orders, Changes { new: vec![], moves: vec![last] });
+        assert_eq!(batch.payments.moves[0].status, PaymentStatus::Succeeded);
+    }
+
+    #[test]
+    fn an_activity_changes_once() {
+        let phase = PhaseChanged { activity: ActivityId(9), at: Timestamp(1) };
+        let units = UnitsLeft { activity: ActivityId(9), quantity: u32::MAX, at: Timestamp(1) };
+        let batch = fold(&[
+            Record::ActivityPaused(phase),
+            Record::UnitsWithdrawn(units),
+            Record::ActivityResumed(PhaseChanged { activity: ActivityId(8), ..phase }),
+            Record::ActivityClosed(units),
+        ]);
+        let nine = ActivityChange {
+            activity: ActivityId(9),
+            paused: Some(true),
+            ended: false,
+            closed: true,
+            left: 2 * u64::from(u32::MAX),
+        };
+        let (paused, closed, left) = (Some(false), false, 0);
+        let eight = ActivityChange { activity: ActivityId(8), paused, closed, left, ..nine };
+        assert_eq!(batch.activities, [nine, eight]);
+    }
+
+    #[test]
+    fn a_batch_says_when_it_is_full() {
+        let mut batch = Batch::new(2, BEGIN);
+        for order in 1..BATCH_ROWS as u64 {
+            batch.push(&placed(order));
+            batch.push(&Record::OrderExpired(OrderMoved { order: OrderId(order), ..MOVED }));
+        }
+        assert!(!batch.is_full(), "rows count, not records");
+        batch.push(&placed(0));
+        assert!(batch.is_full());
+    }
+}

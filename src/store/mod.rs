@@ -1,0 +1,195 @@
+//! The store: accounts, products and activities, whose truth it is, and the orders that gateways
+//! flush into it. One trait; its embedded twin is SQLite.
+//!
+//! This file must not know SQL, and nothing below it knows HTTP or the engine. The store reads no
+//! clock: every instant is given.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use seckill_shards::clock::Timestamp;
+use seckill_shards::ids::{ActivityId, OrderId, PaymentId, ProductId, UserId};
+use seckill_shards::record::Digest;
+
+pub use error::{Fault, OutOfStep, Refusal, StoreError};
+pub use flush::{Batch, FlushBatch};
+pub use rows::{
+    Activity, ActivityUpdate, JournalFound, JournalPosition, NewActivity, NewProduct, NewUser,
+    Once, OrderChunk, OrderCursor, OrderFilter, OrderRow, OrdersOf, Outcome, Page, PaymentRow,
+    Product, ProductUpdate, Revocation, Revoked, Roles, SignOut, Snapshot, StatusSum, StoredOrder,
+    User, UserUpdate,
+};
+
+#[cfg(test)]
+mod conformance;
+mod error;
+pub mod flush;
+mod rows;
+pub mod sqlite;
+
+/// Rows that one page of a list holds at most; a larger limit is cut to it.
+pub const PAGE_ROWS_MAX: u32 = 1_000;
+/// For how long the key of an operator's request is remembered, in milliseconds (24 h).
+pub const ONCE_MS: u64 = 24 * 3_600 * 1_000;
+/// Users that one call creates at most.
+pub const USERS_PER_CALL_MAX: u32 = 10_000_000;
+
+/// What a method of the store answers with.
+pub type Stored<T> = Result<T, StoreError>;
+
+/// Where accounts, products and activities live, and where orders are flushed to.
+///
+/// Every method is one transaction: it happened whole, or not at all. A [`Refusal`] means that
+/// nothing happened; a [`Fault::Unavailable`] of a write leaves open whether it did.
+#[async_trait]
+pub trait Store: Send + Sync + std::fmt::Debug {
+    /// Makes an account. Refused: [`Refusal::Taken`].
+    async fn create_user(&self, user: NewUser) -> Stored<User>;
+
+    /// Makes `count` shoppers without a password, at most [`USERS_PER_CALL_MAX`], for load tests;
+    /// returns the id of the first. Their ids are consecutive and their names are `prefix` and
+    /// their id. Refused: [`Refusal::Taken`].
+    async fn create_users(&self, prefix: String, count: u32) -> Stored<UserId>;
+
+    /// The account of an id. Refused: [`Refusal::NotFound`].
+    async fn user(&self, id: UserId) -> Stored<User>;
+
+    /// The account of a name. Refused: [`Refusal::NotFound`].
+    async fn user_by_name(&self, username: String) -> Stored<User>;
+
+    /// The accounts whose names begin with `prefix`, by name.
+    async fn users(&self, prefix: String, page: Page<String>) -> Stored<Vec<User>>;
+
+    /// Changes an account. Refused: [`Refusal::NotFound`].
+    async fn update_user(&self, id: UserId, update: UserUpdate) -> Stored<User>;
+
+    /// Takes one token back until it has expired by itself.
+    async fn revoke_token(&self, token: Digest, until: Timestamp) -> Stored<()>;
+
+    /// The revocations after a number, oldest first, at most [`PAGE_ROWS_MAX`].
+    async fn revocations(&self, after: u64) -> Stored<Vec<Revocation>>;
+
+    /// Drops the revocations and the idempotency keys that no one needs any more.
+    async fn sweep(&self, now: Timestamp) -> Stored<()>;
+
+    /// Makes a product. Refused: [`Refusal::Mismatch`].
+    async fn create_product(
+        &self,
+        product: NewProduct,
+        once: Option<Once>,
+    ) -> Stored<Outcome<Product>>;
+
+    /// The product of an id. Refused: [`Refusal::NotFound`].
+    async fn product(&self, id: ProductId) -> Stored<Product>;
+
+    /// The products whose titles contain `query` (upper and lower case of ASCII are alike; empty:
+    /// all), by id.
+    async fn products(&self, query: String, page: Page<ProductId>) -> Stored<Vec<Product>>;
+
+    /// The products that changed after a version, in the order of their changes, at most
+    /// [`PAGE_ROWS_MAX`].
+    async fn products_changed(&self, after: u64) -> Stored<Vec<Product>>;
+
+    /// Changes a product of the version given. Refused: [`Refusal::NotFound`],
+    /// [`Refusal::Stale`].
+    async fn update_product(
+        &self,
+        id: ProductId,
+        version: u64,
+        update: ProductUpdate,
+    ) -> Stored<Product>;
+
+    /// Makes a draft. Refused: [`Refusal::NotFound`] where there is no such product,
+    /// [`Refusal::Mismatch`].
+    async fn create_activity(
+        &self,
+        activity: NewActivity,
+        once: Option<Once>,
+    ) -> Stored<Outcome<Activity>>;
+
+    /// The activity of an id. Refused: [`Refusal::NotFound`].
+    async fn activity(&self, id: ActivityId) -> Stored<Activity>;
+
+    /// All activities or a product's, drafts among them, by id.
+    async fn activities(
+        &self,
+        product: Option<ProductId>,
+        page: Page<ActivityId>,
+    ) -> Stored<Vec<Activity>>;
+
+    /// The published activities that changed after a version, in the order of their changes, at
+    /// most [`PAGE_ROWS_MAX`].
+    async fn activities_changed(&self, after: u64) -> Stored<Vec<Activity>>;
+
+    /// Changes an activity of the version given. Refused: [`Refusal::NotFound`],
+    /// [`Refusal::Stale`], [`Refusal::State`] where a field may not change any more: price, units
+    /// and limit of a published one, anything of an ended or closed one.
+    async fn update_activity(
+        &self,
+        id: ActivityId,
+        version: u64,
+        update: ActivityUpdate,
+    ) -> Stored<Activity>;
+
+    /// Publishes a draft: its units move from the product into it. Refused:
+    /// [`Refusal::NotFound`], [`Refusal::Stale`] where a version is given,
+    /// [`Refusal::InsufficientStock`], [`Refusal::State`] where it is published already.
+    async fn publish(&self, id: ActivityId, version: Option<u64>) -> Stored<Activity>;
+
+    /// Moves more units, at least one, from the product into a published activity. Refused:
+    /// [`Refusal::NotFound`], [`Refusal::InsufficientStock`], [`Refusal::Mismatch`],
+    /// [`Refusal::State`] where it is a draft, ended or closed, or would have stocked more than
+    /// [`STOCKED_MAX`](seckill_shards::limits::STOCKED_MAX).
+    async fn restock(
+        &self,
+        id: ActivityId,
+        quantity: u32,
+        once: Option<Once>,
+    ) -> Stored<Outcome<Activity>>;
+
+    /// Remembers a request that the journal carries out, before it is handed over, and names the
+    /// object it is about. [`Outcome::Again`]: it was handed over before. Refused:
+    /// [`Refusal::Mismatch`].
+    async fn remember(&self, once: Once, object: u64) -> Stored<Outcome<u64>>;
+
+    /// Forgets a request that [`remember`](Self::remember) took and the journal refused.
+    async fn forget(&self, user: UserId, key: Digest) -> Stored<()>;
+
+    /// A gateway that starts says which journal it has; returns the position to flush from. A
+    /// gateway that the store has never seen, or one of a later epoch, is entered at `begin`,
+    /// which must be zero.
+    ///
+    /// # Errors
+    /// [`OutOfStep`] where this is not the journal that the store has followed.
+    async fn register(&self, found: JournalFound) -> Stored<u64>;
+
+    /// How far the store has followed a gateway; none for one it has never seen.
+    async fn position(&self, gateway: u16) -> Stored<Option<JournalPosition>>;
+
+    /// Applies a run of journal records and its position, once: a run that was applied before
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// [`OutOfStep`] where the run does not begin where the store stands,
+    /// [`Fault::Diverged`] where it moves an order, payment or activity that the store lacks.
+    async fn flush(&self, batch: Arc<FlushBatch>) -> Stored<()>;
+
+    /// A flushed order. Refused: [`Refusal::NotFound`].
+    async fn order(&self, id: OrderId) -> Stored<StoredOrder>;
+
+    /// A flushed payment. Refused: [`Refusal::NotFound`].
+    async fn payment(&self, id: PaymentId) -> Stored<PaymentRow>;
+
+    /// Flushed orders, newest first.
+    async fn orders(
+        &self,
+        filter: OrderFilter,
+        page: Page<OrderCursor>,
+    ) -> Stored<Vec<StoredOrder>>;
+
+    /// What an activity's flushed orders add up to, by status.
+    async fn sums(&self, activity: ActivityId) -> Stored<Vec<StatusSum>>;
+
+    /// Positions, activities (one, or all that are published) and their orders, for the audit.
+    async fn snapshot(&self, activity: Option<ActivityId>) -> Stored<Snapshot>;
+}

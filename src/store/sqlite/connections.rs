@@ -1,0 +1,140 @@
+//! The threads that own the connections: one writes, a few read, one serves the audit.
+//!
+//! It must not know any table. Calls wait in bounded queues; a full queue is refused at once.
+
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use tokio::sync::oneshot;
+
+use super::schema;
+use crate::store::{Fault, Stored};
+
+/// Threads that read.
+const READERS: usize = 3;
+/// Calls that wait for the writer.
+const WRITES_WAITING_MAX: usize = 1_024;
+/// Calls that wait for a reader.
+const READS_WAITING_MAX: usize = 1_024;
+/// Audits that wait for the one that is under way.
+const AUDITS_WAITING_MAX: usize = 4;
+/// How long a writer waits for the writer of another process.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Page cache of a connection, in KiB.
+const CACHE_KIB: i64 = 16 * 1024;
+/// Statements that a connection keeps prepared: more than there are.
+const STATEMENTS_MAX: usize = 128;
+/// Pages of the write-ahead log that are worth a checkpoint (16 MiB): fewer would sync the
+/// database after every large batch, more would make reading slower.
+const CHECKPOINT_PAGES: i64 = 4_000;
+
+type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+
+#[derive(Debug)]
+pub(super) struct Connections {
+    writer: Sender<Job>,
+    readers: Sender<Job>,
+    auditor: Sender<Job>,
+}
+
+impl Connections {
+    /// Opens the file, brings it to the newest schema and starts the threads.
+    pub(super) fn open(path: &Path) -> Stored<Self> {
+        let mut db = Connection::open(path)?;
+        set_up(&db)?;
+        db.pragma_update(None, "journal_mode", "WAL")?;
+        // Accounts and products have no other copy, and the journal recycles what was flushed.
+        db.pragma_update(None, "synchronous", "FULL")?;
+        db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        schema::migrate(&mut db)?;
+        let writer = start("store-write", WRITES_WAITING_MAX, vec![db])?;
+        let readers = (0..READERS).map(|_| read_only(path)).collect::<Stored<Vec<_>>>()?;
+        let readers = start("store-read", READS_WAITING_MAX, readers)?;
+        let auditor = start("store-audit", AUDITS_WAITING_MAX, vec![read_only(path)?])?;
+        Ok(Self { writer, readers, auditor })
+    }
+
+    /// One transaction that writes: committed where the work succeeds.
+    pub(super) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Stored<T> + Send + 'static,
+    ) -> Stored<T> {
+        call(&self.writer, |db| {
+            // Immediate: a transaction that reads first could not wait for another process.
+            let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let done = work(&tx)?;
+            tx.commit()?;
+            Ok(done)
+        })
+        .await
+    }
+
+    /// One transaction that reads: all of it sees the same instant.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Stored<T> + Send + 'static,
+    ) -> Stored<T> {
+        call(&self.readers, |db| work(&db.transaction()?)).await
+    }
+
+    /// Reads for as long as it takes on a connection of its own. The work answers by itself.
+    pub(super) fn audit(&self, work: impl FnOnce(&mut Connection) + Send + 'static) -> Stored<()> {
+        give(&self.auditor, Box::new(work))
+    }
+}
+
+async fn call<T: Send + 'static>(
+    queue: &Sender<Job>,
+    work: impl FnOnce(&mut Connection) -> Stored<T> + Send + 'static,
+) -> Stored<T> {
+    let (answer, answered) = oneshot::channel();
+    let job = move |db: &mut Connection| {
+        // A caller that has gone away wants no answer.
+        drop(answer.send(work(db)));
+    };
+    give(queue, Box::new(job))?;
+    answered.await.map_err(|_| Fault::unavailable("a thread of the store has ended"))?
+}
+
+fn give(queue: &Sender<Job>, job: Job) -> Stored<()> {
+    queue.try_send(job).map_err(|refused| match refused {
+        TrySendError::Full(_) => Fault::Overloaded.into(),
+        TrySendError::Disconnected(_) => {
+            Fault::unavailable("the threads of the store have ended").into()
+        }
+    })
+}
+
+/// Starts a thread for each connection, all of one queue. They end when the queue's sender is
+/// dropped and the queue is empty.
+fn start(name: &str, waiting_max: usize, connections: Vec<Connection>) -> Stored<Sender<Job>> {
+    let (give, take) = bounded::<Job>(waiting_max);
+    for db in connections {
+        let take = take.clone();
+        let thread = thread::Builder::new().name(name.to_owned());
+        thread.spawn(move || run(db, &take)).map_err(Fault::unavailable)?;
+    }
+    Ok(give)
+}
+
+fn run(mut db: Connection, jobs: &Receiver<Job>) {
+    for job in jobs {
+        job(&mut db);
+    }
+}
+
+fn read_only(path: &Path) -> Stored<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    set_up(&db)?;
+    Ok(db)
+}
+
+fn set_up(db: &Connection) -> rusqlite::Result<()> {
+    db.busy_timeout(BUSY_TIMEOUT)?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    db.pragma_update(None, "cache_size", -CACHE_KIB)
+}

@@ -1,0 +1,202 @@
+//! Batches of a journal, applied once, and the positions that say so.
+//!
+//! It must not know records: `store::flush` has folded them.
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use seckill_shards::ids::OrderId;
+
+use super::activities;
+use super::values::{Number, Word};
+use crate::store::flush::Changes;
+use crate::store::{
+    Fault, FlushBatch, JournalFound, JournalPosition, OrderRow, OutOfStep, PaymentRow, Stored,
+};
+
+/// Orders at which a part of the index by buyer is closed and the next one begun.
+const PART_ORDERS: i64 = 1 << 17;
+
+fn position_of(row: &Row<'_>) -> rusqlite::Result<JournalPosition> {
+    Ok(JournalPosition {
+        journal_id: row.get(0)?,
+        epoch: row.get(1)?,
+        position: row.get::<_, Number<_>>(2)?.0,
+    })
+}
+
+pub(super) fn position(db: &Connection, gateway: u16) -> Stored<Option<JournalPosition>> {
+    let sql = "SELECT journal_id, epoch, position FROM journal WHERE gateway = ?1";
+    Ok(db.prepare_cached(sql)?.query_row([gateway], position_of).optional()?)
+}
+
+pub(super) fn positions(db: &Connection) -> Stored<Vec<(u16, JournalPosition)>> {
+    let sql = "SELECT journal_id, epoch, position, gateway FROM journal ORDER BY gateway";
+    let mut select = db.prepare_cached(sql)?;
+    let found = select.query_map([], |row| Ok((row.get(3)?, position_of(row)?)))?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+fn set_position(db: &Connection, gateway: u16, to: JournalPosition) -> Stored<()> {
+    let sql = "INSERT OR REPLACE INTO journal (gateway, journal_id, epoch, position)
+               VALUES (?1, ?2, ?3, ?4)";
+    let values = params![gateway, to.journal_id, to.epoch, Number(to.position)];
+    db.prepare_cached(sql)?.execute(values)?;
+    Ok(())
+}
+
+pub(super) fn register(db: &Connection, found: &JournalFound) -> Stored<u64> {
+    let JournalFound { gateway, journal_id, epoch, begin, end } = *found;
+    let stored = position(db, gateway)?;
+    if let Some(stored) = stored.filter(|stored| !is_succeeded_by(stored, found)) {
+        let position = follow(&stored, gateway, journal_id, epoch)?;
+        if position > end {
+            return Err(OutOfStep::BeyondEnd { stored: position, end }.into());
+        }
+        if position < begin {
+            return Err(OutOfStep::BeforeBegin { stored: position, begin }.into());
+        }
+        return Ok(position);
+    }
+    if begin > 0 {
+        return Err(OutOfStep::BeforeBegin { stored: 0, begin }.into());
+    }
+    set_position(db, gateway, JournalPosition { journal_id, epoch, position: 0 })?;
+    Ok(0)
+}
+
+/// Whether the gateway was declared lost and its number is used again, by a new journal.
+fn is_succeeded_by(stored: &JournalPosition, found: &JournalFound) -> bool {
+    found.epoch > stored.epoch && found.journal_id != stored.journal_id
+}
+
+/// The position, if the journal is the one that was followed.
+fn follow(
+    stored: &JournalPosition,
+    gateway: u16,
+    found: [u8; 16],
+    found_epoch: u8,
+) -> Result<u64, OutOfStep> {
+    if stored.journal_id == found && stored.epoch == found_epoch {
+        return Ok(stored.position);
+    }
+    let (stored, stored_epoch) = (stored.journal_id, stored.epoch);
+    Err(OutOfStep::OtherJournal { gateway, stored, stored_epoch, found, found_epoch })
+}
+
+pub(super) fn flush(db: &Connection, batch: &FlushBatch) -> Stored<()> {
+    let FlushBatch { gateway, from, to, .. } = *batch;
+    let stored = position(db, gateway)?.ok_or(OutOfStep::NotRegistered { gateway })?;
+    let stored = follow(&stored, gateway, from.journal_id, from.epoch)?;
+    if to <= stored {
+        return Ok(());
+    }
+    if from.position != stored {
+        return Err(OutOfStep::NotNext { stored, from: from.position, to }.into());
+    }
+    insert_orders(db, &batch.orders.new)?;
+    insert_orders_of_users(db, &batch.orders.new)?;
+    move_orders(db, &batch.orders)?;
+    insert_payments(db, &batch.payments.new)?;
+    move_payments(db, &batch.payments)?;
+    for change in &batch.activities {
+        activities::apply(db, change)?;
+    }
+    set_position(db, gateway, JournalPosition { position: to, ..from })
+}
+
+fn insert_orders(db: &Connection, orders: &[OrderRow]) -> Stored<()> {
+    let mut orders: Vec<&OrderRow> = orders.iter().collect();
+    for same in orders.chunk_by(|one, next| one.activity == next.activity) {
+        activities::published_row(db, same[0].activity)?;
+    }
+    // Sorted, so that one page after the other is filled.
+    orders.sort_unstable_by_key(|order| order.id);
+    let mut insert =
+        db.prepare_cached("INSERT INTO sales_order VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
+    for order in orders {
+        insert.execute(params![
+            Number(order.id),
+            Number(order.activity),
+            Number(order.user),
+            order.quantity,
+            Word(order.status),
+            Number(order.placed_at),
+            Number(order.pay_before),
+            order.moved_at.map(Number),
+        ])?;
+    }
+    Ok(())
+}
+
+fn insert_orders_of_users(db: &Connection, orders: &[OrderRow]) -> Stored<()> {
+    if orders.is_empty() {
+        return Ok(());
+    }
+    let count = i64::try_from(orders.len()).expect("rows in memory are far fewer");
+    let part = open_part(db, count)?;
+    let mut keys: Vec<_> = orders.iter().map(|order| (order.user, order.id)).collect();
+    keys.sort_unstable();
+    let mut insert = db.prepare_cached("INSERT INTO order_of_user VALUES (?1, ?2, ?3)")?;
+    for (user, order) in keys {
+        insert.execute((part, Number(user), Number(order)))?;
+    }
+    Ok(())
+}
+
+/// The part that takes a batch's orders, counted into it.
+fn open_part(db: &Connection, orders: i64) -> Stored<i64> {
+    let sql = "SELECT id, orders FROM part ORDER BY id DESC LIMIT 1";
+    let last = db.prepare_cached(sql)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?)));
+    let (part, filled) = match last.optional()? {
+        Some((last, filled)) if filled < PART_ORDERS => (last, filled),
+        Some((last, _)) => (last + 1, 0),
+        None => (1, 0),
+    };
+    let sql = "INSERT OR REPLACE INTO part VALUES (?1, ?2)";
+    db.prepare_cached(sql)?.execute((part, filled + orders))?;
+    Ok(part)
+}
+
+fn move_orders(db: &Connection, orders: &Changes<OrderRow>) -> Stored<()> {
+    let mut moves: Vec<_> = orders.moves.iter().collect();
+    moves.sort_unstable_by_key(|moved| moved.id);
+    let sql = "UPDATE sales_order SET status = ?2, moved_at = ?3 WHERE id = ?1";
+    let mut update = db.prepare_cached(sql)?;
+    for moved in moves {
+        let values = (Number(moved.id), Word(moved.status), Number(moved.at));
+        one_row(update.execute(values)?, "order", moved.id)?;
+    }
+    Ok(())
+}
+
+fn insert_payments(db: &Connection, payments: &[PaymentRow]) -> Stored<()> {
+    let mut insert = db.prepare_cached("INSERT INTO payment VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    for payment in payments {
+        insert.execute(params![
+            Number(payment.id),
+            Number(payment.order),
+            payment.amount,
+            Word(payment.status),
+            Number(payment.started_at),
+            payment.moved_at.map(Number),
+        ])?;
+    }
+    Ok(())
+}
+
+fn move_payments(db: &Connection, payments: &Changes<PaymentRow>) -> Stored<()> {
+    let sql = "UPDATE payment SET status = ?2, moved_at = ?3 WHERE id = ?1";
+    let mut update = db.prepare_cached(sql)?;
+    for moved in &payments.moves {
+        let values = (Number(moved.id), Word(moved.status), Number(moved.at));
+        one_row(update.execute(values)?, "payment", OrderId(moved.id.0))?;
+    }
+    Ok(())
+}
+
+/// A journal moves only what it has placed: a store without the row is another one.
+fn one_row(rows: usize, what: &str, id: OrderId) -> Result<(), Fault> {
+    match rows {
+        1 => Ok(()),
+        _ => Err(Fault::Diverged(format!("{what} {id} is moved, but it is not in the store"))),
+    }
+}

@@ -1,0 +1,42 @@
+//! The schema's versions, and how an older database becomes a newer one.
+//!
+//! It must not know what the tables mean.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::store::{Fault, Stored};
+
+/// Each makes the next schema out of the one before: the first, schema 1 out of nothing.
+const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+
+/// Brings a database to the newest schema.
+///
+/// # Errors
+/// [`Fault::NewerSchema`] where a newer version of seckill made it, [`Fault::Diverged`] where it
+/// is another program's.
+pub(super) fn migrate(db: &mut Connection) -> Stored<()> {
+    // The version is read under the write lock: two gateways of one machine may start together.
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found: u32 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let newest = newest();
+    if found > newest {
+        return Err(Fault::NewerSchema { found, known: newest }.into());
+    }
+    if found == 0 && has_tables(&tx)? {
+        return Err(Fault::Diverged("the database is not one of seckill".to_owned()).into());
+    }
+    let done = usize::try_from(found).expect("at most the number of migrations");
+    for migration in &MIGRATIONS[done..] {
+        tx.execute_batch(migration)?;
+    }
+    tx.pragma_update(None, "user_version", newest)?;
+    Ok(tx.commit()?)
+}
+
+pub(super) fn newest() -> u32 {
+    u32::try_from(MIGRATIONS.len()).expect("a few migrations")
+}
+
+fn has_tables(db: &Connection) -> rusqlite::Result<bool> {
+    db.query_row("SELECT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
+}

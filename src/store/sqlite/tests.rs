@@ -1,0 +1,136 @@
+//! The conformance suite on a fresh file, and what only a file can go through.
+
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::{env, fs, process};
+
+use rusqlite::Connection;
+use seckill_shards::ids::{ActivityId, UserId};
+
+use super::{Sqlite, orders, schema};
+use crate::store::conformance::conformance;
+use crate::store::{Fault, NewUser, OrdersOf, Roles, Store, StoreError};
+
+conformance!(Fresh::open());
+
+/// A store in a folder of its own, removed in the end.
+struct Fresh {
+    folder: PathBuf,
+    store: Sqlite,
+}
+
+impl Fresh {
+    fn open() -> Self {
+        static OPENED: AtomicU32 = AtomicU32::new(0);
+        // Relaxed: only the number counts.
+        let number = OPENED.fetch_add(1, Ordering::Relaxed);
+        let folder = env::temp_dir().join(format!("seckill-store-{}-{number}", process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let store = Sqlite::open(&folder.join("store.db")).unwrap();
+        Self { folder, store }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.join("store.db")
+    }
+
+    fn again(&self) -> Sqlite {
+        Sqlite::open(&self.file()).unwrap()
+    }
+}
+
+impl Deref for Fresh {
+    type Target = dyn Store;
+
+    fn deref(&self) -> &Self::Target {
+        &self.store
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.folder).unwrap();
+    }
+}
+
+fn ann() -> NewUser {
+    NewUser {
+        username: "ann".to_owned(),
+        display_name: "Ann".to_owned(),
+        password_hash: None,
+        roles: Roles::ADMIN,
+    }
+}
+
+fn fault(result: Result<Sqlite, StoreError>) -> Fault {
+    match result {
+        Err(StoreError::Fault(fault)) => fault,
+        other => panic!("no fault: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn several_gateways_share_a_file_and_it_outlives_them() {
+    let fresh = Fresh::open();
+    let made = fresh.create_user(ann()).await.unwrap();
+    let neighbour = fresh.again();
+    assert_eq!(neighbour.user(made.id).await.unwrap(), made);
+    let write = async |store: &dyn Store, prefix: &str| {
+        for number in 0..25 {
+            let username = format!("{prefix}-{number}");
+            store.create_user(NewUser { username, ..ann() }).await.unwrap();
+        }
+    };
+    tokio::join!(write(&*fresh, "left"), write(&neighbour, "right"));
+    drop(neighbour);
+    assert_eq!(fresh.again().user(UserId(51)).await.unwrap().roles, Roles::ADMIN);
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_left_alone() {
+    let fresh = Fresh::open();
+    let newer = schema::newest() + 1;
+    Connection::open(fresh.file()).unwrap().pragma_update(None, "user_version", newer).unwrap();
+    let refused = fault(Sqlite::open(&fresh.file()));
+    let Fault::NewerSchema { found, known } = refused else { panic!("{refused}") };
+    assert_eq!((found, known), (newer, schema::newest()));
+}
+
+#[test]
+fn other_files_are_refused() {
+    let fresh = Fresh::open();
+    let foreign = fresh.folder.join("foreign.db");
+    Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE account (id)").unwrap();
+    assert!(matches!(fault(Sqlite::open(&foreign)), Fault::Diverged(_)));
+    let text = fresh.folder.join("notes.txt");
+    fs::write(&text, "Not a database, but long enough to be looked at. ".repeat(50)).unwrap();
+    assert!(matches!(fault(Sqlite::open(&text)), Fault::Diverged(_)));
+    let nowhere = fresh.folder.join("no/such/folder/store.db");
+    assert!(matches!(fault(Sqlite::open(&nowhere)), Fault::Unavailable(_)));
+}
+
+#[test]
+fn lists_of_orders_search_and_never_scan() {
+    let fresh = Fresh::open();
+    let db = Connection::open(fresh.file()).unwrap();
+    let plan = |of| {
+        let sql = format!("EXPLAIN QUERY PLAN {}", orders::list_sql(of));
+        let mut explain = db.prepare(&sql).unwrap();
+        let mut lines = explain.raw_query();
+        let mut plan = Vec::new();
+        while let Some(line) = lines.next().unwrap() {
+            plan.push(line.get::<_, String>(3).unwrap());
+        }
+        plan
+    };
+    let scans = |plan: &[String]| plan.iter().filter(|line| line.starts_with("SCAN")).count();
+    let of_activity = plan(OrdersOf::Activity(ActivityId(1)));
+    assert_eq!(scans(&of_activity), 0, "{of_activity:?}");
+    let by_time = "order_of_activity (activity_id=? AND placed_at<?)";
+    assert!(of_activity.iter().any(|line| line.contains(by_time)), "{of_activity:?}");
+    assert!(!of_activity.iter().any(|line| line.contains("TEMP B-TREE")), "{of_activity:?}");
+    let of_user = plan(OrdersOf::User(UserId(1)));
+    assert_eq!(scans(&of_user), 1, "the parts only: {of_user:?}");
+    assert!(of_user[1].contains("SEARCH u USING PRIMARY KEY (part=? AND user_id=?)"));
+}
