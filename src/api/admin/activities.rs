@@ -1,0 +1,237 @@
+//! Activities as operators plan and run them.
+
+use http::StatusCode;
+use seckill_shards::command::{Command, PhaseChange, Refusal, Verdict};
+use seckill_shards::ids::{ActivityId, ProductId};
+use seckill_shards::limits::{
+    PAY_WINDOW_MS_MAX, PAY_WINDOW_MS_MIN, PER_USER_LIMIT_MAX, STOCKED_MAX, TITLE_BYTES_MAX,
+};
+
+use super::OperatorCall;
+use crate::api::activities::Shown;
+use crate::api::json::{Fields, Money};
+use crate::api::problem::{Effect, Problem, Slug, denied};
+use crate::api::route::Step;
+use crate::api::{Answer, idempotency};
+use crate::store::{Activity, ActivityUpdate, NewActivity, Outcome};
+
+/// `POST /api/v1/admin/activities`.
+pub(super) async fn create(call: OperatorCall<'_>) -> Answer {
+    let mut fields = Fields::of(call.body)?;
+    let title = fields.required("title", title);
+    let product: ProductId = fields.required("product_id", Fields::id);
+    let price = fields.required("sale_price", Fields::money);
+    let stocked = fields.required("stock_total", stock_total);
+    let per_user_limit = fields.required("per_user_limit", per_user_limit);
+    let pay_window_ms = fields.required("pay_within_seconds", pay_within_seconds);
+    let starts_at = fields.required("starts_at", Fields::instant);
+    let ends_at = fields.required("ends_at", Fields::instant);
+    let admission = fields.flag("admission").unwrap_or(false);
+    fields.finish()?;
+    let activity = NewActivity {
+        title,
+        product,
+        sale_price: price.amount,
+        stocked,
+        per_user_limit,
+        pay_window_ms,
+        starts_at,
+        ends_at,
+        admission,
+    };
+    if ends_at <= starts_at {
+        return Err(Problem::field("/ends_at", "must be after starts_at"));
+    }
+    expect_product(call, product, price).await?;
+    let once = idempotency::once(call.inner, call.caller.user(), call.body)?;
+    let row = call
+        .context
+        .store(Effect::Write, |store| async move { store.create_activity(activity, once).await });
+    let row = row.await?.into_inner();
+    let reply = Shown::stored(call.inner, &row).reply(call.inner, StatusCode::CREATED).no_store();
+    Ok(reply.at(format!("/api/v1/activities/{}", row.id)))
+}
+
+/// A sale is of a product that exists, in that product's currency.
+async fn expect_product(
+    call: OperatorCall<'_>,
+    id: ProductId,
+    price: Money,
+) -> Result<(), Problem> {
+    let product = call.context.store(Effect::Read, |store| async move { store.product(id).await });
+    match product.await {
+        Ok(product) if product.currency == price.currency => Ok(()),
+        Ok(_) => Err(Problem::field("/sale_price/currency", "must be the product's currency")),
+        Err(problem) if problem.slug == Slug::NotFound => {
+            Err(Problem::field("/product_id", "there is no such product"))
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// `PATCH /api/v1/admin/activities/{id}` with `If-Match`.
+pub(super) async fn update(call: OperatorCall<'_>, id: ActivityId) -> Answer {
+    let version = call.required_version()?;
+    let mut fields = Fields::of(call.body)?;
+    let price = fields.money("sale_price");
+    let update = ActivityUpdate {
+        title: title(&mut fields, "title"),
+        sale_price: price.map(|price| price.amount),
+        stocked: stock_total(&mut fields, "stock_total"),
+        per_user_limit: per_user_limit(&mut fields, "per_user_limit"),
+        pay_window_ms: pay_within_seconds(&mut fields, "pay_within_seconds"),
+        starts_at: fields.instant("starts_at"),
+        ends_at: fields.instant("ends_at"),
+        admission: fields.flag("admission"),
+    };
+    fields.finish()?;
+    let before = call.context.store(Effect::Read, |store| async move { store.activity(id).await });
+    expect_consistent(&before.await?, &update, price)?;
+    let row = call.context.store(Effect::Write, |store| async move {
+        store.update_activity(id, version, update).await
+    });
+    changed(call, &row.await?).await
+}
+
+/// What a change leaves must make sense together with what it does not touch.
+fn expect_consistent(
+    row: &Activity,
+    update: &ActivityUpdate,
+    price: Option<Money>,
+) -> Result<(), Problem> {
+    let starts_at = update.starts_at.unwrap_or(row.starts_at);
+    if update.ends_at.unwrap_or(row.ends_at) <= starts_at {
+        return Err(Problem::field("/ends_at", "must be after starts_at"));
+    }
+    if price.is_some_and(|price| price.currency != row.currency) {
+        return Err(Problem::field("/sale_price/currency", "must be the product's currency"));
+    }
+    Ok(())
+}
+
+/// `POST /api/v1/admin/activities/{id}/{step}`.
+pub(super) async fn step(call: OperatorCall<'_>, id: ActivityId, step: Step) -> Answer {
+    match step {
+        Step::Publish => publish(call, id).await,
+        Step::Pause => change_phase(call, id, PhaseChange::Pause).await,
+        Step::Resume => change_phase(call, id, PhaseChange::Resume).await,
+        Step::End => change_phase(call, id, PhaseChange::End).await,
+        Step::Restock => restock(call, id).await,
+        Step::Withdraw => withdraw(call, id).await,
+    }
+}
+
+async fn publish(call: OperatorCall<'_>, id: ActivityId) -> Answer {
+    expect_no_fields(call)?;
+    let version = call.version()?;
+    let row =
+        call.context.store(Effect::Write, |store| async move { store.publish(id, version).await });
+    changed(call, &row.await?).await
+}
+
+async fn restock(call: OperatorCall<'_>, id: ActivityId) -> Answer {
+    let quantity = quantity(call)?;
+    let once = idempotency::once(call.inner, call.caller.user(), call.body)?;
+    let row = call
+        .context
+        .store(Effect::Write, |store| async move { store.restock(id, quantity, once).await });
+    changed(call, &row.await?.into_inner()).await
+}
+
+/// Answers with a row that has changed, once the engine has its copy where it is published.
+async fn changed(call: OperatorCall<'_>, row: &Activity) -> Answer {
+    if row.published {
+        let copy = Box::new(row.publication(call.context.shared.now()));
+        let verdict = ask(call, row.id, Command::Publish(copy)).await;
+        // A stale copy lost to a newer one. Otherwise the store has it and the engine will, but
+        // this gateway does not sell by it yet.
+        if !matches!(verdict, Verdict::ActivityChanged | Verdict::Refused(Refusal::Stale)) {
+            return Err(Slug::OutcomeUnknown.into());
+        }
+        call.context.shared.control.activity_changed(row.id);
+    }
+    Ok(Shown::stored(call.inner, row).reply(call.inner, StatusCode::OK).no_store())
+}
+
+/// Pause, resume and end act at once, with the store away as well: the flush carries them there.
+async fn change_phase(call: OperatorCall<'_>, id: ActivityId, change: PhaseChange) -> Answer {
+    expect_no_fields(call)?;
+    acted(call, id, Command::ChangePhase { activity: id, change }).await
+}
+
+/// Only the journal knows what is unsold, so it moves the units; the store remembers the key.
+async fn withdraw(call: OperatorCall<'_>, id: ActivityId) -> Answer {
+    let quantity = quantity(call)?;
+    let command = Command::Withdraw { activity: id, quantity };
+    let Some(once) = idempotency::once(call.inner, call.caller.user(), call.body)? else {
+        return acted(call, id, command).await;
+    };
+    let remembered =
+        call.context.store(Effect::Write, |store| async move { store.remember(once, id.0).await });
+    if matches!(remembered.await?, Outcome::Again(_)) {
+        return shown(call, id);
+    }
+    let answer = acted(call, id, command).await;
+    if answer.as_ref().is_err_and(|problem| problem.slug != Slug::OutcomeUnknown) {
+        // Where forgetting fails, the key stays used; the operator takes another one.
+        let forgotten = call
+            .context
+            .store(Effect::Write, |store| async move { store.forget(once.user, once.key).await });
+        drop(forgotten.await);
+    }
+    answer
+}
+
+/// Carries out a command at the activity's owner and shows what came of it.
+async fn acted(call: OperatorCall<'_>, id: ActivityId, command: Command) -> Answer {
+    let verdict = ask(call, id, command).await;
+    if verdict != Verdict::ActivityChanged {
+        return Err(denied(&verdict, call.context.shared.now()));
+    }
+    call.context.shared.control.activity_changed(id);
+    shown(call, id)
+}
+
+async fn ask(call: OperatorCall<'_>, id: ActivityId, command: Command) -> Verdict {
+    let shards = &call.context.shards;
+    shards.ask(id.owner(shards.cores()), command).await
+}
+
+fn shown(call: OperatorCall<'_>, id: ActivityId) -> Answer {
+    let activity = call.context.shared.engine.activity(id).ok_or(Slug::NotFound)?;
+    let shown = Shown::in_memory(&activity, call.context.shared.now());
+    Ok(shown.reply(call.inner, StatusCode::OK).no_store())
+}
+
+fn quantity(call: OperatorCall<'_>) -> Result<u32, Problem> {
+    let mut fields = Fields::of(call.body)?;
+    let quantity =
+        fields.required_by("quantity", |fields| fields.count("quantity", 1..=STOCKED_MAX));
+    fields.finish()?;
+    Ok(quantity)
+}
+
+/// A step that needs nothing may come with no body or an empty object.
+fn expect_no_fields(call: OperatorCall<'_>) -> Result<(), Problem> {
+    if call.body.is_empty() { Ok(()) } else { Fields::of(call.body)?.finish() }
+}
+
+fn title(fields: &mut Fields, name: &str) -> Option<String> {
+    fields.text(name, 1..=TITLE_BYTES_MAX)
+}
+
+fn stock_total(fields: &mut Fields, name: &str) -> Option<u32> {
+    fields.count(name, 1..=STOCKED_MAX)
+}
+
+fn per_user_limit(fields: &mut Fields, name: &str) -> Option<u32> {
+    fields.count(name, 1..=PER_USER_LIMIT_MAX)
+}
+
+/// Read in seconds, kept in milliseconds.
+fn pay_within_seconds(fields: &mut Fields, name: &str) -> Option<u64> {
+    const RANGE: [u64; 2] = [PAY_WINDOW_MS_MIN / 1_000, PAY_WINDOW_MS_MAX / 1_000];
+    let [least, most] = RANGE.map(|seconds| i64::try_from(seconds).expect("a few days"));
+    let seconds = fields.number(name, least..=most)?;
+    u64::try_from(seconds).ok().map(|seconds| seconds * 1_000)
+}

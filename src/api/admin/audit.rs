@@ -1,0 +1,29 @@
+//! The audit of an activity, made by the control side.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use seckill_shards::ids::ActivityId;
+use tokio::time::timeout;
+
+use super::OperatorCall;
+use crate::api::Answer;
+use crate::api::limits::AUDIT;
+use crate::api::problem::Slug;
+use crate::api::reply::Reply;
+
+/// `GET /api/v1/admin/audit/{activity_id}`.
+pub(super) async fn show(call: OperatorCall<'_>, id: ActivityId) -> Answer {
+    let shared = &call.context.shared;
+    let control = Arc::clone(&shared.control);
+    let audit = shared.runtime.spawn(timeout(AUDIT, async move { control.audit(id).await }));
+    match audit.await {
+        Ok(Ok(Ok(Some(json)))) => Ok(Reply::json(StatusCode::OK, json.into()).no_store()),
+        Ok(Ok(Ok(None))) => Err(Slug::NotFound.into()),
+        Ok(Ok(Err(error))) => {
+            tracing::warn!(%error, activity = id.0, "an audit could not compare");
+            Err(Slug::Unavailable.into())
+        }
+        Ok(Err(_)) | Err(_) => Err(Slug::Unavailable.into()),
+    }
+}

@@ -1,0 +1,55 @@
+//! Orders as operators see them: those that the store has.
+
+use http::StatusCode;
+use seckill_shards::ids::{ActivityId, UserId};
+
+use super::OperatorCall;
+use crate::api::orders::{place_of, position_cursor, status, write_for_operator};
+use crate::api::problem::{Effect, Problem};
+use crate::api::query::{Query, cut, page};
+use crate::api::reply::Reply;
+use crate::api::{Answer, route};
+use crate::store::{OrderFilter, OrdersOf, Page};
+
+/// `GET /api/v1/admin/orders?activity_id=&user=&status=`: newest first. A user is named by id or
+/// by username.
+pub(super) async fn list(call: OperatorCall<'_>) -> Answer {
+    let query = Query::of(call.inner.head.uri.query())?;
+    let limit = query.limit()?;
+    let after = query.read("cursor", "must come from an answer", place_of)?;
+    let filter = OrderFilter { of: of(call, &query).await?, status: status(&query)? };
+    let rows = Page { after, limit: limit + 1 };
+    let orders =
+        call.context.store(Effect::Read, |store| async move { store.orders(filter, rows).await });
+    let mut orders = orders.await?;
+    let cursor = cut(&mut orders, limit, |last| position_cursor(&last.order));
+    let body = call.context.desk.bytes(|out| {
+        page(out, orders, cursor.as_deref(), write_for_operator);
+    });
+    Ok(Reply::json(StatusCode::OK, body).no_store())
+}
+
+/// Whose orders, or of what: there is no list of everything.
+async fn of(call: OperatorCall<'_>, query: &Query<'_>) -> Result<OrdersOf, Problem> {
+    let activity: Option<ActivityId> = query.read("activity_id", "must be an id", route::id)?;
+    let user = match query.value("user") {
+        Some(name) => Some(user(call, name).await?),
+        None => None,
+    };
+    match (user, activity) {
+        (Some(user), Some(activity)) => Ok(OrdersOf::Both(user, activity)),
+        (Some(user), None) => Ok(OrdersOf::User(user)),
+        (None, Some(activity)) => Ok(OrdersOf::Activity(activity)),
+        (None, None) => Err(Problem::field("/activity_id", "name an activity, a user, or both")),
+    }
+}
+
+async fn user(call: OperatorCall<'_>, name: &str) -> Result<UserId, Problem> {
+    if let Some(id) = route::id(name) {
+        return Ok(id);
+    }
+    let name = name.to_owned();
+    let user =
+        call.context.store(Effect::Read, |store| async move { store.user_by_name(name).await });
+    Ok(user.await?.id)
+}

@@ -1,0 +1,214 @@
+//! What a request can reach: what all cores share, and what is its core's own.
+//!
+//! It must not know what any resource does with it.
+
+use std::cell::Cell;
+use std::fmt;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use seckill_shards::clock::{Clock, Timestamp};
+use seckill_shards::engine::Engine;
+use seckill_shards::ids::{ActivityId, ProductId};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::access::Access;
+use super::auth::Site;
+use super::counters::Counters;
+use super::limits::{STORE_CALLS_MAX, STORE_READ, STORE_WRITE};
+use super::pages::PageMap;
+use super::passwords::Passwords;
+use super::problem::{self, Effect, Problem, Slug};
+use super::reply::Desk;
+use super::shards::Shards;
+use super::throttle::Throttle;
+use super::tokens::Tokens;
+use crate::store::{Store, Stored};
+
+/// What the control side does for the API.
+#[async_trait]
+pub trait Control: Send + Sync + 'static {
+    /// An activity's row or phase has changed: its pages are rendered again, soon. Returns at once.
+    fn activity_changed(&self, activity: ActivityId);
+
+    /// A product's row has changed: the pages that show it are rendered again, soon. Returns at
+    /// once.
+    fn product_changed(&self, product: ProductId);
+
+    /// The audit of an activity as JSON text; none where there is no such activity.
+    ///
+    /// # Errors
+    /// Where something that must be compared did not answer.
+    async fn audit(&self, activity: ActivityId) -> anyhow::Result<Option<String>>;
+}
+
+/// What [`Shared`] is made of.
+pub struct SharedParts {
+    /// The engine.
+    pub engine: Arc<Engine>,
+    /// The gateway's clock.
+    pub clock: Arc<dyn Clock>,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// What the control side does for the API.
+    pub control: Arc<dyn Control>,
+    /// Where calls of the store and hashing run, away from the cores.
+    pub runtime: tokio::runtime::Handle,
+    /// Signs and checks tokens.
+    pub tokens: Tokens,
+    /// What was taken back; the control side feeds it what other gateways took back.
+    pub access: Arc<Access>,
+    /// The published pages; the control side swaps them whole.
+    pub pages: Arc<ArcSwap<PageMap>>,
+    /// Where the gateway is on the web.
+    pub site: Site,
+    /// Peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Core threads, and so shards.
+    pub cores: usize,
+}
+
+/// What all cores share.
+pub struct Shared {
+    pub(super) engine: Arc<Engine>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) control: Arc<dyn Control>,
+    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) tokens: Tokens,
+    pub(super) access: Arc<Access>,
+    pub(super) pages: Arc<ArcSwap<PageMap>>,
+    pub(super) site: Site,
+    pub(super) trusted_proxies: Vec<IpAddr>,
+    pub(super) passwords: Passwords,
+    pub(super) throttle: Throttle,
+    store: Arc<dyn Store>,
+    store_calls: Arc<Semaphore>,
+    counters: Vec<Arc<Counters>>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("site", &self.site).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SharedParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SharedParts").field("site", &self.site).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Puts it together.
+    #[must_use]
+    pub fn new(parts: SharedParts) -> Self {
+        Self {
+            engine: parts.engine,
+            clock: parts.clock,
+            control: parts.control,
+            tokens: parts.tokens,
+            access: parts.access,
+            pages: parts.pages,
+            site: parts.site,
+            trusted_proxies: parts.trusted_proxies,
+            passwords: Passwords::new(parts.runtime.clone()),
+            throttle: Throttle::default(),
+            store: parts.store,
+            store_calls: Arc::new(Semaphore::new(STORE_CALLS_MAX)),
+            counters: (0..parts.cores).map(|_| Arc::default()).collect(),
+            runtime: parts.runtime,
+        }
+    }
+
+    /// What each core has counted, by its index.
+    #[must_use]
+    pub fn counters(&self) -> &[Arc<Counters>] {
+        &self.counters
+    }
+
+    /// The gateway's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+/// What is one core's own.
+#[derive(Debug)]
+pub struct Context {
+    pub(super) shared: Arc<Shared>,
+    pub(super) shards: Rc<Shards>,
+    pub(super) desk: Desk,
+    index: usize,
+    recently: Cell<Timestamp>,
+}
+
+impl Context {
+    /// The context of the core that `shards` is seen from; `random` begins its request ids.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, shards: Rc<Shards>, random: u64) -> Self {
+        let recently = Cell::new(shared.now());
+        Self { index: shards.index(), shared, shards, desk: Desk::new(random), recently }
+    }
+
+    /// This core's counters.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.shared.counters[self.index]
+    }
+
+    /// The instant of the last tick: good enough where ten milliseconds do not matter.
+    #[must_use]
+    pub fn recently(&self) -> Timestamp {
+        self.recently.get()
+    }
+
+    /// Reads the clock. Call it on every tick.
+    pub fn tick(&self) {
+        self.recently.set(self.shared.now());
+    }
+
+    /// Carries out a call of the store on the control runtime. It goes on if the client goes away.
+    pub(super) async fn store<T, F>(
+        &self,
+        effect: Effect,
+        call: impl FnOnce(Arc<dyn Store>) -> F,
+    ) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: Future<Output = Stored<T>> + Send + 'static,
+    {
+        let permit = Arc::clone(&self.shared.store_calls).try_acquire_owned();
+        let permit = permit.map_err(|_| Slug::Overloaded)?;
+        let (deadline, late) = match effect {
+            Effect::Read => (STORE_READ, Slug::Unavailable),
+            Effect::Write => (STORE_WRITE, Slug::OutcomeUnknown),
+        };
+        let call = call(Arc::clone(&self.shared.store));
+        let done = self.shared.runtime.spawn(async move {
+            let done = timeout(deadline, call).await;
+            drop(permit);
+            done
+        });
+        match done.await {
+            Ok(Ok(stored)) => stored.map_err(|error| {
+                tell(&error);
+                problem::stored(&error, effect)
+            }),
+            Ok(Err(_)) => Err(late.into()),
+            // The call panicked, or the control runtime is going down.
+            Err(_) => Err(late.into()),
+        }
+    }
+}
+
+/// Faults go to the log; refusals are the caller's business.
+fn tell(error: &crate::store::StoreError) {
+    if !matches!(error, crate::store::StoreError::Refused(_)) {
+        tracing::warn!(%error, "a call of the store failed");
+    }
+}

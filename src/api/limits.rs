@@ -1,0 +1,68 @@
+//! Every bound of the API in one place, with the checks that hold them together.
+//!
+//! It knows numbers only.
+
+use std::time::Duration;
+
+/// Bytes of a request's body.
+pub const BODY_BYTES_MAX: usize = 64 << 10;
+/// Items that a list holds unless asked otherwise.
+pub const LIST_ITEMS: u32 = 20;
+/// Items that a list holds at most.
+pub const LIST_ITEMS_MAX: u32 = 100;
+/// Bytes of an idempotency key.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// Bytes of a caller's request id.
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+/// Characters of a username.
+pub const USERNAME_CHARS: std::ops::RangeInclusive<usize> = 3..=32;
+/// Characters of a password.
+pub const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 8..=128;
+/// Bytes of a display name.
+pub const DISPLAY_NAME_BYTES_MAX: usize = 100;
+/// Bytes of a product's description.
+pub const DESCRIPTION_BYTES_MAX: usize = 10_000;
+/// Bytes of the address of a picture.
+pub const IMAGE_URL_BYTES_MAX: usize = 1_000;
+/// Price of a unit in minor units.
+pub const PRICE_MAX: i64 = 1_000_000_000_000;
+/// Units of a product's stock.
+pub const PRODUCT_STOCK_MAX: i64 = 1_000_000_000;
+
+/// Messages from other cores that wait for one core.
+pub const HOPS_MAX: usize = 4_096;
+/// Calls of the store that all cores together wait for.
+pub const STORE_CALLS_MAX: usize = 256;
+/// How long a read of the store may take.
+pub const STORE_READ: Duration = Duration::from_secs(3);
+/// How long a change in the store may take.
+pub const STORE_WRITE: Duration = Duration::from_secs(10);
+/// How long an audit may take.
+pub const AUDIT: Duration = Duration::from_secs(60);
+/// Passwords hashed at the same time: each takes 19 MiB and a CPU for some 20 ms.
+pub const HASHES_AT_ONCE: usize = 2;
+/// Passwords that wait to be hashed.
+pub const HASHES_WAITING_MAX: usize = 64;
+/// Revocations in memory before the expired ones are dropped.
+pub const REVOCATIONS_MAX: usize = 1 << 20;
+/// Users and addresses whose failed sign-ins are counted.
+pub const THROTTLED_MAX: usize = 1 << 16;
+/// Length of the window in which failed sign-ins are counted, in milliseconds.
+pub const THROTTLE_WINDOW_MS: u64 = 60_000;
+/// Failed sign-ins for one username in a window.
+pub const FAILURES_PER_USER_MAX: u32 = 10;
+/// Failed sign-ins from one address in a window.
+pub const FAILURES_PER_ADDRESS_MAX: u32 = 100;
+
+const _: () = {
+    assert!(LIST_ITEMS <= LIST_ITEMS_MAX);
+    assert!(
+        LIST_ITEMS_MAX < crate::store::PAGE_ROWS_MAX,
+        "one row more says whether there are more"
+    );
+    assert!(DESCRIPTION_BYTES_MAX * 6 < BODY_BYTES_MAX, "an escaped description fits a body");
+    assert!(
+        PRICE_MAX <= i64::MAX / seckill_shards::limits::PER_USER_LIMIT_MAX as i64,
+        "the total of an order fits 64 bits"
+    );
+};

@@ -1,0 +1,184 @@
+//! HTTP to commands, verdicts to HTTP: one file per resource, one table of statuses.
+//!
+//! It must not know sockets, SQL or Redis, and decides nothing about a sale by itself.
+
+mod access;
+mod activities;
+mod admin;
+mod auth;
+mod context;
+mod counters;
+mod idempotency;
+mod json;
+pub mod limits;
+mod orders;
+mod pages;
+mod passwords;
+pub mod problem;
+mod products;
+mod query;
+mod reply;
+mod route;
+mod sessions;
+mod shards;
+mod text;
+mod throttle;
+pub mod tokens;
+mod users;
+
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, Request};
+use hyper::body::Body;
+
+pub use self::access::Access;
+pub use self::auth::Site;
+pub use self::context::{Context, Control, Shared, SharedParts};
+pub use self::counters::{Counters, add_one};
+pub use self::pages::PageMap;
+pub use self::passwords::hash as hash_password;
+pub use self::problem::{Problem, Slug};
+pub use self::reply::HttpResponse;
+pub use self::shards::{Owners, Shards};
+pub use self::tokens::seconds;
+pub use self::users::{check_password, check_username};
+
+use self::auth::Caller;
+use self::reply::Reply;
+use self::route::Route;
+
+/// What a resource answers with.
+type Answer = Result<Reply, Problem>;
+
+/// One request at work, its body aside.
+#[derive(Debug)]
+struct Call<'a> {
+    context: &'a Context,
+    head: &'a Parts,
+    peer: IpAddr,
+}
+
+impl Call<'_> {
+    /// Who asks.
+    fn caller(&self) -> Result<Caller, Problem> {
+        let shared = &self.context.shared;
+        let now_s = seconds(self.context.recently());
+        auth::caller(&shared.site, self.head, |token| {
+            shared.tokens.check(token, now_s).filter(|claims| shared.access.allows(claims))
+        })
+    }
+
+    /// Where the request comes from, as far as the proxies on its way are to be believed: the last
+    /// address that none of them has.
+    fn client(&self) -> IpAddr {
+        let trusted = &self.context.shared.trusted_proxies;
+        if !trusted.contains(&self.peer) {
+            return self.peer;
+        }
+        let lines = self.head.headers.get_all("x-forwarded-for").iter().rev();
+        let lines = lines.filter_map(|line| line.to_str().ok());
+        let mut addresses = lines.flat_map(|line| line.rsplit(','));
+        addresses
+            .find_map(|address| match address.trim().parse() {
+                Ok(address) if trusted.contains(&address) => None,
+                address => Some(address.unwrap_or(self.peer)),
+            })
+            .unwrap_or(self.peer)
+    }
+}
+
+/// Answers one request. A panic on the way is counted and answered like any problem.
+pub async fn handle<B>(context: &Context, request: Request<B>, peer: IpAddr) -> HttpResponse
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let (head, body) = request.into_parts();
+    let answer = {
+        let call = Call { context, head: &head, peer };
+        caught(answer(&call, body)).await
+    };
+    context.counters().count(&answer);
+    context.desk.respond(head.headers, answer)
+}
+
+/// The answer of a handler, or [`Slug::Internal`] where it panics.
+async fn caught(handler: impl Future<Output = Answer>) -> Answer {
+    let mut handler = pin!(handler);
+    poll_fn(|context| {
+        catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(context)))
+            .unwrap_or_else(|_| Poll::Ready(Err(Slug::Internal.into())))
+    })
+    .await
+}
+
+async fn answer<B>(call: &Call<'_>, body: B) -> Answer
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let Some(route) = Route::of(call.head.uri.path()) else {
+        return Err(Slug::NotFound.into());
+    };
+    if !route.allows(&call.head.method) {
+        return Err(Problem::method_not_allowed(route.allow()));
+    }
+    if route == Route::Page {
+        return pages::serve(call);
+    }
+    json::accept_json(&call.head.headers)?;
+    if let Route::ActivityOrders(activity) = route {
+        return orders::place(call, body, activity).await;
+    }
+    if let Route::ActivityState(activity) = route {
+        return activities::state(call, activity);
+    }
+    // What a sale does not make by the hundred thousand is boxed, so that the future of the rest
+    // stays small: hyper moves one for every request.
+    Box::pin(answer_seldom(call, body, route)).await
+}
+
+async fn answer_seldom<B>(call: &Call<'_>, body: B, route: Route) -> Answer
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    // GET and HEAD are one; where a resource has several methods, this tells them apart.
+    let method = &call.head.method;
+    let is_read = matches!(*method, Method::GET | Method::HEAD);
+    let body = json::read(&call.head.headers, body).await?;
+    match route {
+        Route::Users => users::create(call, &body).await,
+        Route::Me if is_read => users::show(call).await,
+        Route::Me => users::update(call, &body).await,
+        Route::Sessions if method == Method::POST => sessions::create(call, &body).await,
+        Route::Sessions => sessions::delete_all(call).await,
+        Route::CurrentSession => sessions::delete_current(call).await,
+        Route::Products => products::list(call).await,
+        Route::Product(product) => products::show(call, product).await,
+        Route::Activities => activities::list(call).await,
+        Route::Activity(activity) => activities::show(call, activity).await,
+        Route::Orders => orders::list(call).await,
+        Route::Order(order) if is_read => orders::show(call, order).await,
+        Route::Order(order) => orders::cancel(call, order).await,
+        Route::Admin(route) => admin::answer(call, &body, route).await,
+        // Answered before they could come here.
+        Route::ActivityOrders(_) | Route::ActivityState(_) | Route::Page => {
+            Err(Slug::NotFound.into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_answered_without_details() {
+        let problem = caught(async { panic!("secret") }).await.unwrap_err();
+        assert_eq!((problem.slug, problem.detail.as_ref()), (Slug::Internal, ""));
+    }
+}

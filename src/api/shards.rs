@@ -1,0 +1,323 @@
+//! The shards as a core sees them: its own at hand, the others one hop away.
+//!
+//! It knows how a verdict is waited for. It must not know what commands mean, nor sockets; the
+//! core thread calls the three tasks and the tick at the bottom.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use crossbeam_queue::ArrayQueue;
+use seckill_shards::command::{Command, Decision, OrderView, Refusal, Sequence, Verdict};
+use seckill_shards::ids::OrderId;
+use seckill_shards::shard::Shard;
+use tokio::sync::{Notify, oneshot};
+
+use super::limits::HOPS_MAX;
+
+/// What one core asks of another.
+#[derive(Debug)]
+enum Hop {
+    Command { command: Command, reply: oneshot::Sender<Verdict> },
+    Orders { ids: Vec<OrderId>, reply: oneshot::Sender<Vec<OrderView>> },
+}
+
+/// Where the other cores leave what they ask.
+#[derive(Debug)]
+struct Inbox {
+    hops: ArrayQueue<Hop>,
+    arrived: Notify,
+}
+
+/// The way to every shard from anywhere: other cores, and the control side.
+#[derive(Clone, Debug)]
+pub struct Owners(Arc<[Inbox]>);
+
+impl Owners {
+    /// The way to the shards of this many cores, which may not run yet.
+    #[must_use]
+    pub fn new(cores: usize) -> Self {
+        let inbox = |_| Inbox { hops: ArrayQueue::new(HOPS_MAX), arrived: Notify::new() };
+        Self((0..cores).map(inbox).collect())
+    }
+
+    /// Cores, and so shards.
+    #[must_use]
+    pub fn cores(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Asks the shard of `owner`, which is told once and never asked again: a lost answer is
+    /// [`Verdict::OutcomeUnknown`].
+    pub async fn ask(&self, owner: usize, command: Command) -> Verdict {
+        let (reply, verdict) = oneshot::channel();
+        match self.hop(owner, Hop::Command { command, reply }) {
+            Ok(()) => verdict.await.unwrap_or(Verdict::OutcomeUnknown),
+            Err(Overloaded) => Verdict::Refused(Refusal::Overloaded),
+        }
+    }
+
+    fn hop(&self, owner: usize, hop: Hop) -> Result<(), Overloaded> {
+        let inbox = &self.0[owner];
+        inbox.hops.push(hop).map_err(|_| Overloaded)?;
+        inbox.arrived.notify_one();
+        Ok(())
+    }
+}
+
+/// Another core took no message: its inbox is full, or it is gone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Overloaded;
+
+/// All shards, from one core.
+#[derive(Debug)]
+pub struct Shards {
+    shard: RefCell<Shard>,
+    waiting: RefCell<Waiting>,
+    turn: Turn,
+    index: usize,
+    owners: Owners,
+}
+
+/// Wakes the task that submits, once per turn of the event loop.
+#[derive(Debug, Default)]
+struct Turn {
+    has_records: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// The commands whose records are on their way to the disk, by sequence.
+#[derive(Debug, Default)]
+struct Waiting(VecDeque<(Sequence, Slot)>);
+
+#[derive(Debug)]
+enum Slot {
+    /// A request of this core.
+    Here(Option<Waker>),
+    /// A request of another core.
+    There(oneshot::Sender<Verdict>),
+    Answered(Verdict),
+    /// Taken, or its client has gone away.
+    Gone,
+}
+
+impl Waiting {
+    fn slot(&mut self, sequence: Sequence) -> Option<&mut Slot> {
+        let index = self.0.binary_search_by_key(&sequence, |(sequence, _)| *sequence).ok()?;
+        Some(&mut self.0[index].1)
+    }
+
+    fn answer(&mut self, sequence: Sequence, verdict: Verdict) {
+        let Some(slot) = self.slot(sequence) else { return };
+        match std::mem::replace(slot, Slot::Gone) {
+            Slot::Here(waker) => {
+                *slot = Slot::Answered(verdict);
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+            }
+            // The other core's client may have gone away; the verdict stands either way.
+            Slot::There(reply) => drop(reply.send(verdict)),
+            Slot::Answered(_) | Slot::Gone => {}
+        }
+        self.trim();
+    }
+
+    fn trim(&mut self) {
+        while matches!(self.0.front(), Some((_, Slot::Gone))) {
+            self.0.pop_front();
+        }
+    }
+}
+
+/// Waits for the verdict of one sequence; dropped, it gives up its slot.
+struct Awaited<'a> {
+    waiting: &'a RefCell<Waiting>,
+    sequence: Sequence,
+}
+
+impl Future for Awaited<'_> {
+    type Output = Verdict;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Verdict> {
+        let mut waiting = self.waiting.borrow_mut();
+        let slot = waiting.slot(self.sequence).expect("a slot stays until its verdict is taken");
+        if let Slot::Here(waker) = slot {
+            waker.get_or_insert_with(|| context.waker().clone()).clone_from(context.waker());
+            return Poll::Pending;
+        }
+        let Slot::Answered(verdict) = std::mem::replace(slot, Slot::Gone) else {
+            unreachable!("a slot that is waited for here is answered here");
+        };
+        Poll::Ready(verdict)
+    }
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.waiting.borrow_mut();
+        if let Some(slot) = waiting.slot(self.sequence) {
+            *slot = Slot::Gone;
+        }
+        waiting.trim();
+    }
+}
+
+impl Shards {
+    /// The shards, seen from the core that `shard` belongs to.
+    #[must_use]
+    pub fn new(shard: Shard, owners: Owners) -> Self {
+        Self {
+            index: shard.index(),
+            shard: RefCell::new(shard),
+            waiting: RefCell::default(),
+            turn: Turn::default(),
+            owners,
+        }
+    }
+
+    /// Cores, and so shards.
+    #[must_use]
+    pub fn cores(&self) -> usize {
+        self.owners.cores()
+    }
+
+    /// This core.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Asks this core's shard; the verdict comes when the disk has it.
+    pub async fn ask_here(&self, command: Command) -> Verdict {
+        let decision = self.shard.borrow_mut().decide(command);
+        match decision {
+            Decision::Answered(verdict) => verdict,
+            Decision::Pending(sequence) => {
+                self.wait(sequence, Slot::Here(None));
+                Awaited { waiting: &self.waiting, sequence }.await
+            }
+        }
+    }
+
+    /// Asks the shard of `owner`, which may be this core's.
+    pub async fn ask(&self, owner: usize, command: Command) -> Verdict {
+        if owner == self.index {
+            self.ask_here(command).await
+        } else {
+            self.owners.ask(owner, command).await
+        }
+    }
+
+    /// The orders of these ids that are in memory, in no order.
+    ///
+    /// # Errors
+    /// Where an owner takes no message.
+    pub async fn orders(&self, ids: Vec<OrderId>) -> Result<Vec<OrderView>, Overloaded> {
+        let mut by_owner = vec![Vec::new(); self.cores()];
+        for id in ids {
+            by_owner[id.owner(self.cores())].push(id);
+        }
+        let mut orders = self.orders_here(&by_owner[self.index]);
+        by_owner[self.index].clear();
+        let mut replies = Vec::new();
+        for (owner, ids) in by_owner.into_iter().enumerate().filter(|(_, ids)| !ids.is_empty()) {
+            let (reply, found) = oneshot::channel();
+            self.owners.hop(owner, Hop::Orders { ids, reply })?;
+            replies.push(found);
+        }
+        for found in replies {
+            orders.extend(found.await.map_err(|_| Overloaded)?);
+        }
+        Ok(orders)
+    }
+
+    /// The order of an id, where it is in memory.
+    ///
+    /// # Errors
+    /// Where its owner takes no message.
+    pub async fn order(&self, id: OrderId) -> Result<Option<OrderView>, Overloaded> {
+        if id.owner(self.cores()) == self.index {
+            return Ok(self.shard.borrow().order(id));
+        }
+        Ok(self.orders(vec![id]).await?.pop())
+    }
+
+    fn orders_here(&self, ids: &[OrderId]) -> Vec<OrderView> {
+        let shard = self.shard.borrow();
+        ids.iter().filter_map(|id| shard.order(*id)).collect()
+    }
+
+    fn wait(&self, sequence: Sequence, slot: Slot) {
+        self.waiting.borrow_mut().0.push_back((sequence, slot));
+        if !self.turn.has_records.replace(true)
+            && let Some(waker) = &*self.turn.waker.borrow()
+        {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Task: answers what is durable, woken by the journal once per group.
+    pub async fn follow_journal(self: Rc<Self>) {
+        let mut known = false;
+        poll_fn(|context| -> Poll<()> {
+            let mut shard = self.shard.borrow_mut();
+            if !std::mem::replace(&mut known, true) {
+                shard.wake_with(context.waker().clone());
+            }
+            let mut waiting = self.waiting.borrow_mut();
+            shard.apply_durable(&mut |sequence, verdict| waiting.answer(sequence, verdict));
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Task: submits the records of a turn. It is woken by the first of them and so runs after the
+    /// tasks that were ready by then, whose records go with it: groups grow with the load.
+    pub async fn submit_turns(self: Rc<Self>) {
+        poll_fn(|context| -> Poll<()> {
+            self.turn.waker.borrow_mut().get_or_insert_with(|| context.waker().clone());
+            if self.turn.has_records.replace(false) {
+                self.shard.borrow_mut().submit();
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Task: does what the other cores ask.
+    pub async fn serve_hops(self: Rc<Self>) {
+        let inbox = &self.owners.0[self.index];
+        loop {
+            while let Some(hop) = inbox.hops.pop() {
+                self.serve(hop);
+            }
+            inbox.arrived.notified().await;
+        }
+    }
+
+    /// Moves this shard's timing wheel. Call it every 10 ms.
+    pub fn tick(&self) {
+        let mut shard = self.shard.borrow_mut();
+        shard.tick();
+        shard.submit();
+    }
+
+    fn serve(&self, hop: Hop) {
+        // A client that has gone away reads no reply; there is nothing to do about it.
+        match hop {
+            Hop::Orders { ids, reply } => drop(reply.send(self.orders_here(&ids))),
+            Hop::Command { command, reply } => {
+                let decision = self.shard.borrow_mut().decide(command);
+                match decision {
+                    Decision::Answered(verdict) => drop(reply.send(verdict)),
+                    Decision::Pending(sequence) => self.wait(sequence, Slot::There(reply)),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Accounts: registering, and one's own.
+
+use http::StatusCode;
+
+use super::json::{Fields, expect_json};
+use super::limits::{DISPLAY_NAME_BYTES_MAX, PASSWORD_CHARS, USERNAME_CHARS};
+use super::problem::{Effect, Problem};
+use super::reply::Reply;
+use super::{Answer, Call, text};
+use crate::store::{NewUser, Roles, User, UserUpdate};
+
+/// `POST /api/v1/users`.
+pub(super) async fn create(call: &Call<'_>, body: &[u8]) -> Answer {
+    expect_json(&call.head.headers)?;
+    let mut fields = Fields::of(body)?;
+    let username = fields.required("username", username);
+    let password = fields.required("password", password);
+    let display_name = display_name(&mut fields).unwrap_or_default();
+    fields.finish()?;
+    let password_hash = Some(call.context.shared.passwords.hash(password).await?);
+    let user = NewUser { username, display_name, password_hash, roles: Roles::SHOPPER };
+    let user =
+        call.context.store(Effect::Write, |store| async move { store.create_user(user).await });
+    Ok(reply(call, StatusCode::CREATED, &user.await?).at("/api/v1/users/me".to_owned()))
+}
+
+/// `GET /api/v1/users/me`.
+pub(super) async fn show(call: &Call<'_>) -> Answer {
+    let user = call.caller()?.user();
+    let user = call.context.store(Effect::Read, |store| async move { store.user(user).await });
+    Ok(reply(call, StatusCode::OK, &user.await?))
+}
+
+/// `PATCH /api/v1/users/me`: the name; the password with the old one.
+pub(super) async fn update(call: &Call<'_>, body: &[u8]) -> Answer {
+    let id = call.caller()?.user();
+    expect_json(&call.head.headers)?;
+    let mut fields = Fields::of(body)?;
+    let display_name = display_name(&mut fields);
+    let new = password(&mut fields, "password");
+    let old = password(&mut fields, "old_password");
+    if new.is_some() && old.is_none() {
+        fields.reject("old_password", "is missing");
+    }
+    fields.finish()?;
+    let password_hash = match new.zip(old) {
+        Some((new, old)) => Some(rehash(call, new, old).await?),
+        None => None,
+    };
+    let update = UserUpdate { display_name, password_hash, ..UserUpdate::default() };
+    let user = call
+        .context
+        .store(Effect::Write, |store| async move { store.update_user(id, update).await });
+    Ok(reply(call, StatusCode::OK, &user.await?))
+}
+
+/// The hash of a new password, where the old one is right.
+async fn rehash(call: &Call<'_>, new: String, old: String) -> Result<String, Problem> {
+    let id = call.caller()?.user();
+    let user = call.context.store(Effect::Read, |store| async move { store.user(id).await });
+    let user = user.await?;
+    let shared = &call.context.shared;
+    shared.throttle.take(&user.username, call.client(), shared.now())?;
+    if !shared.passwords.verify(old, user.password_hash).await? {
+        return Err(Problem::field("/old_password", "is not right"));
+    }
+    shared.throttle.give(&user.username, call.client());
+    shared.passwords.hash(new).await
+}
+
+/// Whether a name may be had by an account.
+///
+/// # Errors
+/// What it must be.
+pub fn check_username(username: &str) -> Result<(), &'static str> {
+    let allowed =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.-".contains(&byte);
+    let valid = USERNAME_CHARS.contains(&username.len()) && username.bytes().all(allowed);
+    if valid { Ok(()) } else { Err("a username is 3 to 32 of a-z, 0-9, _, . and -") }
+}
+
+/// Whether a password is long enough, and not too long.
+///
+/// # Errors
+/// What it must be.
+pub fn check_password(password: &str) -> Result<(), &'static str> {
+    let valid = PASSWORD_CHARS.contains(&password.chars().count());
+    if valid { Ok(()) } else { Err("a password has 8 to 128 characters") }
+}
+
+fn username(fields: &mut Fields, name: &str) -> Option<String> {
+    checked(fields, name, check_username)
+}
+
+fn password(fields: &mut Fields, name: &str) -> Option<String> {
+    checked(fields, name, check_password)
+}
+
+fn checked(
+    fields: &mut Fields,
+    name: &str,
+    check: fn(&str) -> Result<(), &'static str>,
+) -> Option<String> {
+    let text = fields.optional(name, "text", |value| value.as_str().map(str::to_owned))?;
+    match check(&text) {
+        Ok(()) => Some(text),
+        Err(detail) => {
+            fields.reject(name, detail);
+            None
+        }
+    }
+}
+
+fn display_name(fields: &mut Fields) -> Option<String> {
+    fields.text("display_name", 0..=DISPLAY_NAME_BYTES_MAX)
+}
+
+/// An account alone.
+pub(super) fn reply(call: &Call<'_>, status: StatusCode, user: &User) -> Reply {
+    let body = call.context.desk.bytes(|out| write(out, user));
+    Reply::json(status, body).no_store()
+}
+
+/// Every role and its word.
+pub(super) const ROLES: [(Roles, &str); 3] =
+    [(Roles::SHOPPER, "shopper"), (Roles::OPERATOR, "operator"), (Roles::ADMIN, "admin")];
+
+/// Writes an account as JSON.
+pub(super) fn write(out: &mut Vec<u8>, user: &User) {
+    text::raw(out, "{\"id\":");
+    text::id(out, user.id);
+    text::raw(out, ",\"username\":");
+    text::string(out, &user.username);
+    text::raw(out, ",\"display_name\":");
+    text::string(out, &user.display_name);
+    text::raw(out, ",\"roles\":");
+    let roles = ROLES.iter().filter(|(role, _)| user.roles.has(*role));
+    text::list(out, roles, |out, (_, word)| text::string(out, word));
+    out.push(b'}');
+}
+
+#[cfg(test)]
+mod tests {
+    use seckill_shards::ids::UserId;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn usernames_are_short_and_plain() {
+        let read = |text: &str| {
+            let body = json!({ "username": text }).to_string();
+            username(&mut Fields::of(body.as_bytes()).unwrap(), "username")
+        };
+        for good in ["ann", "a.b-c_1", &"x".repeat(32)] {
+            assert_eq!(read(good).as_deref(), Some(good));
+        }
+        for bad in ["", "ab", &"x".repeat(33), "Ann", "a b", "änn", "ann\n"] {
+            assert_eq!(read(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn an_account_never_shows_its_hash() {
+        let user = User {
+            id: UserId(1),
+            username: "ann".to_owned(),
+            display_name: "Ann".to_owned(),
+            password_hash: Some("secret".to_owned()),
+            roles: Roles::SHOPPER.with(Roles::ADMIN),
+        };
+        let mut out = Vec::new();
+        write(&mut out, &user);
+        let shown: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        let roles = ["shopper", "admin"];
+        let expected =
+            json!({ "id": "1", "username": "ann", "display_name": "Ann", "roles": roles });
+        assert_eq!(shown, expected);
+    }
+}

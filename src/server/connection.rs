@@ -1,0 +1,323 @@
+//! One connection: hyper over a socket that notes where the request is, so that the sweep of the
+//! core can end what takes too long without a timer per request.
+//!
+//! It must not know routes or verdicts.
+
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context as TaskContext, Poll, Waker, ready};
+
+use bytes::Bytes;
+use http::Request;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::rt::ReadBufCursor;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use seckill_shards::clock::Timestamp;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::limits::{
+    BODY_MS, BUFFER_BYTES_MAX, HEAD_BYTES_MAX, HEAD_MS, IDLE_MS, LINGER_BYTES_MAX, LINGER_MS,
+    WRITE_MS,
+};
+use crate::api::{self, Context};
+
+/// Answers a request that did not arrive in time; the socket is closed behind it.
+const TIMED_OUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\
+    content-type: application/problem+json\r\ncontent-length: 89\r\n\r\n\
+    {\"type\":\"urn:seckill:timeout\",\"title\":\"The request took too long to arrive\",\"status\":408}";
+
+/// Where a connection is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// Between requests.
+    Idle,
+    /// Some of a head has come.
+    Head,
+    /// The head has come, some of the body has not.
+    Body,
+    /// The request is at work; the API has limits of its own.
+    Handling,
+    /// The answer is on its way.
+    Writing,
+    /// Answered before all of the request had come; what comes is read and dropped.
+    Lingering,
+}
+
+impl Stage {
+    /// How long it may take, in milliseconds.
+    fn limit_ms(self) -> Option<u64> {
+        match self {
+            Self::Idle => Some(IDLE_MS),
+            Self::Head => Some(HEAD_MS),
+            Self::Body => Some(BODY_MS),
+            Self::Handling => None,
+            Self::Writing => Some(WRITE_MS),
+            Self::Lingering => Some(LINGER_MS),
+        }
+    }
+}
+
+/// A connection as the sweep sees it.
+#[derive(Debug)]
+pub(super) struct Link {
+    context: Rc<Context>,
+    stream: RefCell<TcpStream>,
+    /// What is read goes through it: one buffer for all connections of the core.
+    scratch: Rc<RefCell<Box<[u8]>>>,
+    stage: Cell<Stage>,
+    since: Cell<Timestamp>,
+    /// A body was not read to its end.
+    is_cut: Cell<bool>,
+    is_draining: Cell<bool>,
+    is_overdue: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Link {
+    pub(super) fn new(
+        stream: TcpStream,
+        context: Rc<Context>,
+        scratch: Rc<RefCell<Box<[u8]>>>,
+    ) -> Self {
+        Self {
+            since: Cell::new(context.recently()),
+            context,
+            stream: RefCell::new(stream),
+            scratch,
+            stage: Cell::new(Stage::Idle),
+            is_cut: Cell::new(false),
+            is_draining: Cell::new(false),
+            is_overdue: Cell::new(false),
+            waker: RefCell::default(),
+        }
+    }
+
+    fn enter(&self, stage: Stage) {
+        self.stage.set(stage);
+        self.since.set(self.context.recently());
+    }
+
+    /// Ends the connection if it is overdue; true when it was.
+    pub(super) fn sweep(&self, now: Timestamp) -> bool {
+        let stage = self.stage.get();
+        let is_overdue =
+            stage.limit_ms().is_some_and(|limit_ms| now.ms_since(self.since.get()) >= limit_ms);
+        if is_overdue && !self.is_overdue.replace(true) {
+            if matches!(stage, Stage::Head | Stage::Body) {
+                // A client that is not read from takes these few bytes or needs none.
+                drop(self.stream.borrow().try_write(TIMED_OUT));
+            }
+            self.wake();
+        }
+        is_overdue
+    }
+
+    /// Lets the connection finish the request it is at, then end.
+    pub(super) fn drain(&self) {
+        self.is_draining.set(true);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Answers requests until the client or the gateway ends the connection.
+    pub(super) async fn serve(self: &Rc<Self>, peer: IpAddr) {
+        let service = service_fn(|request| self.answer(request, peer));
+        let connection = http1::Builder::new()
+            .max_buf_size(BUFFER_BYTES_MAX)
+            .max_header_size(HEAD_BYTES_MAX)
+            .serve_connection(Io(Rc::clone(self)), service);
+        let mut connection = pin!(connection);
+        let mut is_draining = false;
+        poll_fn(|task| {
+            self.waker.borrow_mut().get_or_insert_with(|| task.waker().clone());
+            if self.is_overdue.get() {
+                return Poll::Ready(());
+            }
+            if self.is_draining.get() && !std::mem::replace(&mut is_draining, true) {
+                connection.as_mut().graceful_shutdown();
+            }
+            // A connection that broke is not worth a word: clients go away all the time.
+            connection.as_mut().poll(task).map(drop)
+        })
+        .await;
+        if self.is_cut.get() && !self.is_overdue.get() {
+            self.linger().await;
+        }
+    }
+
+    async fn answer(
+        self: &Rc<Self>,
+        request: Request<Incoming>,
+        peer: IpAddr,
+    ) -> Result<api::HttpResponse, Infallible> {
+        self.enter(if request.body().is_end_stream() { Stage::Handling } else { Stage::Body });
+        let request = request.map(|body| Arriving { body, link: Rc::clone(self) });
+        let response = api::handle(&self.context, request, peer).await;
+        self.enter(Stage::Writing);
+        Ok(response)
+    }
+
+    /// Reads and drops what a client still sends: closing with bytes unread would reset the
+    /// connection, and the client would never see its answer.
+    async fn linger(&self) {
+        self.enter(Stage::Lingering);
+        let mut taken = 0;
+        poll_fn(|task| {
+            while taken < LINGER_BYTES_MAX && !self.is_overdue.get() {
+                match ready!(self.poll_read(task, BUFFER_BYTES_MAX, |bytes| bytes.len())) {
+                    Ok(length) if length > 0 => taken += length,
+                    Ok(_) | Err(_) => break,
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    /// Reads at most `room` bytes and hands them to `take`.
+    fn poll_read<T>(
+        &self,
+        task: &mut TaskContext<'_>,
+        room: usize,
+        take: impl FnOnce(&[u8]) -> T,
+    ) -> Poll<io::Result<T>> {
+        let mut scratch = self.scratch.borrow_mut();
+        let room = room.min(scratch.len());
+        let mut buffer = ReadBuf::new(&mut scratch[..room]);
+        ready!(Pin::new(&mut *self.stream.borrow_mut()).poll_read(task, &mut buffer))?;
+        Poll::Ready(Ok(take(buffer.filled())))
+    }
+}
+
+/// The socket as hyper wants it.
+struct Io(Rc<Link>);
+
+impl hyper::rt::Read for Io {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        task: &mut TaskContext<'_>,
+        mut cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let room = cursor.remaining();
+        let length = ready!(self.0.poll_read(task, room, |bytes| {
+            cursor.put_slice(bytes);
+            bytes.len()
+        }))?;
+        if length > 0 && self.0.stage.get() == Stage::Idle {
+            self.0.enter(Stage::Head);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Io {
+    fn note_written(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if written.is_ready() && self.0.stage.get() == Stage::Writing {
+            self.0.enter(Stage::Writing);
+        }
+        written
+    }
+}
+
+impl hyper::rt::Write for Io {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        task: &mut TaskContext<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut *self.0.stream.borrow_mut()).poll_write(task, bytes);
+        self.note_written(written)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        task: &mut TaskContext<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut *self.0.stream.borrow_mut()).poll_write_vectored(task, slices);
+        self.note_written(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes when it has nothing left to write, and a socket keeps nothing back.
+        if self.0.stage.get() == Stage::Writing {
+            self.0.enter(Stage::Idle);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.stream.borrow_mut()).poll_shutdown(task)
+    }
+}
+
+/// A body that notes when all of it has come, and whether it was given up before.
+struct Arriving {
+    body: Incoming,
+    link: Rc<Link>,
+}
+
+impl Body for Arriving {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        task: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(task));
+        if frame.is_none() || self.body.is_end_stream() {
+            self.link.enter(Stage::Handling);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        if self.link.stage.get() == Stage::Body {
+            self.link.is_cut.set(true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TIMED_OUT;
+
+    #[test]
+    fn the_canned_answer_is_whole() {
+        let text = std::str::from_utf8(TIMED_OUT).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.ends_with(&format!("content-length: {}", body.len())), "{}", body.len());
+        let json: serde_json::Value = serde_json::from_str(body).unwrap();
+        let slug = crate::api::Slug::Timeout;
+        assert_eq!(json["type"], format!("urn:seckill:{}", slug.word()));
+        assert_eq!(json["title"], slug.title());
+        assert_eq!(json["status"], slug.status().as_u16());
+    }
+}
