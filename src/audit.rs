@@ -1,0 +1,288 @@
+//! The audit: the journal and the store, compared order by order at the store's position.
+//!
+//! It trusts neither: the journal is folded from its files beside the running gateway, the store's
+//! rows are read in one transaction. What it could not compare it says, and never calls balanced.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+use seckill_shards::command::OrderView;
+use seckill_shards::disk::MachineDisk;
+use seckill_shards::engine::{Found, OpenError, read_fold};
+use seckill_shards::ids::{ActivityId, UserId};
+use seckill_shards::orders::{Fold, FoldedActivity, fingerprint};
+use serde::Serialize;
+
+use crate::store::{self, OrderRow, Store, StoreError};
+
+/// Differences that a report spells out; the rest is counted.
+const DIFFERENCES_SHOWN: usize = 20;
+/// A deadline that the journal has passed by more than this, in milliseconds, without an expiry.
+const OVERDUE_MS: u64 = 1_000;
+/// Times that a running gateway's files are read again after they changed under the reader.
+const READS_MAX: usize = 5;
+
+/// Why nothing could be compared.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// There is no journal.
+    #[error("there is no journal in the data directory")]
+    NoJournal,
+    /// The journal cannot be read.
+    #[error("the journal cannot be read")]
+    Journal(#[from] OpenError),
+    /// The disk's word.
+    #[error("the data directory cannot be read")]
+    Disk(#[from] std::io::Error),
+    /// The store cannot be read.
+    #[error("the store cannot be read")]
+    Store(#[from] StoreError),
+    /// The store follows another journal, or none.
+    #[error("the store does not follow this journal")]
+    NotFollowed,
+}
+
+/// One activity's account.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct ActivityAudit {
+    /// Units ever stocked.
+    pub stock_total: u64,
+    /// In paid orders.
+    pub sold: u64,
+    /// Held by open orders.
+    pub held: u64,
+    /// Decided and not durable: none at a position of the journal.
+    pub reserved: u64,
+    /// Withdrawn, or back at the closing.
+    pub returned: u64,
+    /// Refunded without coming back.
+    pub written_off: u64,
+    /// Free.
+    pub remaining: u64,
+    /// Buyers with more units than the limit.
+    pub over_limit_users: u64,
+    /// Open orders whose deadline the journal has passed.
+    pub overdue_unpaid: u64,
+    /// Whether everything agrees.
+    pub balanced: bool,
+    /// The position compared.
+    pub at_position: u64,
+    /// What each source says.
+    pub sources: Sources,
+    /// How many differences there are.
+    pub difference_count: u64,
+    /// The first of them, for people.
+    pub differences: Vec<String>,
+}
+
+/// What the sources say of an activity's orders.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+pub struct Sources {
+    /// Orders by the journal, folded away ones among them.
+    pub journal_orders: u64,
+    /// Orders by the store's rows.
+    pub store_orders: u64,
+}
+
+impl ActivityAudit {
+    fn differ(&mut self, text: impl FnOnce() -> String) {
+        self.difference_count += 1;
+        if self.differences.len() < DIFFERENCES_SHOWN {
+            self.differences.push(text());
+        }
+    }
+}
+
+/// Audits one activity, or all, of the gateway whose journal is in `journal`.
+///
+/// # Errors
+/// [`AuditError`] where nothing could be compared.
+pub async fn audit(
+    journal: &Path,
+    store: &dyn Store,
+    gateway: u16,
+    activity: Option<ActivityId>,
+) -> Result<BTreeMap<u64, ActivityAudit>, AuditError> {
+    let mut snapshot = store.snapshot(activity).await?;
+    let followed = snapshot.positions.iter().find(|(number, _)| *number == gateway);
+    let followed = followed.map(|(_, position)| *position).ok_or(AuditError::NotFollowed)?;
+    let folder = journal.to_owned();
+    let position = followed.position;
+    let read = tokio::task::spawn_blocking(move || read_until(&folder, position));
+    let (found, fold) = read.await.expect("reading a journal does not panic")?;
+    if found.journal != Some(followed.journal_id) || found.position < position {
+        return Err(AuditError::NotFollowed);
+    }
+    let mut audit = Audit::of(&fold, position);
+    while let Some(chunk) = snapshot.orders.recv().await {
+        for (order, _payments) in chunk? {
+            audit.compare(&fold, &order);
+        }
+    }
+    for row in &snapshot.activities {
+        audit.compare_activity(row);
+    }
+    Ok(audit.finish(&fold, activity))
+}
+
+/// Folds the journal up to a position; a running gateway may recycle a file meanwhile, and then
+/// the reading begins again.
+fn read_until(folder: &Path, position: u64) -> Result<(Found, Fold), AuditError> {
+    let disk = MachineDisk::open_beside(folder).map_err(|_| AuditError::NoJournal)?;
+    let mut reads = 0;
+    loop {
+        reads += 1;
+        match read_fold(&disk, Some(position)) {
+            Ok((found, _)) if found.journal.is_none() => return Err(AuditError::NoJournal),
+            Ok(read) => return Ok(read),
+            Err(error) if reads >= READS_MAX => return Err(error.into()),
+            Err(_) => {}
+        }
+    }
+}
+
+/// The comparison under way.
+struct Audit {
+    position: u64,
+    activities: BTreeMap<ActivityId, ActivityAudit>,
+    /// Wrapping sums of the fingerprints of rows that the journal has folded away.
+    folded_away: HashMap<ActivityId, u64>,
+    /// Orders in the fold that a row was found for.
+    seen: HashMap<ActivityId, u64>,
+}
+
+impl Audit {
+    fn of(fold: &Fold, position: u64) -> Self {
+        let account = |activity: &FoldedActivity| account(activity, position);
+        let activities = fold.activities.iter().map(|(&id, activity)| (id, account(activity)));
+        let mut audit = Self {
+            position,
+            activities: activities.collect(),
+            folded_away: HashMap::new(),
+            seen: HashMap::new(),
+        };
+        for order in fold.orders.iter() {
+            let account = audit.activities.entry(order.activity).or_default();
+            let overdue = order.pay_before.plus_ms(OVERDUE_MS) < fold.last_at;
+            if order.status.is_open()
+                && overdue
+                && !order.payments.iter().any(|it| !it.status.is_final())
+            {
+                account.overdue_unpaid += 1;
+                account.differ(|| format!("order {} is overdue and not expired", order.id));
+            }
+        }
+        audit
+    }
+
+    /// One row of the store against the journal.
+    fn compare(&mut self, fold: &Fold, row: &OrderRow) {
+        let account = self.activities.entry(row.activity).or_default();
+        account.at_position = self.position;
+        account.sources.store_orders += 1;
+        let stored = view(row);
+        match fold
+            .orders
+            .order(row.id)
+            .map(|order| OrderView { payments: Vec::new(), ..order.view() })
+        {
+            Some(journaled) => {
+                *self.seen.entry(row.activity).or_default() += 1;
+                if journaled != stored {
+                    account.differ(|| {
+                        format!("order {}: journal {journaled:?}, store {stored:?}", row.id)
+                    });
+                }
+            }
+            None => {
+                let sum = self.folded_away.entry(row.activity).or_default();
+                *sum = sum.wrapping_add(fingerprint(&stored));
+            }
+        }
+    }
+
+    fn compare_activity(&mut self, row: &store::Activity) {
+        let account = self.activities.entry(row.id).or_default();
+        if account.stock_total > u64::from(row.stocked) {
+            let (journal, store) = (account.stock_total, row.stocked);
+            account.differ(|| format!("stocked: journal {journal}, store {store}"));
+        }
+        if account.returned != u64::from(row.left) {
+            let (journal, store) = (account.returned, row.left);
+            account.differ(|| format!("returned: journal {journal}, store {store}"));
+        }
+    }
+
+    fn finish(mut self, fold: &Fold, only: Option<ActivityId>) -> BTreeMap<u64, ActivityAudit> {
+        for (id, activity) in &fold.activities {
+            let account = self.activities.entry(*id).or_default();
+            let in_fold = fold.orders.iter().filter(|order| order.activity == *id).count() as u64;
+            let asked = only.is_none_or(|only| only == *id);
+            if asked && self.seen.get(id).copied().unwrap_or(0) != in_fold {
+                account.differ(|| "the store lacks orders that the journal has".to_owned());
+            }
+            let summed = self.folded_away.get(id).copied().unwrap_or(0);
+            if asked && summed != activity.folded_away {
+                account
+                    .differ(|| "orders that have left the journal differ in the store".to_owned());
+            }
+            if asked && account.sources.store_orders != account.sources.journal_orders {
+                account.differ(|| "journal and store count different numbers of orders".to_owned());
+            }
+        }
+        let asked = |id: &ActivityId| only.is_none_or(|only| only == *id);
+        let accounts = self.activities.into_iter().filter(|(id, _)| asked(id));
+        accounts
+            .map(|(id, account)| {
+                (id.0, ActivityAudit { balanced: account.difference_count == 0, ..account })
+            })
+            .collect()
+    }
+}
+
+/// The account of an activity by the journal alone.
+fn account(activity: &FoldedActivity, position: u64) -> ActivityAudit {
+    let totals = activity.totals;
+    let stocked = u64::from(activity.published.terms.stocked);
+    let mut account = ActivityAudit {
+        stock_total: stocked,
+        sold: totals.sold,
+        held: totals.held,
+        returned: totals.left,
+        written_off: totals.written_off,
+        remaining: stocked.saturating_sub(totals.not_free()),
+        at_position: position,
+        ..ActivityAudit::default()
+    };
+    account.sources.journal_orders = totals.placed_orders;
+    if totals.not_free() > stocked {
+        account.differ(|| format!("oversold: {} of {stocked} units are gone", totals.not_free()));
+    }
+    let limit = u64::from(activity.published.terms.per_user_limit);
+    let mut units: HashMap<UserId, u64> = HashMap::new();
+    activity.places.for_each(|user, claim| {
+        if claim.state != seckill_shards::places::ClaimState::Dropped {
+            *units.entry(user).or_default() += u64::from(claim.quantity);
+        }
+    });
+    account.over_limit_users = units.values().filter(|&&units| units > limit).count() as u64;
+    if account.over_limit_users > 0 {
+        let users = account.over_limit_users;
+        account.differ(|| format!("{users} users hold more than the limit of {limit}"));
+    }
+    account
+}
+
+fn view(row: &OrderRow) -> OrderView {
+    OrderView {
+        id: row.id,
+        activity: row.activity,
+        user: row.user,
+        quantity: row.quantity,
+        status: row.status,
+        placed_at: row.placed_at,
+        pay_before: row.pay_before,
+        moved_at: row.moved_at,
+        payments: Vec::new(),
+    }
+}

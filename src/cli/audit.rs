@@ -1,0 +1,47 @@
+//! `seckill audit`: 0 balanced, 1 a difference, 2 nothing could be compared.
+
+use std::process::ExitCode;
+
+use seckill_shards::ids::ActivityId;
+
+use super::{Place, UNUSABLE, Unusable, open_store, runtime, say};
+use crate::audit::{ActivityAudit, audit};
+
+pub(super) fn run(place: &Place, activity: Option<u64>, json: bool) -> anyhow::Result<ExitCode> {
+    let config = place.config()?;
+    if !config.store.exists() {
+        return Err(Unusable(format!("there is no store at {}", config.store.display())).into());
+    }
+    let store = open_store(&config)?;
+    let journal = config.journal();
+    let only = activity.map(ActivityId);
+    let compared = runtime()?.block_on(audit(&journal, &*store, config.gateway_id, only));
+    let audits = compared.map_err(|error| Unusable::from(&error))?;
+    if let Some(id) = activity.filter(|id| !audits.contains_key(id)) {
+        say(&format!("there is no activity {id}"))?;
+        return Ok(ExitCode::from(UNUSABLE));
+    }
+    if json {
+        say(&serde_json::to_string(&audits)?)?;
+    } else {
+        for (id, audit) in &audits {
+            say(&line(*id, audit))?;
+            for difference in &audit.differences {
+                say(&format!("  {difference}"))?;
+            }
+        }
+    }
+    let balanced = audits.values().all(|audit| audit.balanced);
+    Ok(if balanced { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn line(id: u64, audit: &ActivityAudit) -> String {
+    let ActivityAudit { stock_total, remaining, held, sold, returned, at_position, .. } = audit;
+    let orders = audit.sources.journal_orders;
+    let word = if audit.balanced { "balanced" } else { "DIFFERENT" };
+    format!(
+        "activity {id}: {word} at position {at_position}: {stock_total} stocked = {remaining} free \
+         + {held} held + {sold} sold + {returned} returned + {} written off; {orders} orders",
+        audit.written_off
+    )
+}

@@ -1,0 +1,200 @@
+//! The command line: one file per command.
+//!
+//! Exit codes: 0 done, 1 a difference or a failure, 2 a command or a configuration that cannot be
+//! used, or a comparison that could not be made.
+
+mod audit;
+mod demo;
+mod journal;
+mod serve;
+mod tokens;
+mod user;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, ConfigError, Layers};
+use crate::store::Store;
+use crate::store::sqlite::Sqlite;
+
+/// A flash-sale shop: a gateway whose buys never leave the core they arrive on.
+#[derive(Debug, Parser)]
+#[command(name = "seckill", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Serve(Serve),
+    /// Accounts.
+    #[command(subcommand)]
+    User(User),
+    /// Make load-test shoppers, and a bearer token for each, one a line.
+    Tokens {
+        #[command(flatten)]
+        place: Place,
+        /// How many.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+        users: u32,
+        /// What their names begin with.
+        #[arg(long, default_value = "load-")]
+        prefix: String,
+        /// The file to write; standard output without it.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Compare journal and store, order by order; exit 1 on any difference.
+    Audit {
+        #[command(flatten)]
+        place: Place,
+        /// One activity only.
+        #[arg(long)]
+        activity: Option<u64>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read the journal.
+    #[command(subcommand)]
+    Journal(Journal),
+}
+
+/// Where a gateway's data is.
+#[derive(Debug, clap::Args)]
+struct Place {
+    /// Configuration file (TOML).
+    #[arg(long, env = "SECKILL_CONFIG")]
+    config: Option<PathBuf>,
+    /// Data directory.
+    #[arg(long)]
+    data: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Serve {
+    #[command(flatten)]
+    place: Place,
+    /// Where shoppers are served.
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+    /// Where /metrics, /livez and /readyz are served.
+    #[arg(long)]
+    ops_listen: Option<SocketAddr>,
+    /// Core threads.
+    #[arg(long)]
+    cores: Option<usize>,
+    /// Add demo products, shoppers, an operator and sales that open soon; loopback only.
+    #[arg(long)]
+    demo: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum User {
+    /// Create an account; its password comes from `SECKILL_PASSWORD` or standard input.
+    Create {
+        #[command(flatten)]
+        place: Place,
+        /// 3 to 32 of a-z, 0-9, `_`, `.` and `-`.
+        #[arg(long)]
+        username: String,
+        /// What the user may do.
+        #[arg(long, value_parser = ["shopper", "operator", "admin"])]
+        role: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Journal {
+    /// Check every frame and record.
+    Verify(Place),
+    /// Print the records, one JSON line each.
+    Dump(Place),
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn run() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Serve(command) => serve::run(&command),
+        Command::User(User::Create { place, username, role }) => {
+            user::create(&place, &username, &role)
+        }
+        Command::Tokens { place, users, prefix, out } => {
+            tokens::run(&place, users, &prefix, out.as_deref())
+        }
+        Command::Audit { place, activity, json } => audit::run(&place, activity, json),
+        Command::Journal(Journal::Verify(place)) => journal::verify(&place),
+        Command::Journal(Journal::Dump(place)) => journal::dump(&place),
+    };
+    done.unwrap_or_else(|error| {
+        // The last word of a process that cannot say it anywhere else; a closed standard error
+        // leaves the exit code.
+        let told = writeln!(std::io::stderr(), "seckill: {error:#}");
+        drop(told);
+        let unusable = error.is::<Unusable>() || error.is::<ConfigError>();
+        ExitCode::from(if unusable { UNUSABLE } else { 1 })
+    })
+}
+
+/// The exit code of what cannot be used or compared.
+const UNUSABLE: u8 = 2;
+
+/// A start that must not be tried again before somebody has looked.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Unusable(String);
+
+impl Unusable {
+    /// The error and its causes in one line.
+    fn from(error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut line = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            line = format!("{line}: {error}");
+            cause = error.source();
+        }
+        Self(line)
+    }
+}
+
+impl Place {
+    fn layers(&self) -> Result<Layers, ConfigError> {
+        let mut layers = Layers::default();
+        if let Some(path) = &self.config {
+            layers.file(path)?;
+        }
+        layers.variables(std::env::vars())?;
+        layers.flag("data", self.data.as_deref().map(Path::display));
+        Ok(layers)
+    }
+
+    fn config(&self) -> Result<Config, ConfigError> {
+        self.layers()?.finish()
+    }
+}
+
+/// Opens the store of a configuration, making it where there is none.
+fn open_store(config: &Config) -> Result<Arc<dyn Store>, Unusable> {
+    let store = Sqlite::open(&config.store).map_err(|error| Unusable::from(&error))?;
+    Ok(Arc::new(store))
+}
+
+/// A runtime for a command that only talks to the store.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
+/// Prints a line for whoever runs the command.
+fn say(line: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}

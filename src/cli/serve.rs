@@ -1,0 +1,249 @@
+//! `seckill serve`: recover, serve, drain.
+
+use std::net::{SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use arc_swap::ArcSwap;
+use seckill_shards::clock::{Clock, MachineClock};
+use seckill_shards::disk::MachineDisk;
+use seckill_shards::engine::{Engine, EngineOptions, KeepError, Parts, Threads};
+use seckill_shards::ids::Origin;
+use seckill_shards::limits::SEGMENT_BYTES;
+use tokio::runtime::Runtime;
+
+use super::{Serve, Unusable, demo, open_store, say};
+use crate::api::tokens::Tokens;
+use crate::api::{Access, Owners, PageMap, Shared, SharedParts, Site};
+use crate::config::Config;
+use crate::control::{Control, ControlParts, Operations};
+use crate::metrics::{Metrics, Sources};
+use crate::server::{Server, ServerOptions};
+use crate::store::{JournalFound, Store};
+
+/// How long the last flush may take when the gateway goes down; the rest is flushed at its start.
+const LAST_FLUSH: Duration = Duration::from_secs(10);
+
+pub(super) fn run(command: &Serve) -> anyhow::Result<ExitCode> {
+    let config = configuration(command)?;
+    start_log(&config)?;
+    raise_file_limit(config.connections_max);
+    let mut gateway = Gateway::start(&config)?;
+    if config.demo {
+        gateway.control_runtime.block_on(demo::fill(&*gateway.store, &gateway.control))?;
+    }
+    gateway.server.open()?;
+    let (address, operations) = (gateway.server.address(), gateway.operations_address);
+    say(&format!("operations on http://{operations}"))?;
+    say(&format!("ready on http://{address}"))?;
+    let (address, operations) = (address.to_string(), operations.to_string());
+    tracing::info!(address, operations, cores = config.cores, "ready");
+    wait_for_signal(&gateway.control_runtime)?;
+    gateway.drain(&config);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn configuration(command: &Serve) -> Result<Config, crate::config::ConfigError> {
+    let mut layers = command.place.layers()?;
+    layers.flag("listen", command.listen);
+    layers.flag("ops_listen", command.ops_listen);
+    layers.flag("cores", command.cores);
+    layers.flag("demo", command.demo.then_some(true));
+    layers.finish()
+}
+
+/// Everything that runs.
+struct Gateway {
+    server: Server,
+    operations: Arc<Operations>,
+    control: Arc<Control>,
+    tasks: tokio::task::JoinHandle<()>,
+    threads: Threads,
+    store: Arc<dyn Store>,
+    operations_address: SocketAddr,
+    control_runtime: Runtime,
+}
+
+impl Gateway {
+    fn start(config: &Config) -> anyhow::Result<Self> {
+        let listener = bind(config.listen)?;
+        let ops_listener = bind(config.ops_listen)?;
+        let clock = Arc::new(MachineClock::start());
+        let Parts { engine, shards, writer, keeper } = open_engine(config, &clock)?;
+        let store = open_store(config)?;
+        let control_runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("control")
+            .enable_all()
+            .build()?;
+        register(&control_runtime, &*store, &engine)?;
+        let threads = Threads::start(writer, keeper, tell_fault)?;
+        let owners = Owners::new(config.cores);
+        let pages = Arc::new(ArcSwap::from_pointee(PageMap::default()));
+        let access = Arc::new(Access::new());
+        let control = Control::new(ControlParts {
+            engine: Arc::clone(&engine),
+            store: Arc::clone(&store),
+            owners: owners.clone(),
+            access: Arc::clone(&access),
+            clock: Arc::clone(&clock),
+            pages: Arc::clone(&pages),
+            journal: config.journal(),
+        });
+        let shared = Arc::new(Shared::new(SharedParts {
+            engine: Arc::clone(&engine),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            store: Arc::clone(&store),
+            control: Arc::clone(&control) as Arc<dyn crate::api::Control>,
+            runtime: control_runtime.handle().clone(),
+            tokens: Tokens::new(&config.token_secret()?.0, None),
+            access,
+            pages,
+            site: Site::new(config.public_url.as_deref()),
+            trusted_proxies: config.trusted_proxies.clone(),
+            cores: config.cores,
+        }));
+        let options = ServerOptions {
+            listener,
+            cpus: cpus(config.cores),
+            connections_max: config.connections_max,
+        };
+        let server = Server::start(options, shards, owners, Arc::clone(&shared))?;
+        control_runtime.block_on(control.prepare());
+        let tasks = control_runtime.spawn(Arc::clone(&control).run());
+        let flush = Arc::clone(&control.flush);
+        let http = shared.counters().to_vec();
+        let sources = Sources { engine: Arc::clone(&engine), flush, http, clock };
+        let operations = Operations::new(engine, Metrics::new(sources));
+        let operations_address = ops_listener.local_addr()?;
+        let ops_listener = {
+            ops_listener.set_nonblocking(true)?;
+            let _runtime = control_runtime.enter();
+            tokio::net::TcpListener::from_std(ops_listener)?
+        };
+        control_runtime.spawn(Arc::clone(&operations).serve(ops_listener));
+        Ok(Self {
+            server,
+            operations,
+            control,
+            tasks,
+            threads,
+            store,
+            operations_address,
+            control_runtime,
+        })
+    }
+
+    /// Finishes what is under way: requests, the last group, the last flush.
+    fn drain(self, config: &Config) {
+        tracing::info!("draining");
+        self.operations.drain();
+        self.server.drain();
+        let whole = self.server.join(Duration::from_secs(config.drain_seconds));
+        drop(self.threads);
+        self.control.stop();
+        let tasks = self.tasks;
+        let last_flush = async { tokio::time::timeout(LAST_FLUSH, tasks).await };
+        let flushed = self.control_runtime.block_on(last_flush);
+        tracing::info!(whole, flushed = flushed.is_ok(), "stopped");
+        self.control_runtime.shutdown_timeout(Duration::from_secs(1));
+    }
+}
+
+fn open_engine(config: &Config, clock: &Arc<MachineClock>) -> anyhow::Result<Parts> {
+    let disk = MachineDisk::open_locked(&config.journal()).map_err(|error| {
+        let data = config.data.display();
+        Unusable(match error.kind() {
+            std::io::ErrorKind::ResourceBusy => format!("another gateway runs on {data}"),
+            _ => format!("the data directory {data} cannot be used: {error}"),
+        })
+    })?;
+    let origin = Origin { gateway: config.gateway_id, epoch: 0 };
+    let mut options = EngineOptions::new(config.cores, origin, crate::random_bytes()?);
+    options.segments_max = usize::try_from(config.journal_bytes_max / SEGMENT_BYTES)?;
+    let begun_us = clock.elapsed_us();
+    let parts = Engine::open(&options, Arc::clone(clock) as Arc<dyn Clock>, Arc::new(disk))
+        .map_err(|error| Unusable::from(&error))?;
+    let recovery = parts.engine.recovery();
+    let ms = (clock.elapsed_us() - begun_us) / 1_000;
+    let (orders, position) = (recovery.orders, recovery.position);
+    tracing::info!(orders, position, bytes = recovery.bytes, ms, "journal recovered");
+    Ok(parts)
+}
+
+/// Asks the store whether this is the journal that it follows, and from where to flush.
+fn register(runtime: &Runtime, store: &dyn Store, engine: &Engine) -> Result<(), Unusable> {
+    let recovery = engine.recovery();
+    let found = JournalFound {
+        gateway: engine.origin().gateway,
+        journal_id: engine.journal_id(),
+        epoch: engine.origin().epoch,
+        begin: recovery.begin,
+        end: recovery.position,
+    };
+    let flushed = runtime.block_on(store.register(found));
+    engine.set_flushed(flushed.map_err(|error| Unusable::from(&error))?);
+    Ok(())
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, Unusable> {
+    TcpListener::bind(address)
+        .map_err(|error| Unusable(format!("cannot listen on {address}: {error}")))
+}
+
+/// One CPU for each core thread, in order, where there are as many that this process may use.
+fn cpus(cores: usize) -> Vec<Option<usize>> {
+    let allowed = rustix::thread::sched_getaffinity(None).ok();
+    let allowed: Vec<usize> = allowed.map_or_else(Vec::new, |set| {
+        (0..rustix::thread::CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect()
+    });
+    (0..cores).map(|core| allowed.get(core).copied().filter(|_| cores <= allowed.len())).collect()
+}
+
+/// Each connection is a file; the soft limit is often 1,024.
+fn raise_file_limit(connections: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let now = getrlimit(Resource::Nofile);
+    let wanted = connections as u64 + 1_024;
+    let current = now.maximum.map_or(wanted, |most| most.min(wanted));
+    if now.current.is_some_and(|soft| soft < current) {
+        let raised = Rlimit { current: Some(current), maximum: now.maximum };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            tracing::warn!(%error, "the limit of open files stays as it is");
+        }
+    }
+}
+
+/// JSON lines for machines, plain lines for a person at a terminal.
+fn start_log(config: &Config) -> anyhow::Result<()> {
+    use std::io::IsTerminal;
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .parse(&config.log)
+        .map_err(|error| Unusable(format!("log: {error}")))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = if std::io::stderr().is_terminal() {
+        log.with_target(false).try_init()
+    } else {
+        log.json().flatten_event(true).try_init()
+    };
+    started.map_err(|error| anyhow::anyhow!(error)).context("the log cannot be started")
+}
+
+fn tell_fault(error: &KeepError) {
+    tracing::error!(error = error as &dyn std::error::Error, "the journal cannot be kept in shape");
+}
+
+fn wait_for_signal(runtime: &Runtime) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        Ok(())
+    })
+}

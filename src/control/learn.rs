@@ -1,0 +1,63 @@
+//! Learning: once a second, what the store has changed is taken over.
+//!
+//! Versions only rise, so a row that is known is not journaled again; a gateway that went down
+//! between the store's transaction and its own record learns the rest at its start.
+
+use seckill_shards::command::{Command, Refusal, Verdict};
+
+use super::Control;
+use crate::api::tokens::seconds;
+use crate::store::{Activity, StoreError};
+
+/// How far the store's changes were read.
+#[derive(Debug, Default)]
+pub(super) struct Learned {
+    activity_version: u64,
+    product_version: u64,
+    revocation: u64,
+}
+
+impl Control {
+    pub(super) async fn learn(&self, learned: &mut Learned) {
+        if let Err(error) = self.learn_all(learned).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the store has no news");
+        }
+    }
+
+    async fn learn_all(&self, learned: &mut Learned) -> Result<(), StoreError> {
+        let now = self.engine.clock().now();
+        for revocation in self.store.revocations(learned.revocation).await? {
+            self.access.apply(&revocation, seconds(now));
+            learned.revocation = revocation.number;
+        }
+        for activity in self.store.activities_changed(learned.activity_version).await? {
+            if !self.publish(&activity).await {
+                break;
+            }
+            learned.activity_version = activity.version;
+            self.stale.notify_one();
+        }
+        if let Some(last) = self.store.products_changed(learned.product_version).await?.last() {
+            learned.product_version = last.version;
+            self.stale.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Has a row journaled; false where it must be tried again.
+    async fn publish(&self, row: &Activity) -> bool {
+        let known = self.engine.activity(row.id).map(|it| it.sale().version);
+        if row.closed || known.is_some_and(|known| known >= row.version) {
+            return true;
+        }
+        let command = Command::Publish(Box::new(row.publication(self.engine.clock().now())));
+        let owner = row.id.owner(self.engine.cores());
+        match self.owners.ask(owner, command).await {
+            Verdict::ActivityChanged | Verdict::Refused(Refusal::Stale) => true,
+            other => {
+                tracing::warn!(activity = row.id.0, ?other, "a published activity waits");
+                false
+            }
+        }
+    }
+}

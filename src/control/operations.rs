@@ -1,0 +1,114 @@
+//! The operations listener: `/metrics`, `/livez` and `/readyz`, away from the shoppers.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use seckill_shards::engine::Engine;
+use seckill_shards::journal::Takes;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::metrics::Metrics;
+
+/// Connections at once: a scraper, a prober and a few people.
+const CONNECTIONS_MAX: usize = 64;
+/// A connection that lasts longer than this is closed.
+const CONNECTION_TIME: Duration = Duration::from_secs(60);
+
+/// What the listener answers from.
+#[derive(Debug)]
+pub struct Operations {
+    metrics: Metrics,
+    engine: Arc<Engine>,
+    draining: AtomicBool,
+}
+
+impl Operations {
+    /// Answers for this engine and these figures.
+    #[must_use]
+    pub fn new(engine: Arc<Engine>, metrics: Metrics) -> Arc<Self> {
+        Arc::new(Self { metrics, engine, draining: AtomicBool::new(false) })
+    }
+
+    /// From here on `/readyz` asks for no more traffic.
+    pub fn drain(&self) {
+        // Relaxed: a probe may see it a moment later.
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Serves until the runtime ends.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+        let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        loop {
+            let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let operations = Arc::clone(&self);
+                    tokio::spawn(async move {
+                        operations.serve_connection(stream).await;
+                        drop(permit);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the operations listener cannot accept");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    async fn serve_connection(&self, stream: TcpStream) {
+        let answer = |request: Request<Incoming>| async move {
+            Ok::<_, Infallible>(self.answer(request.method(), request.uri().path()))
+        };
+        let connection =
+            http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer));
+        match tokio::time::timeout(CONNECTION_TIME, connection).await {
+            Ok(Ok(())) | Err(_) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "an operations connection broke"),
+        }
+    }
+
+    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned());
+        }
+        match path {
+            "/metrics" => text(StatusCode::OK, self.metrics.text()),
+            "/livez" => text(StatusCode::OK, "live\n".to_owned()),
+            "/readyz" => match self.unready() {
+                None => text(StatusCode::OK, "ready\n".to_owned()),
+                Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
+            },
+            _ => text(StatusCode::NOT_FOUND, "no such page\n".to_owned()),
+        }
+    }
+
+    fn unready(&self) -> Option<&'static str> {
+        if self.draining.load(Ordering::Relaxed) {
+            return Some("draining");
+        }
+        let journal = self.engine.journal();
+        if journal.is_latched() {
+            return Some("the journal met an I/O error");
+        }
+        (journal.takes() != Takes::Everything).then_some("the journal takes no new orders")
+    }
+}
+
+fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    let response = Response::builder()
+        .status(status)
+        .header("content-type", "text/plain; version=0.0.4; charset=utf-8")
+        .header("cache-control", "no-store");
+    response.body(Full::new(Bytes::from(body))).expect("the headers are valid")
+}

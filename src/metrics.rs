@@ -1,0 +1,428 @@
+//! The gateway's figures for Prometheus: gathered when they are asked for, from plain counters.
+//!
+//! The only module that knows Prometheus. The stock equation is a fold of the journal at one
+//! position; it is never put together from atomics that were read one after another.
+
+#![expect(clippy::float_arithmetic, reason = "Prometheus speaks in floating-point seconds")]
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{
+    Bucket, Counter, Gauge, Histogram as HistogramProto, LabelPair, Metric, MetricFamily,
+    MetricType,
+};
+use prometheus::{Encoder, Registry, TextEncoder};
+use seckill_shards::clock::MachineClock;
+use seckill_shards::engine::Engine;
+use seckill_shards::journal::{Histogram, Takes};
+
+use crate::api::Counters;
+use crate::control::{FlushStatus, SumsTail};
+
+/// The words of refusals, by their numbers in the engine.
+const REFUSALS: [&str; 15] = [
+    "",
+    "not-found",
+    "not-started",
+    "ended",
+    "paused",
+    "sold-out",
+    "insufficient-stock",
+    "limit-reached",
+    "admission-required",
+    "idempotency-mismatch",
+    "order-state",
+    "too-many-dropped",
+    "overloaded",
+    "unavailable",
+    "stale",
+];
+
+/// Where the figures come from.
+#[derive(Debug)]
+pub struct Sources {
+    /// Journal, shards and activities.
+    pub engine: Arc<Engine>,
+    /// The flush to the store.
+    pub flush: Arc<FlushStatus>,
+    /// What the cores count of HTTP.
+    pub http: Vec<Arc<Counters>>,
+    /// The clock.
+    pub clock: Arc<MachineClock>,
+}
+
+/// Gathers and prints the figures.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+}
+
+impl Metrics {
+    /// Figures of these sources.
+    #[must_use]
+    pub fn new(sources: Sources) -> Self {
+        let sums = Mutex::new(SumsTail::new(&sources.engine));
+        let registry = Registry::new();
+        let collector = GatewayCollector { sources, sums };
+        registry.register(Box::new(collector)).expect("one collector has no rival");
+        Self { registry }
+    }
+
+    /// The figures now, in Prometheus' text format.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = Vec::new();
+        let families = self.registry.gather();
+        TextEncoder::new().encode(&families, &mut text).expect("a vector takes all bytes");
+        String::from_utf8(text).expect("labels are UTF-8")
+    }
+}
+
+struct GatewayCollector {
+    sources: Sources,
+    sums: Mutex<SumsTail>,
+}
+
+impl Collector for GatewayCollector {
+    /// None: families are made when they are gathered, and this is the registry's only collector.
+    fn desc(&self) -> Vec<&Desc> {
+        Vec::new()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let mut page = Families::default();
+        self.activities(&mut page);
+        self.shards(&mut page);
+        self.journal(&mut page);
+        self.flush(&mut page);
+        self.http(&mut page);
+        process(&mut page);
+        page.gauge(
+            "seckill_clock_offset_seconds",
+            "Wall time ahead of the gateway's clock",
+            &[],
+            { micro(self.sources.clock.offset_us().unsigned_abs()) },
+        );
+        page.done
+    }
+}
+
+impl GatewayCollector {
+    /// The stock equation of each activity, at one position of the journal.
+    fn activities(&self, page: &mut Families) {
+        let mut sums = self.sums.lock().expect("nobody panics under this lock");
+        let Ok((sums, position)) = sums.catch_up() else { return };
+        page.gauge(
+            "seckill_sums_position",
+            "Journal position of the units below",
+            &[],
+            real(position),
+        );
+        for (id, sum) in &sums.activities {
+            let id = id.to_string();
+            let totals = &sum.totals;
+            for (state, units) in [
+                ("stocked", u64::from(sum.stocked)),
+                ("free", sum.free()),
+                ("held", totals.held),
+                ("sold", totals.sold),
+                ("written_off", totals.written_off),
+                ("returned", totals.left),
+            ] {
+                let labels = [("activity", id.as_str()), ("state", state)];
+                let help = "stocked = free + held + sold + written_off + returned";
+                page.gauge("seckill_units", help, &labels, real(units));
+            }
+            for (outcome, orders) in [
+                ("placed", totals.placed_orders),
+                ("paid", totals.paid_orders),
+                ("expired", totals.expired_orders),
+                ("cancelled", totals.cancelled_orders),
+                ("rejected", totals.rejected_orders),
+                ("refunded", totals.refunded_orders),
+            ] {
+                let labels = [("activity", id.as_str()), ("outcome", outcome)];
+                page.counter(
+                    "seckill_orders_total",
+                    "Orders by what became of them",
+                    &labels,
+                    orders,
+                );
+            }
+        }
+    }
+
+    fn shards(&self, page: &mut Families) {
+        let mut refusals: HashMap<u8, u64> = HashMap::new();
+        for (core, counters) in self.sources.engine.counters().iter().enumerate() {
+            let core = core.to_string();
+            let labels = [("core", core.as_str())];
+            let load = |value: &std::sync::atomic::AtomicU64| value.load(Ordering::Relaxed);
+            page.gauge(
+                "seckill_orders_in_memory",
+                "Orders in memory",
+                &labels,
+                real(load(&counters.orders)),
+            );
+            page.gauge(
+                "seckill_timers",
+                "Timers in the wheel",
+                &labels,
+                real(load(&counters.timers)),
+            );
+            let in_flight = load(&counters.in_flight);
+            page.gauge(
+                "seckill_in_flight",
+                "Records on their way to the disk",
+                &labels,
+                real(in_flight),
+            );
+            let unknown = load(&counters.unknown);
+            page.counter("seckill_unknown_total", "Commands of unknown outcome", &labels, unknown);
+            page.histogram(
+                "seckill_expiry_lateness_seconds",
+                "Expiry behind its deadline",
+                &labels,
+                &counters.lateness,
+            );
+            for (number, count) in counters.refusals() {
+                *refusals.entry(number).or_default() += count;
+            }
+        }
+        for (number, word) in REFUSALS.iter().enumerate().skip(1) {
+            let count = u8::try_from(number).ok().and_then(|it| refusals.get(&it)).copied();
+            let labels = [("reason", *word)];
+            page.counter(
+                "seckill_refusals_total",
+                "Refusals by the shards",
+                &labels,
+                count.unwrap_or(0),
+            );
+        }
+    }
+
+    fn journal(&self, page: &mut Families) {
+        let status = self.sources.engine.journal();
+        let load = |value: &std::sync::atomic::AtomicU64| value.load(Ordering::Relaxed);
+        page.counter("seckill_journal_groups_total", "Groups written", &[], load(&status.groups));
+        page.counter(
+            "seckill_journal_records_total",
+            "Records written",
+            &[],
+            load(&status.records),
+        );
+        page.counter("seckill_journal_bytes_total", "Bytes written", &[], load(&status.bytes));
+        page.gauge(
+            "seckill_journal_position",
+            "Durable position",
+            &[],
+            real(status.durable_position()),
+        );
+        page.gauge(
+            "seckill_journal_segments_ready",
+            "Segments made ahead",
+            &[],
+            real(load(&status.segments_ready)),
+        );
+        page.gauge(
+            "seckill_journal_latched",
+            "1 after an I/O error",
+            &[],
+            f64::from(u8::from(status.is_latched())),
+        );
+        let open = status.takes() == Takes::Everything;
+        page.gauge(
+            "seckill_journal_takes_orders",
+            "1 while new orders are taken",
+            &[],
+            f64::from(u8::from(open)),
+        );
+        page.histogram(
+            "seckill_journal_sync_seconds",
+            "Write and sync of a group",
+            &[],
+            &status.sync_latency,
+        );
+        page.histogram(
+            "seckill_journal_durable_seconds",
+            "From a batch's first record to its sync",
+            &[],
+            &status.durable_latency,
+        );
+        page.counts(
+            "seckill_journal_group_records",
+            "Records of a group",
+            &[],
+            &status.group_records,
+        );
+    }
+
+    fn flush(&self, page: &mut Families) {
+        let load = |value: &std::sync::atomic::AtomicU64| value.load(Ordering::Relaxed);
+        let flush = &self.sources.flush;
+        let durable = self.sources.engine.journal().durable_position();
+        let lag = durable.saturating_sub(self.sources.engine.flushed_position());
+        page.gauge(
+            "seckill_flush_lag_records",
+            "Durable records that the store has not",
+            &[],
+            real(lag),
+        );
+        page.counter(
+            "seckill_flush_batches_total",
+            "Batches that the store took",
+            &[],
+            load(&flush.batches),
+        );
+        page.counter(
+            "seckill_flush_records_total",
+            "Records that the store took",
+            &[],
+            load(&flush.records),
+        );
+        page.counter(
+            "seckill_flush_faults_total",
+            "Attempts that failed",
+            &[],
+            load(&flush.faults),
+        );
+    }
+
+    fn http(&self, page: &mut Families) {
+        for (core, counters) in self.sources.http.iter().enumerate() {
+            let core = core.to_string();
+            let labels = [("core", core.as_str())];
+            for (name, help, value) in counters.gauges() {
+                page.gauge(name, help, &labels, real(value));
+            }
+            for (name, help, value) in counters.counters() {
+                page.counter(name, help, &labels, value);
+            }
+        }
+    }
+}
+
+/// What the kernel says of the process.
+fn process(page: &mut Families) {
+    let Ok(stat) = std::fs::read_to_string("/proc/self/stat") else { return };
+    // The name in parentheses may have spaces; what follows has not.
+    let fields: Vec<&str> =
+        stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
+    let number =
+        |index: usize| fields.get(index).and_then(|it| it.parse::<u64>().ok()).unwrap_or(0);
+    let ticks = rustix::param::clock_ticks_per_second().max(1);
+    let cpu = real(number(11) + number(12)) / real(ticks);
+    let name = "process_cpu_seconds_total";
+    page.family((name, "CPU time of the process", MetricType::COUNTER), &[], |metric| {
+        metric.set_counter(counter(cpu));
+    });
+    let resident = number(21) * rustix::param::page_size() as u64;
+    page.gauge("process_resident_memory_bytes", "Resident memory", &[], real(resident));
+    page.gauge("process_threads", "Threads", &[], real(number(17)));
+    let files = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    page.gauge("process_open_fds", "Open files and sockets", &[], real(files as u64));
+}
+
+/// Families under construction, each with its metrics together.
+#[derive(Default)]
+struct Families {
+    done: Vec<MetricFamily>,
+}
+
+impl Families {
+    fn family(
+        &mut self,
+        (name, help, kind): (&str, &str, MetricType),
+        labels: &[(&str, &str)],
+        fill: impl FnOnce(&mut Metric),
+    ) {
+        let mut metric = Metric::default();
+        let pairs = labels.iter().map(|(name, value)| {
+            let mut pair = LabelPair::default();
+            pair.set_name((*name).to_owned());
+            pair.set_value((*value).to_owned());
+            pair
+        });
+        metric.set_label(pairs.collect());
+        fill(&mut metric);
+        if let Some(family) = self.done.iter_mut().find(|family| family.name() == name) {
+            family.mut_metric().push(metric);
+            return;
+        }
+        let mut family = MetricFamily::default();
+        family.set_name(name.to_owned());
+        family.set_help(help.to_owned());
+        family.set_field_type(kind);
+        family.set_metric(vec![metric]);
+        self.done.push(family);
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, labels: &[(&str, &str)], value: f64) {
+        self.family((name, help, MetricType::GAUGE), labels, |metric| {
+            let mut gauge = Gauge::default();
+            gauge.set_value(value);
+            metric.set_gauge(gauge);
+        });
+    }
+
+    fn counter(&mut self, name: &str, help: &str, labels: &[(&str, &str)], value: u64) {
+        self.family((name, help, MetricType::COUNTER), labels, |metric| {
+            metric.set_counter(counter(real(value)));
+        });
+    }
+
+    /// A histogram of durations, in seconds.
+    fn histogram(&mut self, name: &str, help: &str, labels: &[(&str, &str)], of: &Histogram) {
+        self.scaled(name, help, labels, (of, micro));
+    }
+
+    /// A histogram of counts.
+    fn counts(&mut self, name: &str, help: &str, labels: &[(&str, &str)], of: &Histogram) {
+        self.scaled(name, help, labels, (of, real));
+    }
+
+    fn scaled(
+        &mut self,
+        name: &str,
+        help: &str,
+        labels: &[(&str, &str)],
+        (of, scale): (&Histogram, fn(u64) -> f64),
+    ) {
+        let (below, sum) = of.cumulative();
+        let count = below.last().map_or(0, |(_, count)| *count);
+        let buckets = below.iter().map(|&(bound, count)| {
+            let mut bucket = Bucket::default();
+            bucket.set_upper_bound(scale(bound));
+            bucket.set_cumulative_count(count);
+            bucket
+        });
+        let buckets = buckets.collect();
+        self.family((name, help, MetricType::HISTOGRAM), labels, |metric| {
+            let mut histogram = HistogramProto::default();
+            histogram.set_bucket(buckets);
+            histogram.set_sample_count(count);
+            histogram.set_sample_sum(scale(sum));
+            metric.set_histogram(histogram);
+        });
+    }
+}
+
+fn counter(value: f64) -> Counter {
+    let mut counter = Counter::default();
+    counter.set_value(value);
+    counter
+}
+
+/// Microseconds as seconds.
+fn micro(us: u64) -> f64 {
+    real(us) / 1e6
+}
+
+/// A count as Prometheus has it: exact below 2^53.
+#[expect(clippy::cast_precision_loss, reason = "figures for people; exact below 2^53")]
+fn real(count: u64) -> f64 {
+    count as f64
+}
