@@ -104,7 +104,7 @@ impl Collector for GatewayCollector {
             "seckill_clock_offset_seconds",
             "Wall time ahead of the gateway's clock",
             &[],
-            { micro(self.sources.clock.offset_us().unsigned_abs()) },
+            micro(self.sources.clock.offset_us().unsigned_abs()),
         );
         page.done
     }

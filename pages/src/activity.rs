@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What the page of one sale shows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActivityView {
     /// The activity's id, in decimal.
     pub id: String,

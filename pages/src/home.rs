@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What the first page shows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HomeView {
     /// The sales, in the order in which they are shown.
     pub activities: Vec<ActivityView>,

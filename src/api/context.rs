@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use seckill_shards::clock::{Clock, Timestamp};
 use seckill_shards::engine::Engine;
-use seckill_shards::ids::{ActivityId, ProductId};
+use seckill_shards::ids::ActivityId;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -32,12 +32,9 @@ use crate::store::{Store, Stored};
 /// What the control side does for the API.
 #[async_trait]
 pub trait Control: Send + Sync + 'static {
-    /// An activity's row or phase has changed: its pages are rendered again, soon. Returns at once.
-    fn activity_changed(&self, activity: ActivityId);
-
-    /// A product's row has changed: the pages that show it are rendered again, soon. Returns at
-    /// once.
-    fn product_changed(&self, product: ProductId);
+    /// Something that the pages show has changed: they are rendered again, and served, by the time
+    /// this returns.
+    async fn republish(&self);
 
     /// The audit of an activity as JSON text; none where there is no such activity.
     ///
@@ -170,6 +167,14 @@ impl Context {
     /// Reads the clock. Call it on every tick.
     pub fn tick(&self) {
         self.recently.set(self.shared.now());
+    }
+
+    /// Has the pages rendered again, away from the cores.
+    pub(super) async fn republish(&self) {
+        let control = Arc::clone(&self.shared.control);
+        let rendered = self.shared.runtime.spawn(async move { control.republish().await });
+        // Where the control runtime is going down, nobody asks for a page any more.
+        drop(rendered.await);
     }
 
     /// Carries out a call of the store on the control runtime. It goes on if the client goes away.

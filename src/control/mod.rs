@@ -17,8 +17,8 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use seckill_shards::clock::{MachineClock, Timestamp};
 use seckill_shards::engine::Engine;
-use seckill_shards::ids::{ActivityId, ProductId};
-use tokio::sync::{Notify, watch};
+use seckill_shards::ids::ActivityId;
+use tokio::sync::{Mutex, Notify, watch};
 
 use crate::api::{self, Access, Owners, PageMap};
 use crate::audit::audit;
@@ -43,6 +43,9 @@ pub struct Control {
     journal: PathBuf,
     /// Something that the pages show has changed.
     stale: Notify,
+    /// What was rendered last: held while it is rendered again, so that an older state of the
+    /// pages never replaces a newer one.
+    rendered: Mutex<pages::Rendered>,
     /// What the flush is at.
     pub flush: Arc<FlushStatus>,
     stop: watch::Sender<bool>,
@@ -82,6 +85,7 @@ impl Control {
             pages,
             journal,
             stale: Notify::new(),
+            rendered: Mutex::default(),
             flush: Arc::default(),
             stop,
         })
@@ -141,12 +145,8 @@ impl Control {
 
 #[async_trait]
 impl api::Control for Control {
-    fn activity_changed(&self, _activity: ActivityId) {
-        self.stale.notify_one();
-    }
-
-    fn product_changed(&self, _product: ProductId) {
-        self.stale.notify_one();
+    async fn republish(&self) {
+        self.render_pages().await;
     }
 
     async fn audit(&self, activity: ActivityId) -> anyhow::Result<Option<String>> {

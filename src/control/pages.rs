@@ -19,8 +19,9 @@ impl Control {
         }
     }
 
-    /// Renders all pages. A page whose content is the same comes out with the same tag.
+    /// Renders the pages whose content has changed, and serves them.
     pub(super) async fn render_pages(&self) {
+        let mut rendered = self.rendered.lock().await;
         let now = self.engine.clock().now();
         let mut sales: Vec<(Arc<Activity>, Arc<Sale>)> = Vec::new();
         for activity in self.engine.activities().values() {
@@ -29,13 +30,20 @@ impl Control {
         sales.sort_by_key(|(activity, sale)| (sale.terms.starts_at, activity.id));
         let mut views = Vec::new();
         for (activity, sale) in sales {
-            let shown = !matches!(sale.phase(now), Phase::Ended | Phase::Closed);
+            let is_over = matches!(sale.phase(now), Phase::Ended | Phase::Closed);
             let (description, image_url) = self.describe(sale.terms.product).await;
-            views.push((shown, view(&activity, &sale, description, image_url)));
+            views.push((is_over, view(&activity, &sale, description, image_url)));
         }
-        let rendered = tokio::task::spawn_blocking(move || render(views)).await;
-        match rendered {
-            Ok(pages) => self.pages.store(Arc::new(pages)),
+        let mut last = std::mem::take(&mut *rendered);
+        let render = tokio::task::spawn_blocking(move || {
+            last.update(views);
+            last
+        });
+        match render.await {
+            Ok(next) => {
+                self.pages.store(Arc::new(next.pages.clone()));
+                *rendered = next;
+            }
             Err(error) => tracing::error!(%error, "the pages could not be rendered"),
         }
     }
@@ -52,21 +60,39 @@ impl Control {
     }
 }
 
-fn render(views: Vec<(bool, ActivityView)>) -> PageMap {
-    let mut pages: PageMap = HashMap::new();
-    for (path, page) in seckill_pages::assets() {
-        pages.insert(path, page);
+/// The pages and what they were rendered from; compressing is slow, so what is the same is kept.
+#[derive(Debug, Default)]
+pub(super) struct Rendered {
+    pages: PageMap,
+    home: Option<HomeView>,
+    activities: HashMap<String, ActivityView>,
+}
+
+impl Rendered {
+    fn update(&mut self, views: Vec<(bool, ActivityView)>) {
+        if self.pages.is_empty() {
+            self.pages.extend(seckill_pages::assets());
+            self.pages.insert("/sign-in".to_owned(), seckill_pages::sign_in());
+            self.pages.insert("/register".to_owned(), seckill_pages::register());
+            self.pages.insert("/404".to_owned(), seckill_pages::not_found());
+        }
+        let mut on_sale = Vec::new();
+        for (is_over, view) in views {
+            if self.activities.get(&view.id) != Some(&view) {
+                let path = format!("/activities/{}", view.id);
+                self.pages.insert(path, seckill_pages::activity(&view));
+                self.activities.insert(view.id.clone(), view.clone());
+            }
+            if !is_over {
+                on_sale.push(view);
+            }
+        }
+        let home = HomeView { activities: on_sale };
+        if self.home.as_ref() != Some(&home) {
+            self.pages.insert("/".to_owned(), seckill_pages::home(&home));
+            self.home = Some(home);
+        }
     }
-    pages.insert("/sign-in".to_owned(), seckill_pages::sign_in());
-    pages.insert("/register".to_owned(), seckill_pages::register());
-    pages.insert("/404".to_owned(), seckill_pages::not_found());
-    for (_, view) in &views {
-        pages.insert(format!("/activities/{}", view.id), seckill_pages::activity(view));
-    }
-    let activities = views.into_iter().filter(|(shown, _)| *shown).map(|(_, view)| view);
-    let home = HomeView { activities: activities.collect() };
-    pages.insert("/".to_owned(), seckill_pages::home(&home));
-    pages
 }
 
 fn view(

@@ -148,7 +148,7 @@ async fn changed(call: OperatorCall<'_>, row: &Activity) -> Answer {
         if !matches!(verdict, Verdict::ActivityChanged | Verdict::Refused(Refusal::Stale)) {
             return Err(Slug::OutcomeUnknown.into());
         }
-        call.context.shared.control.activity_changed(row.id);
+        call.context.republish().await;
     }
     Ok(Shown::stored(call.inner, row).reply(call.inner, StatusCode::OK).no_store())
 }
@@ -188,7 +188,7 @@ async fn acted(call: OperatorCall<'_>, id: ActivityId, command: Command) -> Answ
     if verdict != Verdict::ActivityChanged {
         return Err(denied(&verdict, call.context.shared.now()));
     }
-    call.context.shared.control.activity_changed(id);
+    call.context.republish().await;
     shown(call, id)
 }
 

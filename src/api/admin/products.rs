@@ -26,7 +26,7 @@ pub(super) async fn create(call: OperatorCall<'_>) -> Answer {
         .context
         .store(Effect::Write, |store| async move { store.create_product(product, once).await });
     let product = product.await?.into_inner();
-    call.context.shared.control.product_changed(product.id);
+    call.context.republish().await;
     let reply = products::reply(call.inner, StatusCode::CREATED, &product);
     Ok(reply.at(format!("/api/v1/products/{}", product.id)))
 }
@@ -49,7 +49,7 @@ pub(super) async fn update(call: OperatorCall<'_>, id: ProductId) -> Answer {
         store.update_product(id, version, update).await
     });
     let product = product.await?;
-    call.context.shared.control.product_changed(id);
+    call.context.republish().await;
     Ok(products::reply(call.inner, StatusCode::OK, &product))
 }
 
