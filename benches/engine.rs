@@ -3,6 +3,13 @@
 //!
 //! A program of its own rather than a criterion bench, since it measures a disk and a process.
 //! `ORDERS=1000000` sets the number of orders, `IN_FLIGHT=256` how many wait at once.
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::float_arithmetic,
+    clippy::cast_precision_loss,
+    reason = "a benchmark measures time and prints figures"
+)]
 
 use std::fs::File;
 use std::io::{Read, Write};

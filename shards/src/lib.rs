@@ -4,17 +4,17 @@
 //! only floors below its own.
 
 pub mod clock;
-pub mod ids;
-pub mod limits;
-pub mod record;
 pub mod command;
 pub mod disk;
 pub mod engine;
+pub mod ids;
 pub mod journal;
+pub mod limits;
 pub mod orders;
 pub mod places;
+pub mod record;
 pub mod shard;
 pub mod stock;
 mod sync;
-pub mod wheel;
 pub mod testing;
+pub mod wheel;

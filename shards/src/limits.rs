@@ -30,13 +30,16 @@ pub const EXPIRIES_PER_TICK_MAX: usize = 16_384;
 /// Due orders that meet a full lane are looked at again after this long, in milliseconds.
 pub const EXPIRY_RETRY_MS: u64 = 10;
 
-/// Units a bucket is filled with at most: enough to leave the pool alone, few enough to be shared.
+/// A refill's largest chunk. A thousand takes share one visit to the pool, which is then no longer
+/// felt; more would only give idle cores more to be robbed of.
 pub const CHUNK_UNITS_MAX: u32 = 1_024;
-/// Rounds a reader waits for units in transit before it says `Contended`.
-pub const TRANSIT_SPINS_MAX: u32 = 1_000;
+/// A refill leaves this many chunks of its size per core: all cores can refill several times
+/// before the pool is dry, and below twice as many units chunks are gone and with them transit.
+pub const CHUNKS_PER_SHARD: u32 = 4;
+/// Attempts before a take is `Contended`. Units are in transit for a fraction of a microsecond;
+/// these attempts outlast several, yet end within microseconds when a carrier has lost its core.
+pub const TRANSIT_ATTEMPTS_MAX: u32 = if cfg!(loom) { 3 } else { 64 };
 
-/// Records that a lane holds undecided by the disk: the journal's queue per core.
-pub const LANE_RECORDS_MAX: usize = 65_536;
 /// Bytes of the largest encoded record.
 pub const RECORD_BYTES_MAX: usize = 4_096;
 /// Payload of a group: what one write and one sync carry at most.
@@ -62,6 +65,5 @@ const _: () = {
     assert!(RECORD_BYTES_MAX <= GROUP_BYTES_MAX);
     assert!(SEGMENT_BYTES > 4 * GROUP_BYTES_MAX as u64, "a segment holds several full groups");
     assert!(BUFFER_ALIGN_BYTES.is_multiple_of(SECTOR_BYTES));
-    assert!(EXPIRIES_PER_TICK_MAX < LANE_RECORDS_MAX, "a tick fits an empty lane");
     assert!(TITLE_BYTES_MAX * 2 < RECORD_BYTES_MAX, "both titles fit one record");
 };

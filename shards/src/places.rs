@@ -229,3 +229,120 @@ impl Place {
         (dropped >= DROPPED_ORDERS_MAX).then_some(Standing::TooManyDropped)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USER: UserId = UserId(1);
+    const LIMIT: u32 = 2;
+    const KEY: Digest = [1; 16];
+    const BODY: Digest = [2; 16];
+    const OTHER: Digest = [3; 16];
+    const STATES: [ClaimState; 3] = [ClaimState::Pending, ClaimState::Held, ClaimState::Dropped];
+
+    fn claim(order: u64, quantity: u32, state: ClaimState, key: Digest) -> Claim {
+        Claim { order: OrderId(order), quantity, state, key, body: BODY }
+    }
+
+    fn wanted(quantity: u32, key: Digest, body: Digest) -> Claim {
+        Claim { body, ..claim(9, quantity, ClaimState::Pending, key) }
+    }
+
+    /// A look and a take say the same, and only a take that is granted changes anything.
+    fn check(claims: &[Claim], wanted: Claim, expected: Option<Standing>) {
+        let places = Places::with_room_for(0);
+        claims.iter().for_each(|claim| places.restore(USER, *claim));
+        assert_eq!(places.look(USER, &wanted, LIMIT), expected, "{claims:?} {wanted:?}");
+        assert_eq!(places.claims_of(USER), claims);
+        assert_eq!(places.take(USER, wanted, LIMIT).err(), expected);
+        let granted = expected.is_none().then_some(wanted);
+        assert_eq!(
+            places.claims_of(USER),
+            claims.iter().copied().chain(granted).collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn a_key_that_was_answered_is_answered_again_before_the_limit_is_looked_at() {
+        for quantity in [1, LIMIT, LIMIT + 1] {
+            for state in STATES {
+                let first = claim(1, LIMIT, state, KEY);
+                let again = match state {
+                    ClaimState::Pending => {
+                        Standing::Reached { orders: vec![OrderId(1)], pending: true }
+                    }
+                    ClaimState::Held | ClaimState::Dropped => Standing::Again(OrderId(1)),
+                };
+                check(&[first], wanted(quantity, KEY, BODY), Some(again));
+                check(&[first], wanted(quantity, KEY, OTHER), Some(Standing::Mismatch));
+            }
+        }
+    }
+
+    /// Every two claims of 1 or 2 units in every state, and every quantity wanted.
+    #[test]
+    fn b1_b2_units_that_count_never_pass_the_limit() {
+        for (first, second) in STATES.into_iter().flat_map(|it| STATES.map(|other| (it, other))) {
+            for (q1, q2, want) in [1, 2]
+                .into_iter()
+                .flat_map(|a| [1, 2].map(|b| (a, b)))
+                .flat_map(|(a, b)| [1, 2, 3].map(|want| (a, b, want)))
+            {
+                let claims = [claim(1, q1, first, NO_KEY), claim(2, q2, second, NO_KEY)];
+                let counting = claims.iter().filter(|it| it.state != ClaimState::Dropped);
+                let units: u32 = counting.clone().map(|it| it.quantity).sum();
+                let reached = Standing::Reached {
+                    orders: counting.clone().map(|it| it.order).collect(),
+                    pending: counting.clone().any(|it| it.state == ClaimState::Pending),
+                };
+                let expected = (units + want > LIMIT).then_some(reached);
+                check(&claims, wanted(want, KEY, BODY), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_may_hold_more_than_the_limit() {
+        check(&[], wanted(LIMIT + 1, NO_KEY, BODY), Some(Standing::nobody_may()));
+        check(&[], wanted(LIMIT, NO_KEY, BODY), None);
+    }
+
+    #[test]
+    fn who_has_dropped_too_many_is_told_so() {
+        let key = |order: u64| u128::from(order).to_le_bytes();
+        let dropped = |orders: u64| -> Vec<_> {
+            (1..=orders).map(|it| claim(it, 1, ClaimState::Dropped, key(it))).collect()
+        };
+        let most = DROPPED_ORDERS_MAX as u64;
+        check(&dropped(most - 1), wanted(1, NO_KEY, BODY), None);
+        check(&dropped(most), wanted(1, NO_KEY, BODY), Some(Standing::TooManyDropped));
+        check(&dropped(most), wanted(1, key(3), BODY), Some(Standing::Again(OrderId(3))));
+    }
+
+    /// Both ends of a claim's life, for the first and a later claim of a buyer.
+    #[test]
+    fn a_claim_is_confirmed_freed_or_given_back() {
+        for at in 0..3 {
+            for (key, left) in [(NO_KEY, 2), (KEY, 3)] {
+                let places = Places::with_room_for(0);
+                for order in 0..3 {
+                    let key = if order == at { key } else { NO_KEY };
+                    let pending = claim(order, 1, ClaimState::Pending, key);
+                    assert_eq!(places.take(USER, pending, 3), Ok(()));
+                    places.confirm(USER, OrderId(order));
+                }
+                places.free(USER, OrderId(at));
+                let claims = places.claims_of(USER);
+                assert_eq!(claims.len(), left, "a key is remembered, without one nothing is");
+                let counting = claims.iter().filter(|it| it.state == ClaimState::Held).count();
+                assert_eq!(counting, 2);
+                for order in (0..3).filter(|order| *order != at) {
+                    places.give(USER, OrderId(order));
+                }
+                assert_eq!(places.claims_of(USER).len(), left - 2);
+                assert_eq!(places.buyers(), left - 2);
+            }
+        }
+    }
+}

@@ -582,7 +582,11 @@ impl Record {
         let (payload, rest) = rest.split_at_checked(length).ok_or(DecodeError::Short)?;
         *bytes = rest;
         let record = Self::decode_payload(head[0], payload)?;
-        if record.has_known_status() { Ok(record) } else { Err(DecodeError::Invalid { kind: head[0] }) }
+        if record.has_known_status() {
+            Ok(record)
+        } else {
+            Err(DecodeError::Invalid { kind: head[0] })
+        }
     }
 
     /// Whether a status that is kept as a number is one.

@@ -13,8 +13,8 @@ use crossbeam_queue::{ArrayQueue, SegQueue};
 use super::{EngineOptions, Found};
 use crate::disk::{Disk, DiskFile};
 use crate::journal::{
-    ClosedSegment, JournalId, ReadError, ReadySegment, SegmentHead, SegmentQueues,
-    checkpoint_name, read_checkpoint, replay, segment_name, spare_name, write_checkpoint,
+    ClosedSegment, JournalId, ReadError, ReadySegment, SegmentHead, SegmentQueues, checkpoint_name,
+    read_checkpoint, replay, segment_name, spare_name, write_checkpoint,
 };
 use crate::limits::{CHECKPOINT_SEGMENTS, SEGMENTS_AHEAD};
 use crate::orders::Fold;

@@ -28,9 +28,9 @@ use crate::limits::{
     GROUP_BYTES_MAX, RECORD_BYTES_MAX, SEGMENT_BYTES, SEGMENTS_AHEAD, SETTLE_GRACE_MS, SHARDS_MAX,
 };
 use crate::orders::{Fold, Order, Sums};
-pub use crate::shard::{Activities, Activity, Phase, Sale, Shard, ShardCounters};
 use crate::shard::Shared;
 use crate::shard::has_payment_under_way;
+pub use crate::shard::{Activities, Activity, Phase, Sale, Shard, ShardCounters};
 
 /// How an engine is opened.
 #[derive(Clone, Debug)]
@@ -54,7 +54,14 @@ impl EngineOptions {
     #[must_use]
     pub fn new(cores: usize, origin: Origin, new_journal: JournalId) -> Self {
         let lane_bytes = GROUP_BYTES_MAX / cores.max(1);
-        Self { cores, origin, new_journal, segment_bytes: SEGMENT_BYTES, lane_bytes, segments_max: 256 }
+        Self {
+            cores,
+            origin,
+            new_journal,
+            segment_bytes: SEGMENT_BYTES,
+            lane_bytes,
+            segments_max: 256,
+        }
     }
 }
 
@@ -149,8 +156,7 @@ impl Engine {
         let journal = found.journal.unwrap_or(options.new_journal);
         let mut keeper = Keeper::new(Arc::clone(&disk), journal, options, &found)?;
         let lanes: Vec<_> = (0..options.cores).map(|_| Arc::<Lane>::default()).collect();
-        let sizes =
-            Sizes { segment_bytes: options.segment_bytes, lane_bytes: options.lane_bytes };
+        let sizes = Sizes { segment_bytes: options.segment_bytes, lane_bytes: options.lane_bytes };
         let start = (found.last_run + 1, found.position);
         let writer = JournalWriter::new(
             Arc::clone(&clock),
@@ -286,15 +292,8 @@ fn make_shards(
     let activities: Activities = activities.collect();
     shared.activities.store(Arc::new(activities));
     let now = shared.clock.now();
-    for order in fold.orders.into_orders() {
-        let owner = order.id.owner(cores);
-        if order.status.is_open()
-            && let Some(activity) = shared.activity(order.activity)
-        {
-            activity.count_out(owner, order.quantity);
-        }
-        let due = due_at(&order, now);
-        shards[owner].adopt(order, due);
+    for (shard, orders) in shards.iter_mut().zip(fold.orders.deal(cores)) {
+        shard.adopt(orders, |order| due_at(order, now));
     }
     shards
 }

@@ -2,8 +2,7 @@
 
 use crate::disk::Disk;
 use crate::journal::{
-    ClosedSegment, JournalId, ReadError, SegmentReader, list, read_checkpoint,
-    replay,
+    ClosedSegment, JournalId, ReadError, SegmentReader, list, read_checkpoint, replay,
 };
 use crate::orders::Fold;
 use crate::record::Record;
@@ -91,4 +90,3 @@ fn journal_of(
     };
     SegmentReader::read_journal_id(disk, &name).map(Some)
 }
-

@@ -26,10 +26,12 @@ pub fn write_checkpoint(
     position: u64,
     records: impl FnOnce(&mut dyn FnMut(&Record)),
 ) -> io::Result<()> {
-    let mut frames = Frames { segment, position, frames: Vec::new(), payload: Vec::new(), count: 0 };
+    let mut frames =
+        Frames { segment, position, frames: Vec::new(), payload: Vec::new(), count: 0 };
     records(&mut |record| frames.push(record));
     let frames = frames.finish();
-    let bytes = SEGMENT_HEAD_BYTES + frames.iter().map(|it| it.as_slice().len() as u64).sum::<u64>();
+    let bytes =
+        SEGMENT_HEAD_BYTES + frames.iter().map(|it| it.as_slice().len() as u64).sum::<u64>();
     let head = SegmentHead { journal, segment, run: 0 }.encode();
     if let Err(error) = make_file(disk, bytes, std::iter::once(&head).chain(&frames)) {
         // What was made of it takes the room that segments need.

@@ -235,8 +235,7 @@ impl SegmentReader {
 pub(super) fn read_head(name: &str, file: &dyn DiskFile) -> Result<SegmentHead, ReadError> {
     let mut sector = [0; SECTOR_BYTES];
     file.read_at(0, &mut sector).map_err(|source| disk_error(name, source))?;
-    SegmentHead::decode(&sector)
-        .map_err(|source| ReadError::Head { name: name.to_owned(), source })
+    SegmentHead::decode(&sector).map_err(|source| ReadError::Head { name: name.to_owned(), source })
 }
 
 pub(super) fn disk_error(name: &str, source: io::Error) -> ReadError {

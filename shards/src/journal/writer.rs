@@ -243,8 +243,8 @@ impl JournalWriter {
         let ready = self.queues.ready.len() as u64;
         let active = self.active.as_ref().map_or(0, |it| self.sizes.segment_bytes - it.offset);
         let group = group_bytes(self.lanes.len(), self.sizes.lane_bytes);
-        let groups = active / group
-            + ready * ((self.sizes.segment_bytes - SEGMENT_HEAD_BYTES) / group);
+        let groups =
+            active / group + ready * ((self.sizes.segment_bytes - SEGMENT_HEAD_BYTES) / group);
         let takes = if groups < GROUPS_UNDER_WAY {
             Takes::Nothing
         } else if ready <= SEGMENTS_RESERVED as u64 {

@@ -59,6 +59,8 @@ impl Default for Fold {
 
 impl FoldedActivity {
     fn new(published: ActivityPublished) -> Self {
+        // Growing the places one by one would cost recovery a third of its time.
+        let buyers = usize::try_from(published.terms.stocked).unwrap_or(usize::MAX);
         Self {
             published,
             paused: false,
@@ -66,7 +68,7 @@ impl FoldedActivity {
             closed: false,
             totals: Totals::default(),
             folded_away: 0,
-            places: Places::with_room_for(0),
+            places: Places::with_room_for(buyers),
         }
     }
 

@@ -78,7 +78,8 @@ impl Table {
             Record::PaymentRefundDue(moved) => self.move_payment(moved, PaymentStatus::RefundDue),
             Record::PaymentRefunded(moved) => self.move_payment(moved, PaymentStatus::Refunded),
             Record::OrderKept(kept) => {
-                let status = Status::from_number(kept.status).expect("checked where it was decoded");
+                let status =
+                    Status::from_number(kept.status).expect("checked where it was decoded");
                 let order = Order::placed(&kept.placed);
                 self.insert(Order { status, moved_at: kept.moved_at, ..order });
                 (kept.placed.order, Change::Placed)
@@ -137,9 +138,25 @@ impl Table {
         self.pages.values().flat_map(|page| page.orders.iter().flatten())
     }
 
-    /// Takes out all orders.
-    pub fn into_orders(self) -> impl Iterator<Item = Order> {
-        self.pages.into_values().flat_map(|page| page.orders.into_iter().flatten())
+    /// Deals the orders out to one table for each core: the owner's. A page's orders are of one
+    /// shard, so whole pages move.
+    #[must_use]
+    pub fn deal(self, cores: usize) -> Vec<Self> {
+        let mut tables: Vec<_> = std::iter::repeat_with(Self::default).take(cores).collect();
+        for (number, page) in self.pages {
+            let table = &mut tables[OrderId(number << PAGE_BITS).owner(cores)];
+            table.orders += page.used;
+            table.pages.insert(number, page);
+        }
+        for (payment, order) in self.payments {
+            tables[order.owner(cores)].payments.insert(payment, order);
+        }
+        tables
+    }
+
+    /// All orders, page by page, to be given their timers.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Order> {
+        self.pages.values_mut().flat_map(|page| page.orders.iter_mut().flatten())
     }
 
     /// Puts an order that another table held.
@@ -233,4 +250,40 @@ fn page_of(id: OrderId) -> u64 {
 
 fn slot_of(id: OrderId) -> usize {
     usize::from(u8::try_from(id.0 % PAGE_ORDERS as u64).expect("a page has 256 orders"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use PaymentStatus::{Failed, RefundDue, Refunded, Started, Succeeded};
+
+    /// Every pair of statuses of a payment: the first may lead to the second, or may not.
+    #[test]
+    fn p5_a_payment_moves_as_its_table_says_and_never_twice() {
+        let allowed = [
+            (Started, Succeeded),
+            (Started, Failed),
+            (Started, RefundDue),
+            (Failed, Succeeded),
+            (Failed, RefundDue),
+            (Succeeded, RefundDue),
+            (RefundDue, Refunded),
+        ];
+        for &from in PaymentStatus::ALL {
+            for &to in PaymentStatus::ALL {
+                assert_eq!(may_follow(from, to), allowed.contains(&(from, to)), "{from:?} {to:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_status_keeps_its_number_and_its_word() {
+        for &status in Status::ALL {
+            assert_eq!(Status::from_number(status.number()), Some(status));
+        }
+        for &status in PaymentStatus::ALL {
+            assert_eq!(PaymentStatus::from_number(status.number()), Some(status));
+        }
+        assert_eq!((Status::from_number(0), Status::from_number(8)), (None, None));
+    }
 }

@@ -68,3 +68,74 @@ impl Totals {
         self.held = self.held.checked_sub(quantity).expect("only held units are released");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::ids::{ActivityId, OrderId, PaymentId, UserId};
+    use crate::record::{NO_KEY, OrderPaid, OrderPlaced, OrderRefunded, UnitsLeft};
+
+    const ACTIVITY: ActivityId = ActivityId(1);
+
+    fn placed(quantity: u32) -> Record {
+        Record::OrderPlaced(OrderPlaced {
+            order: OrderId(1),
+            activity: ACTIVITY,
+            user: UserId(1),
+            quantity,
+            at: Timestamp(0),
+            pay_before: Timestamp(0),
+            key: NO_KEY,
+            body: NO_KEY,
+        })
+    }
+
+    fn moved(quantity: u32) -> OrderMoved {
+        OrderMoved { order: OrderId(1), activity: ACTIVITY, quantity, at: Timestamp(0) }
+    }
+
+    fn paid(quantity: u32) -> Record {
+        Record::OrderPaid(OrderPaid { moved: moved(quantity), payment: PaymentId(2) })
+    }
+
+    fn refunded(quantity: u32, units_returned: bool) -> Record {
+        let moved = moved(quantity);
+        Record::OrderRefunded(OrderRefunded { moved, payment: PaymentId(2), units_returned })
+    }
+
+    /// What `records` add up to: held, sold, written off, left.
+    fn check(records: &[Record], expected: [u64; 4]) {
+        let mut totals = Totals::default();
+        records.iter().for_each(|record| totals.apply(record));
+        let found = [totals.held, totals.sold, totals.written_off, totals.left];
+        assert_eq!(found, expected, "{records:?}");
+        assert_eq!(totals.not_free(), expected.iter().sum::<u64>());
+    }
+
+    #[test]
+    fn each_unit_is_in_one_count() {
+        let left = UnitsLeft { activity: ACTIVITY, quantity: 4, at: Timestamp(0) };
+        check(&[placed(2)], [2, 0, 0, 0]);
+        check(&[placed(2), placed(3)], [5, 0, 0, 0]);
+        check(&[placed(2), Record::OrderExpired(moved(2))], [0; 4]);
+        check(&[placed(2), Record::OrderCancelled(moved(2))], [0; 4]);
+        check(&[placed(2), Record::OrderRejected(moved(2))], [0; 4]);
+        check(&[placed(2), paid(2)], [0, 2, 0, 0]);
+        check(&[placed(2), paid(2), refunded(2, true)], [0; 4]);
+        check(&[placed(2), paid(2), refunded(2, false)], [0, 0, 2, 0]);
+        check(&[Record::UnitsWithdrawn(left), Record::ActivityClosed(left)], [0, 0, 0, 8]);
+    }
+
+    #[test]
+    #[should_panic(expected = "only held units are released")]
+    fn units_that_are_not_held_are_not_released() {
+        check(&[placed(1), Record::OrderExpired(moved(2))], [0; 4]);
+    }
+
+    #[test]
+    #[should_panic(expected = "only sold units are refunded")]
+    fn units_that_are_not_sold_are_not_refunded() {
+        check(&[placed(1), refunded(1, true)], [0; 4]);
+    }
+}

@@ -61,7 +61,8 @@ pub struct Activity {
     /// their sum means anything (an order may be freed by another core than took it, so one
     /// counter may wrap below zero).
     outstanding: Box<[CachePadded<AtomicU64>]>,
-    /// Records under way that change an order which closing would settle for good.
+    /// Records under way that closing must wait for: withdrawals, and changes of orders that it
+    /// would settle for good.
     late_moves: AtomicU64,
     /// Set from the decision to close it on.
     closing: AtomicBool,
@@ -175,8 +176,8 @@ impl Activity {
         self.outstanding[core].fetch_sub(u64::from(quantity), Ordering::AcqRel);
     }
 
-    /// Announces a record that changes an order which closing would settle for good; false, and
-    /// nothing done, once the activity is being closed. Whatever is folded away stays unchanged.
+    /// Announces a record that closing must wait for; false, and nothing done, once the activity is
+    /// being closed. So what closing settles stays as it is, and may be folded away.
     pub(super) fn begin_late_move(&self) -> bool {
         // SeqCst, paired with `begin_closing`: either this sees the closing, or that sees this.
         self.late_moves.fetch_add(1, Ordering::SeqCst);

@@ -27,14 +27,17 @@ impl Shard {
 
     /// The activity that was told of this record, since it changes what closing would settle.
     fn late_move(&self, record: &Record) -> Option<Arc<Activity>> {
-        let order = if let Record::OrderRefunded(refunded) = record {
-            self.orders.order(refunded.moved.order)
+        let activity = if let Record::OrderRefunded(refunded) = record {
+            Some(refunded.moved.activity)
+        } else if let Record::UnitsWithdrawn(left) = record {
+            Some(left.activity)
         } else if let Record::PaymentRefundDue(moved) = record {
-            self.orders.order(moved.order).filter(|order| order.is_settled(true))
+            let order = self.orders.order(moved.order).filter(|order| order.is_settled(true));
+            order.map(|order| order.activity)
         } else {
             None
         };
-        order.map(|order| self.activity(order.activity))
+        activity.map(|id| self.activity(id))
     }
 
     /// What a record that the tables have taken changes beside them.

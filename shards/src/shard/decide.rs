@@ -6,9 +6,7 @@
 use super::activity::{Activity, Phase};
 use super::{Shard, Shared, moved};
 use crate::clock::Timestamp;
-use crate::command::{
-    Command, Decision, PhaseChange, PlaceOrder, Refusal, StartPayment, Verdict,
-};
+use crate::command::{Command, Decision, PhaseChange, PlaceOrder, Refusal, StartPayment, Verdict};
 use crate::ids::{ActivityId, OrderId, PaymentId, UserId};
 use crate::journal::Takes;
 use crate::limits::{ACTIVITIES_MAX, ORDERS_PER_SHARD_MAX, PAYMENTS_PER_ORDER_MAX};
@@ -179,8 +177,7 @@ impl Shard {
         }
         let payment = order.payments.iter().find(|it| it.id == id);
         let payment = *payment.expect("the table knows which payments an order has");
-        let moved_payment =
-            |amount| PaymentMoved { payment: id, order: order.id, amount, at };
+        let moved_payment = |amount| PaymentMoved { payment: id, order: order.id, amount, at };
         let record = match (payment.status, paid) {
             (PaymentStatus::Started, None) => Record::PaymentFailed(moved_payment(0)),
             (PaymentStatus::Failed, Some(_)) if !may_change_late(&self.shared, order) => {
@@ -194,10 +191,9 @@ impl Shard {
                 }
             }
             (PaymentStatus::Failed, None)
-            | (
-                PaymentStatus::Succeeded | PaymentStatus::RefundDue | PaymentStatus::Refunded,
-                _,
-            ) => return Decision::Answered(Verdict::PaymentSettled(payment.view(order.id))),
+            | (PaymentStatus::Succeeded | PaymentStatus::RefundDue | PaymentStatus::Refunded, _) => {
+                return Decision::Answered(Verdict::PaymentSettled(payment.view(order.id)));
+            }
         };
         order.moving = true;
         self.hand_over(record)
@@ -327,13 +323,19 @@ impl Shard {
         if activity.sale().closed {
             return self.refuse(Refusal::Ended);
         }
-        match activity.stock.take(self.index, quantity) {
-            Take::All => {
-                self.hand_over(Record::UnitsWithdrawn(UnitsLeft { activity: id, quantity, at }))
-            }
+        if !activity.begin_late_move() {
+            return self.refuse(Refusal::Overloaded);
+        }
+        let take = activity.stock.take(self.index, quantity);
+        if take == Take::All {
+            let left = UnitsLeft { activity: id, quantity, at };
+            return self.hand_over(Record::UnitsWithdrawn(left));
+        }
+        activity.end_late_move();
+        match take {
             Take::Short { remaining } => self.refuse(Refusal::InsufficientStock { remaining }),
             Take::SoldOut => self.refuse(sold_out(&activity)),
-            Take::Contended => self.refuse(Refusal::Overloaded),
+            Take::All | Take::Contended => self.refuse(Refusal::Overloaded),
         }
     }
 

@@ -19,7 +19,7 @@ use arc_swap::ArcSwap;
 pub use activity::{Activities, Activity, Phase, Sale};
 pub use counters::ShardCounters;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::command::{Decision, OrderView, Refusal, Sequence, Verdict};
 use crate::ids::{ActivityId, OrderId, Origin};
 use crate::journal::{JournalStatus, LaneWriter, Takes};
@@ -101,13 +101,21 @@ impl Shard {
         }
     }
 
-    /// Takes over an order that recovery found; `due` is when it expires, if it is open.
-    pub(crate) fn adopt(&mut self, mut order: Order, due: Option<crate::clock::Timestamp>) {
-        order.timer = due.map(|due| self.wheel.insert(due, order.id));
-        if self.has_settled(&order) {
-            self.settled.push_back((self.shared.journal.durable_position(), order.id));
+    /// Takes over the orders that recovery found; `due` says when each expires, if it is open.
+    pub(crate) fn adopt(&mut self, orders: Table, due: impl Fn(&Order) -> Option<Timestamp>) {
+        self.orders = orders;
+        let activities = self.shared.activities.load_full();
+        let position = self.shared.journal.durable_position();
+        for order in self.orders.iter_mut() {
+            let activity = activities.get(&order.activity);
+            if order.is_settled(activity.is_none_or(|it| it.sale().closed)) {
+                self.settled.push_back((position, order.id));
+            }
+            if let (Some(activity), true) = (activity, order.status.is_open()) {
+                activity.count_out(self.index, order.quantity);
+            }
+            order.timer = due(order).map(|due| self.wheel.insert(due, order.id));
         }
-        self.orders.insert(order);
     }
 
     /// Its number: that of its core.
@@ -267,7 +275,7 @@ impl Shard {
 }
 
 /// The transition of an order, as its record has it.
-fn moved(order: &Order, at: crate::clock::Timestamp) -> OrderMoved {
+fn moved(order: &Order, at: Timestamp) -> OrderMoved {
     OrderMoved { order: order.id, activity: order.activity, quantity: order.quantity, at }
 }
 

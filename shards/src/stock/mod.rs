@@ -48,28 +48,13 @@ use self::{
     bucket::Bucket,
     pool::{Pool, Word},
 };
+use crate::limits::{
+    CHUNK_UNITS_MAX, CHUNKS_PER_SHARD, SHARDS_MAX, STOCKED_MAX, TRANSIT_ATTEMPTS_MAX,
+};
 use crate::sync::{atomic::Ordering, hint};
 
-/// Units of one activity, at most.
-pub const MAX_UNITS: u32 = 100_000_000;
-
-/// Cores of one process, at most.
-pub const MAX_SHARDS: usize = 128;
-
 /// Threads inside `take` at one time: one per shard, and as many again for callers beside them.
-const MAX_CARRIERS: usize = 2 * MAX_SHARDS - 1;
-
-/// A refill's largest chunk. A thousand takes share one visit to the pool, which is then no longer
-/// felt; more would only give idle cores more to be robbed of.
-const CHUNK_MAX: u32 = 1024;
-
-/// A refill leaves this many chunks of its size per core: all cores can refill several times
-/// before the pool is dry, and below twice as many units chunks are gone and with them transit.
-const CHUNKS_PER_SHARD: u32 = 4;
-
-/// Attempts before `Contended`. A carrier is under way for a fraction of a microsecond; these
-/// attempts outlast several, yet end within microseconds when a carrier has lost its core.
-const ATTEMPTS: u32 = if cfg!(loom) { 3 } else { 64 };
+const CARRIERS_MAX: usize = 2 * SHARDS_MAX - 1;
 
 /// The order of every access to pool and buckets. The argument above speaks of instants, and only
 /// sequential consistency has them: with acquire and release alone two readers may see a give and
@@ -108,14 +93,14 @@ pub struct Stock {
 }
 
 impl Stock {
-    /// A stock of at most [`MAX_UNITS`] units, all in the pool, for 1 to [`MAX_SHARDS`] shards.
+    /// A stock of at most [`STOCKED_MAX`] units, all in the pool, for 1 to [`SHARDS_MAX`] shards.
     ///
     /// # Panics
     ///
     /// If either number is out of its bounds.
     pub fn new(shards: usize, units: u32) -> Self {
-        assert!((1..=MAX_SHARDS).contains(&shards), "1 to {MAX_SHARDS} shards");
-        assert!(units <= MAX_UNITS, "at most {MAX_UNITS} units");
+        assert!((1..=SHARDS_MAX).contains(&shards), "1 to {SHARDS_MAX} shards");
+        assert!(units <= STOCKED_MAX, "at most {STOCKED_MAX} units");
         Self {
             pool: CachePadded::new(Pool::new(units)),
             buckets: (0..shards).map(|_| CachePadded::new(Bucket::new())).collect(),
@@ -126,9 +111,9 @@ impl Stock {
     ///
     /// # Panics
     ///
-    /// If `quantity` is not within 1 to [`MAX_UNITS`], or there is no such shard.
+    /// If `quantity` is not within 1 to [`STOCKED_MAX`], or there is no such shard.
     pub fn take(&self, shard: usize, quantity: u32) -> Take {
-        assert!((1..=MAX_UNITS).contains(&quantity), "1 to {MAX_UNITS} units");
+        assert!((1..=STOCKED_MAX).contains(&quantity), "1 to {STOCKED_MAX} units");
         match self.buckets[shard].take(quantity) {
             Ok(()) => Take::All,
             Err(_) => self.take_beyond_bucket(shard, quantity),
@@ -139,9 +124,9 @@ impl Stock {
     ///
     /// # Panics
     ///
-    /// If the pool would hold more than [`MAX_UNITS`]: more units came back than exist.
+    /// If the pool would hold more than [`STOCKED_MAX`]: more units came back than exist.
     pub fn give(&self, quantity: u32) {
-        assert!((1..=MAX_UNITS).contains(&quantity), "1 to {MAX_UNITS} units");
+        assert!((1..=STOCKED_MAX).contains(&quantity), "1 to {STOCKED_MAX} units");
         self.pool.give(quantity);
     }
 
@@ -162,7 +147,7 @@ impl Stock {
 
     #[cold]
     fn take_beyond_bucket(&self, shard: usize, quantity: u32) -> Take {
-        for _ in 0..ATTEMPTS {
+        for _ in 0..TRANSIT_ATTEMPTS_MAX {
             if let Some(answer) = self.attempt(shard, quantity) {
                 return answer;
             }
@@ -252,5 +237,5 @@ impl Stock {
 /// the pool has.
 fn chunk(pool: u32, shards: usize, quantity: u32) -> u32 {
     let shards = u32::try_from(shards).expect("shards are few");
-    (pool / (shards * CHUNKS_PER_SHARD)).min(CHUNK_MAX).max(quantity)
+    (pool / (shards * CHUNKS_PER_SHARD)).min(CHUNK_UNITS_MAX).max(quantity)
 }

@@ -10,7 +10,8 @@
 
 use crate::sync::atomic::AtomicU64;
 
-use super::{MAX_CARRIERS, MAX_UNITS, ONE_ORDER};
+use super::{CARRIERS_MAX, ONE_ORDER};
+use crate::limits::STOCKED_MAX;
 
 const UNITS_BITS: u32 = 28;
 const TRANSIT_BITS: u32 = 8;
@@ -21,8 +22,8 @@ const ONE_IN_TRANSIT: u64 = 1 << UNITS_BITS;
 const ONE_VERSION: u64 = 1 << (UNITS_BITS + TRANSIT_BITS);
 
 // A full pool and one wrong give on top still fit: the give's assert speaks before a field spills.
-const _: () = assert!(2 * (MAX_UNITS as u64) <= UNITS_MASK);
-const _: () = assert!(MAX_CARRIERS as u64 <= TRANSIT_MASK);
+const _: () = assert!(2 * (STOCKED_MAX as u64) <= UNITS_MASK);
+const _: () = assert!(CARRIERS_MAX as u64 <= TRANSIT_MASK);
 
 /// One reading of the pool. Equal readings mean that the pool did not change between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,5 +107,5 @@ impl Pool {
 
 /// No more units come back than an activity can have.
 fn assert_room(before: Word, units: u32) {
-    assert!(units <= MAX_UNITS - before.units().min(MAX_UNITS), "units given that no one took");
+    assert!(units <= STOCKED_MAX - before.units().min(STOCKED_MAX), "units given that no one took");
 }

@@ -1,7 +1,9 @@
+//! The stock: cases by table, stress by threads; every interleaving is in `tests/loom.rs`.
+
 use std::{sync::Barrier, thread};
 
 use super::{
-    CHUNK_MAX, MAX_SHARDS, MAX_UNITS, Stock,
+    CHUNK_UNITS_MAX, SHARDS_MAX, STOCKED_MAX, Stock,
     Take::{self, All, Contended, Short, SoldOut},
     chunk,
     pool::Pool,
@@ -46,13 +48,13 @@ fn random(state: &mut u64, below: u32) -> u32 {
 fn chunks_shrink_with_the_pool() {
     let cases = [
         // pool, shards, quantity, chunk
-        (100_000_000, 1, 1, CHUNK_MAX),
+        (100_000_000, 1, 1, CHUNK_UNITS_MAX),
         (4096, 1, 1, 1024),
         (4092, 1, 1, 1023),
         (1000, 8, 1, 31),
         (63, 8, 1, 1),
         (1, 8, 1, 1),
-        (1, MAX_SHARDS, 1, 1),
+        (1, SHARDS_MAX, 1, 1),
         (1000, 8, 40, 40),
         (100_000_000, 2, 10_000, 10_000),
     ];
@@ -82,8 +84,8 @@ fn takes_come_from_wherever_units_are() {
     check(&[1, 2, 3], 4, 11, Short { remaining: 10 }, 10);
     check(&[1, 0], 0, 2, Short { remaining: 1 }, 1);
     check(&[0, 0], 1, 2, Short { remaining: 1 }, 1);
-    check(&[0, 0], 0, MAX_UNITS, SoldOut, 0);
-    check(&[0, 0], MAX_UNITS, MAX_UNITS, All, 0);
+    check(&[0, 0], 0, STOCKED_MAX, SoldOut, 0);
+    check(&[0, 0], STOCKED_MAX, STOCKED_MAX, All, 0);
 }
 
 #[test]
@@ -193,7 +195,7 @@ fn a_word_that_came_back_is_not_the_same_word() {
 #[test]
 #[should_panic(expected = "units given that no one took")]
 fn more_units_than_can_exist_are_a_broken_invariant() {
-    Stock::new(1, MAX_UNITS).give(1);
+    Stock::new(1, STOCKED_MAX).give(1);
 }
 
 /// Alone, a stock is a plain counter and never contended.

@@ -29,6 +29,8 @@ struct State {
     capacity: u64,
     /// Calls that change the disk until one of them fails, and all after it.
     calls_until_fault: Option<u64>,
+    /// Whether only that one fails.
+    once: bool,
     /// Counts those calls.
     calls: u64,
     faulty: bool,
@@ -60,6 +62,7 @@ impl SimulatedDisk {
             name_changes: Vec::new(),
             capacity,
             calls_until_fault: None,
+            once: false,
             calls: 0,
             faulty: false,
         };
@@ -69,13 +72,26 @@ impl SimulatedDisk {
     /// The call that changes the disk `calls` from now fails, and so do all after it until
     /// [`crash`](Self::crash).
     pub fn fail_after(&self, calls: u64) {
-        self.lock().calls_until_fault = Some(calls);
+        let mut state = self.lock();
+        (state.calls_until_fault, state.once) = (Some(calls), false);
+    }
+
+    /// The call that changes the disk `calls` from now fails, and none after it.
+    pub fn fail_once_after(&self, calls: u64) {
+        let mut state = self.lock();
+        (state.calls_until_fault, state.once) = (Some(calls), true);
     }
 
     /// How many calls have changed it or tried to.
     #[must_use]
     pub fn calls(&self) -> u64 {
         self.lock().calls
+    }
+
+    /// Bytes that all files together have.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.lock().used()
     }
 
     /// Sets the bytes that all files together may have.
@@ -100,8 +116,9 @@ impl SimulatedDisk {
         state.calls_until_fault = None;
     }
 
-    /// The process stops, the machine goes on: everything written is there, synced or not.
-    pub fn kill(&self) {
+    /// Nothing fails any more. Everything written is there, synced or not, as it is when a process
+    /// is killed and its machine goes on.
+    pub fn heal(&self) {
         let mut state = self.lock();
         state.faulty = false;
         state.calls_until_fault = None;
@@ -134,12 +151,14 @@ impl State {
     /// Counts a call that changes the disk; an error where it is its turn to fail.
     fn call(&mut self) -> io::Result<()> {
         self.calls += 1;
-        match &mut self.calls_until_fault {
-            Some(0) => self.faulty = true,
-            Some(left) => *left -= 1,
-            None => {}
+        let fails = self.calls_until_fault == Some(0);
+        self.calls_until_fault = self.calls_until_fault.and_then(|left| left.checked_sub(1));
+        self.faulty |= fails && !self.once;
+        if fails || self.faulty {
+            Err(io::Error::other("the simulated disk has failed"))
+        } else {
+            Ok(())
         }
-        if self.faulty { Err(io::Error::other("the simulated disk has failed")) } else { Ok(()) }
     }
 
     fn used(&self) -> u64 {
@@ -186,8 +205,7 @@ impl SimulatedFile {
                 4 => random.index(length),
                 _ => 0,
             };
-            self.durable[offset..offset + kept]
-                .copy_from_slice(&self.live[offset..offset + kept]);
+            self.durable[offset..offset + kept].copy_from_slice(&self.live[offset..offset + kept]);
         }
         self.live = self.durable.clone();
     }

@@ -110,7 +110,7 @@ impl World {
     /// # Errors
     /// The engine's.
     pub fn kill(self, cores: usize) -> Result<Self, OpenError> {
-        self.disk.kill();
+        self.disk.heal();
         self.reopen(cores)
     }
 

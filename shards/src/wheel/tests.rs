@@ -75,7 +75,7 @@ fn every_deadline_of_five_seconds_fires_after_one_leap() {
             let mut wheel = Wheel::new(Timestamp(at));
             wheel.insert(Timestamp(deadline), deadline);
             if deadline > at {
-                assert_eq!(advance(&mut wheel, deadline - 1), [], "set at {at}");
+                assert_eq!(advance(&mut wheel, deadline - 1), [0_u64; 0], "set at {at}");
             }
             assert_eq!(advance(&mut wheel, deadline.max(at)), [deadline], "set at {at}");
         }
@@ -107,7 +107,7 @@ fn long_waits_end_on_their_millisecond() {
     for wait in [15 * MINUTE, DAY, 30 * DAY, 783 * DAY, 795 * DAY, 796 * DAY, 5000 * DAY] {
         let mut wheel = Wheel::new(Timestamp(at));
         wheel.insert(Timestamp(at + wait), 1);
-        assert_eq!(advance(&mut wheel, at + wait - 1), [], "after {wait} ms");
+        assert_eq!(advance(&mut wheel, at + wait - 1), [0_u64; 0], "after {wait} ms");
         assert_eq!(advance(&mut wheel, at + wait), [1], "after {wait} ms");
     }
 }
@@ -116,7 +116,7 @@ fn long_waits_end_on_their_millisecond() {
 fn the_end_of_time_is_never_reached() {
     let mut wheel = Wheel::new(Timestamp(0));
     wheel.insert(Timestamp(u64::MAX), 1);
-    assert_eq!(advance(&mut wheel, u64::MAX), []);
+    assert_eq!(advance(&mut wheel, u64::MAX), [0_u64; 0]);
     wheel.insert(Timestamp(0), 2);
     assert_eq!(advance(&mut wheel, u64::MAX), [2]);
     assert_eq!(wheel.len(), 1);
@@ -129,11 +129,11 @@ fn a_past_deadline_is_due_at_once_and_time_never_goes_back() {
     wheel.insert(Timestamp(1001), 2);
     assert_eq!(advance(&mut wheel, 0), [1]);
     assert_eq!(advance(&mut wheel, 1001), [2]);
-    assert_eq!(advance(&mut wheel, 5), []);
+    assert_eq!(advance(&mut wheel, 5), [0_u64; 0]);
     wheel.insert(Timestamp(600), 4);
     assert_eq!(advance(&mut wheel, 500), [4]);
     wheel.insert(Timestamp(1002), 3);
-    assert_eq!(advance(&mut wheel, 1001), []);
+    assert_eq!(advance(&mut wheel, 1001), [0_u64; 0]);
     assert_eq!(advance(&mut wheel, 1002), [3]);
 }
 
