@@ -13,7 +13,7 @@ use seckill_shards::shard::{Activity, Phase};
 use super::problem::{Effect, Problem, Slug};
 use super::query::{Query, cut, page};
 use super::reply::Reply;
-use super::{Answer, Call, route, text};
+use super::{Answer, Call, Context, route, text};
 use crate::store;
 
 /// Shown by any cache for a second at most: what is left of a sale changes all the time.
@@ -116,10 +116,10 @@ fn phase_of_row(row: &store::Activity, now: Timestamp) -> &'static str {
 const PHASES: [&str; 7] = ["draft", "scheduled", "live", "paused", "sold_out", "ended", "closed"];
 
 /// `GET /api/v1/activities/{id}/state`: from memory.
-pub(super) fn state(call: &Call<'_>, id: ActivityId) -> Answer {
-    let activity = call.context.shared.engine.activity(id).ok_or(Slug::NotFound)?;
-    let (now, sale) = (call.context.shared.now(), activity.sale());
-    let body = call.context.desk.bytes(|out| {
+pub(super) fn state(context: &Context, id: ActivityId) -> Answer {
+    let activity = context.shared.engine.activity(id).ok_or(Slug::NotFound)?;
+    let (now, sale) = (context.shared.now(), activity.sale());
+    let body = context.desk.bytes(|out| {
         text::raw(out, "{\"phase\":\"");
         text::raw(out, phase(&activity, now));
         text::raw(out, "\",\"remaining\":");

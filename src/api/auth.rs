@@ -54,26 +54,32 @@ impl Site {
             let (scheme, token) = authorization.to_str().ok()?.split_once(' ')?;
             return scheme.eq_ignore_ascii_case("bearer").then_some((token.trim(), false));
         }
-        let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-        cookies
-            .flat_map(|value| value.split(';'))
-            .filter_map(|cookie| cookie.trim().split_once('='))
-            .find(|(name, _)| *name == self.cookie)
-            .map(|(_, token)| (token, true))
+        let mut cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+        cookies.find_map(|value| self.cookie_token(value)).map(|token| (token, true))
+    }
+
+    /// The token among the cookies of one header.
+    pub(super) fn cookie_token<'a>(&self, cookies: &'a str) -> Option<&'a str> {
+        let mut cookies = cookies.split(';').filter_map(|cookie| cookie.trim().split_once('='));
+        cookies.find(|(name, _)| *name == self.cookie).map(|(_, token)| token)
     }
 
     /// Whether a request comes from a page of this site.
-    fn is_same_origin(&self, headers: &HeaderMap) -> bool {
-        let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        if text(SEC_FETCH_SITE) == Some("same-origin") {
+    pub(super) fn is_same_origin(
+        &self,
+        origin: Option<&str>,
+        host: Option<&str>,
+        fetched_by: Option<&str>,
+    ) -> bool {
+        if fetched_by == Some("same-origin") {
             return true;
         }
-        let Some(origin) = text(ORIGIN) else { return false };
+        let Some(origin) = origin else { return false };
         match &self.origin {
             Some(own) => origin.eq_ignore_ascii_case(own),
             None => {
-                let host = origin.split_once("://").map(|(_, host)| host);
-                host.zip(text(HOST)).is_some_and(|(origin, host)| origin.eq_ignore_ascii_case(host))
+                let named = origin.split_once("://").map(|(_, host)| host);
+                named.zip(host).is_some_and(|(origin, host)| origin.eq_ignore_ascii_case(host))
             }
         }
     }
@@ -142,7 +148,9 @@ pub(super) fn caller(
     let (token, by_cookie) = site.token(&head.headers).ok_or(Slug::Unauthenticated)?;
     let claims = check(token).ok_or(Slug::Unauthenticated)?;
     let is_safe = matches!(head.method, Method::GET | Method::HEAD);
-    if by_cookie && !is_safe && !site.is_same_origin(&head.headers) {
+    let text = |name| head.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let is_own = || site.is_same_origin(text(ORIGIN), text(HOST), text(SEC_FETCH_SITE));
+    if by_cookie && !is_safe && !is_own() {
         return Err(Slug::CrossOrigin.into());
     }
     Ok(Caller { claims })

@@ -16,18 +16,24 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The digest of a request's key, within this user's keys.
 pub(super) fn key(headers: &HeaderMap, user: UserId) -> Result<Option<Digest>, Problem> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let value = value.as_bytes();
+    of_user(value.as_bytes(), user).map(Some).ok_or_else(|| {
+        let detail = "Idempotency-Key must be 1 to 255 visible ASCII characters";
+        Problem::field("", detail)
+    })
+}
+
+/// The digest of a key within this user's keys; none where it is not a key.
+pub(super) fn of_user(value: &[u8], user: UserId) -> Option<Digest> {
     let valid = (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&value.len())
         && value.iter().all(u8::is_ascii_graphic);
     if !valid {
-        let detail = "Idempotency-Key must be 1 to 255 visible ASCII characters";
-        return Err(Problem::field("", detail));
+        return None;
     }
     // One buffer and one call: a hasher of its own would cost more than the hash.
     let mut scoped = [0; 8 + IDEMPOTENCY_KEY_BYTES_MAX];
     scoped[..8].copy_from_slice(&user.0.to_le_bytes());
     scoped[8..8 + value.len()].copy_from_slice(value);
-    Ok(Some(digest(&scoped[..8 + value.len()])))
+    Some(digest(&scoped[..8 + value.len()]))
 }
 
 /// The first 128 bits of BLAKE3.

@@ -12,6 +12,8 @@ pub const LIST_ITEMS: u32 = 20;
 pub const LIST_ITEMS_MAX: u32 = 100;
 /// Bytes of an idempotency key.
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// Headers of a request that is answered on the hot path; one with more is hyper's.
+pub const HOT_HEADERS_MAX: usize = 32;
 /// Bytes of a caller's request id.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
 /// Characters of a username.

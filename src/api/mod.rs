@@ -8,6 +8,7 @@ mod admin;
 mod auth;
 mod context;
 mod counters;
+pub mod hot;
 mod idempotency;
 mod json;
 pub mod limits;
@@ -135,7 +136,7 @@ where
         return orders::place(call, body, activity).await;
     }
     if let Route::ActivityState(activity) = route {
-        return activities::state(call, activity);
+        return activities::state(call.context, activity);
     }
     // What a sale does not make by the hundred thousand is boxed, so that the future of the rest
     // stays small: hyper moves one for every request.

@@ -24,14 +24,15 @@ const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 /// address with nothing at it.
 pub type PageMap = HashMap<String, Page>;
 
-const NOT_FOUND: &str = "/404";
+pub(super) const NOT_FOUND: &str = "/404";
 
 /// `GET` of anything outside `/api/`.
 pub(super) fn serve(call: &Call<'_>) -> Answer {
     let pages = call.context.shared.pages.load();
     let path = call.head.uri.path();
     if let Some(page) = pages.get(path).filter(|_| path != NOT_FOUND) {
-        return Ok(found(call, page));
+        let (encoding, known) = (header(call, &ACCEPT_ENCODING), header(call, &IF_NONE_MATCH));
+        return Ok(found(page, encoding, known));
     }
     match pages.get(NOT_FOUND) {
         Some(page) if takes_html(call) => {
@@ -42,9 +43,9 @@ pub(super) fn serve(call: &Call<'_>) -> Answer {
     }
 }
 
-fn found(call: &Call<'_>, page: &Page) -> Reply {
-    let encoded = page.select(header(call, &ACCEPT_ENCODING));
-    let known = header(call, &IF_NONE_MATCH);
+/// A page for a client that takes these encodings and may know it by these tags.
+pub(super) fn found(page: &Page, accept_encoding: Option<&str>, known: Option<&str>) -> Reply {
+    let encoded = page.select(accept_encoding);
     if known.is_some_and(|known| seckill_pages::matches(known, &encoded.etag)) {
         let mut reply = Reply::empty(StatusCode::NOT_MODIFIED);
         reply.headers = validators(page, encoded).into();

@@ -4,6 +4,7 @@
 //! next request of the connection. It must not know resources.
 
 use std::cell::{Cell, RefCell};
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{
@@ -12,6 +13,7 @@ use http::header::{
 };
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::Full;
+use seckill_shards::clock::Timestamp;
 
 use super::limits::REQUEST_ID_BYTES_MAX;
 use super::problem::{Problem, Slug};
@@ -91,7 +93,11 @@ pub(super) struct Desk {
     scratch: RefCell<Vec<u8>>,
     ids: RequestIds,
     refused: Cell<u64>,
+    /// The second that was written last, and how.
+    date: Cell<(u64, [u8; DATE_BYTES])>,
 }
+
+const DATE_BYTES: usize = 29;
 
 /// Ids for requests that bring none: a random start and a count, cut from a block made ahead.
 #[derive(Debug)]
@@ -129,7 +135,8 @@ impl Desk {
     #[must_use]
     pub(super) fn new(start: u64) -> Self {
         let ids = RequestIds { start, made: Cell::new(0), block: RefCell::default() };
-        Self { scratch: RefCell::default(), ids, refused: Cell::new(start) }
+        let date = Cell::new((0, [0; DATE_BYTES]));
+        Self { scratch: RefCell::default(), ids, refused: Cell::new(start), date }
     }
 
     /// Bytes as written by `write`, copied once into a piece of their own size.
@@ -150,8 +157,10 @@ impl Desk {
     ) -> HttpResponse {
         let answer = answer.unwrap_or_else(|problem| self.negative(&problem));
         let mut headers = headers;
-        let id =
-            headers.remove(REQUEST_ID).filter(is_request_id).unwrap_or_else(|| self.ids.give());
+        let id = headers
+            .remove(REQUEST_ID)
+            .filter(|id| is_request_id(id.as_bytes()))
+            .unwrap_or_else(|| self.ids.give());
         headers.clear();
         headers.insert(REQUEST_ID, id);
         if let Some(content_type) = answer.content_type {
@@ -167,6 +176,64 @@ impl Desk {
         *response.status_mut() = answer.status;
         *response.headers_mut() = headers;
         response
+    }
+
+    /// The same response as bytes, for the hot path.
+    pub(super) fn write(
+        &self,
+        now: Timestamp,
+        request_id: Option<&[u8]>,
+        answer: &Result<Reply, Problem>,
+        out: &mut Vec<u8>,
+    ) {
+        let negative;
+        let answer = match answer {
+            Ok(reply) => reply,
+            Err(problem) => {
+                negative = self.negative(problem);
+                &negative
+            }
+        };
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(answer.status.as_str().as_bytes());
+        out.push(b' ');
+        text::raw(out, answer.status.canonical_reason().unwrap_or_default());
+        out.extend_from_slice(b"\r\nx-request-id: ");
+        match request_id.filter(|id| is_request_id(id)) {
+            Some(id) => out.extend_from_slice(id),
+            None => out.extend_from_slice(self.ids.give().as_bytes()),
+        }
+        let fixed = [(&CONTENT_TYPE, &answer.content_type), (&LOCATION, &answer.location)];
+        let fixed = fixed.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        let others = answer.headers.iter().map(|(name, value)| (name, value));
+        for (name, value) in fixed.chain(others) {
+            out.extend_from_slice(b"\r\n");
+            out.extend_from_slice(name.as_str().as_bytes());
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value.as_bytes());
+        }
+        if answer.status != StatusCode::NOT_MODIFIED {
+            out.extend_from_slice(b"\r\ncontent-length: ");
+            text::number(out, answer.body.len() as u64);
+        }
+        out.extend_from_slice(b"\r\ndate: ");
+        out.extend_from_slice(&self.date(now));
+        out.extend_from_slice(b"\r\n\r\n");
+        out.extend_from_slice(&answer.body);
+    }
+
+    /// The second as HTTP writes it, made once a second.
+    fn date(&self, now: Timestamp) -> [u8; DATE_BYTES] {
+        let second = now.0 / 1_000;
+        let (made, date) = self.date.get();
+        if made == second {
+            return date;
+        }
+        let at = UNIX_EPOCH + Duration::from_secs(second);
+        let text = httpdate::fmt_http_date(at);
+        let date = text.as_bytes().try_into().expect("a date of HTTP has 29 characters");
+        self.date.set((second, date));
+        date
     }
 
     fn negative(&self, problem: &Problem) -> Reply {
@@ -194,8 +261,7 @@ impl Desk {
 }
 
 /// Whether a caller's request id is kept: short, and nothing that a log or a shell could trip over.
-fn is_request_id(value: &HeaderValue) -> bool {
-    let bytes = value.as_bytes();
+fn is_request_id(bytes: &[u8]) -> bool {
     let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:~/+=".contains(byte);
     (1..=REQUEST_ID_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(allowed)
 }

@@ -136,7 +136,7 @@ impl Waiting {
 
 /// Waits for the verdict of one sequence; dropped, it gives up its slot.
 struct Awaited<'a> {
-    waiting: &'a RefCell<Waiting>,
+    shards: &'a Shards,
     sequence: Sequence,
 }
 
@@ -144,26 +144,13 @@ impl Future for Awaited<'_> {
     type Output = Verdict;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Verdict> {
-        let mut waiting = self.waiting.borrow_mut();
-        let slot = waiting.slot(self.sequence).expect("a slot stays until its verdict is taken");
-        if let Slot::Here(waker) = slot {
-            waker.get_or_insert_with(|| context.waker().clone()).clone_from(context.waker());
-            return Poll::Pending;
-        }
-        let Slot::Answered(verdict) = std::mem::replace(slot, Slot::Gone) else {
-            unreachable!("a slot that is waited for here is answered here");
-        };
-        Poll::Ready(verdict)
+        self.shards.poll_verdict(self.sequence, context)
     }
 }
 
 impl Drop for Awaited<'_> {
     fn drop(&mut self) {
-        let mut waiting = self.waiting.borrow_mut();
-        if let Some(slot) = waiting.slot(self.sequence) {
-            *slot = Slot::Gone;
-        }
-        waiting.trim();
+        self.shards.give_up(self.sequence);
     }
 }
 
@@ -194,14 +181,46 @@ impl Shards {
 
     /// Asks this core's shard; the verdict comes when the disk has it.
     pub async fn ask_here(&self, command: Command) -> Verdict {
-        let decision = self.shard.borrow_mut().decide(command);
-        match decision {
+        match self.decide_here(command) {
             Decision::Answered(verdict) => verdict,
-            Decision::Pending(sequence) => {
-                self.wait(sequence, Slot::Here(None));
-                Awaited { waiting: &self.waiting, sequence }.await
-            }
+            Decision::Pending(sequence) => Awaited { shards: self, sequence }.await,
         }
+    }
+
+    /// Has this core's shard decide. Whoever gets a sequence polls it, or gives it up.
+    pub(super) fn decide_here(&self, command: Command) -> Decision {
+        let decision = self.shard.borrow_mut().decide(command);
+        if let Decision::Pending(sequence) = decision {
+            self.wait(sequence, Slot::Here(None));
+        }
+        decision
+    }
+
+    /// The verdict of a sequence, once it is there.
+    pub(super) fn poll_verdict(
+        &self,
+        sequence: Sequence,
+        context: &mut Context<'_>,
+    ) -> Poll<Verdict> {
+        let mut waiting = self.waiting.borrow_mut();
+        let slot = waiting.slot(sequence).expect("a slot stays until its verdict is taken");
+        if let Slot::Here(waker) = slot {
+            waker.get_or_insert_with(|| context.waker().clone()).clone_from(context.waker());
+            return Poll::Pending;
+        }
+        let Slot::Answered(verdict) = std::mem::replace(slot, Slot::Gone) else {
+            unreachable!("a slot that is waited for here is answered here");
+        };
+        Poll::Ready(verdict)
+    }
+
+    /// Nobody waits for a sequence any more; its verdict may have been taken.
+    pub(super) fn give_up(&self, sequence: Sequence) {
+        let mut waiting = self.waiting.borrow_mut();
+        if let Some(slot) = waiting.slot(sequence) {
+            *slot = Slot::Gone;
+        }
+        waiting.trim();
     }
 
     /// Asks the shard of `owner`, which may be this core's.

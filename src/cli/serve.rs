@@ -18,8 +18,9 @@ use super::{Serve, Unusable, demo, open_store, say};
 use crate::api::tokens::Tokens;
 use crate::api::{Access, Owners, PageMap, Shared, SharedParts, Site};
 use crate::config::Config;
-use crate::control::{Control, ControlParts, Operations};
+use crate::control::{Control, ControlParts};
 use crate::metrics::{Metrics, Sources};
+use crate::operations::Operations;
 use crate::server::{Server, ServerOptions};
 use crate::store::{JournalFound, Store};
 

@@ -6,7 +6,6 @@
 mod closing;
 mod flush;
 mod learn;
-mod operations;
 mod pages;
 
 use std::path::PathBuf;
@@ -26,7 +25,6 @@ use crate::store::Store;
 
 pub use closing::SumsTail;
 pub use flush::FlushStatus;
-pub use operations::Operations;
 
 /// How often the store and the clock are looked at.
 const SECOND: Duration = Duration::from_secs(1);

@@ -26,6 +26,7 @@ use super::limits::{
     BODY_MS, BUFFER_BYTES_MAX, HEAD_BYTES_MAX, HEAD_MS, IDLE_MS, LINGER_BYTES_MAX, LINGER_MS,
     WRITE_MS,
 };
+use crate::api::hot::{self, Hot};
 use crate::api::{self, Context};
 
 /// Answers a request that did not arrive in time; the socket is closed behind it.
@@ -71,10 +72,18 @@ pub(super) struct Link {
     stream: RefCell<TcpStream>,
     /// What is read goes through it: one buffer for all connections of the core.
     scratch: Rc<RefCell<Box<[u8]>>>,
+    /// Answers of the hot path are written into it, likewise.
+    out: Rc<RefCell<Vec<u8>>>,
     stage: Cell<Stage>,
     since: Cell<Timestamp>,
     /// A body was not read to its end.
     is_cut: Cell<bool>,
+    /// hyper may hold the beginning of a request, so it gets all that follows.
+    is_hypers: Cell<bool>,
+    /// A buy of the hot path whose verdict is on its way.
+    waiting: RefCell<Option<hot::Waiting>>,
+    /// Bytes of an answer of the hot path that the socket has not taken yet.
+    unsent: RefCell<Vec<u8>>,
     is_draining: Cell<bool>,
     is_overdue: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -85,14 +94,19 @@ impl Link {
         stream: TcpStream,
         context: Rc<Context>,
         scratch: Rc<RefCell<Box<[u8]>>>,
+        out: Rc<RefCell<Vec<u8>>>,
     ) -> Self {
         Self {
             since: Cell::new(context.recently()),
             context,
             stream: RefCell::new(stream),
             scratch,
+            out,
             stage: Cell::new(Stage::Idle),
             is_cut: Cell::new(false),
+            is_hypers: Cell::new(false),
+            waiting: RefCell::default(),
+            unsent: RefCell::default(),
             is_draining: Cell::new(false),
             is_overdue: Cell::new(false),
             waker: RefCell::default(),
@@ -145,7 +159,9 @@ impl Link {
             if self.is_overdue.get() {
                 return Poll::Ready(());
             }
-            if self.is_draining.get() && !std::mem::replace(&mut is_draining, true) {
+            // An answer of the hot path goes out first: to hyper the connection is idle meanwhile.
+            let is_idle = self.waiting.borrow().is_none() && self.unsent.borrow().is_empty();
+            if self.is_draining.get() && is_idle && !std::mem::replace(&mut is_draining, true) {
                 connection.as_mut().graceful_shutdown();
             }
             // A connection that broke is not worth a word: clients go away all the time.
@@ -186,6 +202,102 @@ impl Link {
         .await;
     }
 
+    /// Answers requests of the hot path until something comes that is hyper's: `take` gets it. The
+    /// number of its bytes, zero where the client has ended.
+    fn poll_hot(
+        &self,
+        task: &mut TaskContext<'_>,
+        room: usize,
+        mut take: impl FnMut(&[u8]),
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.poll_unsent(task))?;
+            ready!(self.poll_waiting(task))?;
+            let is_hot =
+                self.stage.get() == Stage::Idle && !self.is_hypers.get() && !self.is_draining.get();
+            let mut hypers = ready!(self.poll_read(task, room, |bytes| {
+                let is_hypers = bytes.is_empty() || !is_hot || !self.answer_hot(bytes);
+                is_hypers.then(|| {
+                    take(bytes);
+                    bytes.len()
+                })
+            }))?;
+            if let Some(length) = hypers.take() {
+                return Poll::Ready(Ok(length));
+            }
+            if self.waiting.borrow().is_none() {
+                let out = self.out.borrow();
+                self.send(task, &out)?;
+            }
+        }
+    }
+
+    /// Answers one request of the hot path into the core's buffer, or begins to wait for its
+    /// verdict; false where the bytes are hyper's.
+    fn answer_hot(&self, bytes: &[u8]) -> bool {
+        let mut out = self.out.borrow_mut();
+        out.clear();
+        match hot::answer(&self.context, bytes, &mut out) {
+            Hot::NotHere { is_whole } => {
+                self.is_hypers.set(!is_whole);
+                return false;
+            }
+            Hot::Answered => {}
+            Hot::Waiting(waiting) => {
+                self.enter(Stage::Handling);
+                self.waiting.replace(Some(waiting));
+            }
+        }
+        true
+    }
+
+    /// Sends the answer of a buy once its verdict is there; ready where there is no such buy.
+    fn poll_waiting(&self, task: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        let mut waiting = self.waiting.borrow_mut();
+        let Some(buy) = &*waiting else { return Poll::Ready(Ok(())) };
+        let mut out = self.out.borrow_mut();
+        out.clear();
+        ready!(hot::poll(buy, &self.context, task, &mut out));
+        waiting.take();
+        self.send(task, &out)?;
+        drop(out);
+        self.poll_unsent(task)
+    }
+
+    /// Sends what the socket takes at once, and keeps the rest.
+    fn send(&self, task: &mut TaskContext<'_>, bytes: &[u8]) -> io::Result<()> {
+        let mut stream = self.stream.borrow_mut();
+        let sent = match Pin::new(&mut *stream).poll_write(task, bytes) {
+            Poll::Ready(sent) => sent?,
+            Poll::Pending => 0,
+        };
+        if sent < bytes.len() {
+            self.unsent.borrow_mut().extend_from_slice(&bytes[sent..]);
+            self.enter(Stage::Writing);
+        } else {
+            self.enter(Stage::Idle);
+        }
+        Ok(())
+    }
+
+    /// Sends what was kept; ready when nothing is left.
+    fn poll_unsent(&self, task: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        let mut unsent = self.unsent.borrow_mut();
+        if unsent.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        while !unsent.is_empty() {
+            let mut stream = self.stream.borrow_mut();
+            let sent = ready!(Pin::new(&mut *stream).poll_write(task, &unsent))?;
+            unsent.drain(..sent);
+            self.enter(Stage::Writing);
+        }
+        // An idle connection keeps no memory.
+        *unsent = Vec::new();
+        self.enter(Stage::Idle);
+        Poll::Ready(Ok(()))
+    }
+
     /// Reads at most `room` bytes and hands them to `take`.
     fn poll_read<T>(
         &self,
@@ -211,10 +323,7 @@ impl hyper::rt::Read for Io {
         mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let room = cursor.remaining();
-        let length = ready!(self.0.poll_read(task, room, |bytes| {
-            cursor.put_slice(bytes);
-            bytes.len()
-        }))?;
+        let length = ready!(self.0.poll_hot(task, room, |bytes| cursor.put_slice(bytes)))?;
         if length > 0 && self.0.stage.get() == Stage::Idle {
             self.0.enter(Stage::Head);
         }

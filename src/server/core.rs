@@ -104,6 +104,7 @@ struct Core {
     links: RefCell<HashMap<u64, Rc<Link>>>,
     next_link: Cell<u64>,
     scratch: Rc<RefCell<Box<[u8]>>>,
+    out: Rc<RefCell<Vec<u8>>>,
 }
 
 impl Core {
@@ -117,6 +118,7 @@ impl Core {
             links: RefCell::default(),
             next_link: Cell::new(0),
             scratch: Rc::new(RefCell::new(vec![0; BUFFER_BYTES_MAX].into())),
+            out: Rc::default(),
         })
     }
 
@@ -149,7 +151,8 @@ impl Core {
             self.door.left();
             return;
         };
-        let link = Rc::new(Link::new(stream, Rc::clone(&self.context), Rc::clone(&self.scratch)));
+        let (scratch, out) = (Rc::clone(&self.scratch), Rc::clone(&self.out));
+        let link = Rc::new(Link::new(stream, Rc::clone(&self.context), scratch, out));
         let number = self.next_link.get();
         self.next_link.set(number + 1);
         self.links.borrow_mut().insert(number, Rc::clone(&link));

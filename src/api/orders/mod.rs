@@ -12,15 +12,15 @@ use seckill_shards::ids::{ActivityId, OrderId, UserId};
 use seckill_shards::limits::PER_USER_LIMIT_MAX;
 use seckill_shards::record::{Digest, NO_KEY, Status};
 
-pub(super) use self::view::place_of;
+pub(super) use self::view::{OrderFacts, place_of};
 
-use self::view::{OrderFacts, cursor, position};
+use self::view::{cursor, position};
 
 use super::json::{self, Fields};
 use super::problem::{Effect, Problem, Slug, denied};
 use super::query::{Query, page};
 use super::reply::Reply;
-use super::{Answer, Call, idempotency};
+use super::{Answer, Call, Context, idempotency};
 use crate::store::{self, OrderFilter, OrdersOf, Page};
 
 /// `POST /api/v1/activities/{id}/orders`: the button.
@@ -36,9 +36,7 @@ where
         json::expect_json(headers)?;
     }
     let quantity = quantity(&body)?;
-    // The quantity is all that a body says, so two bodies that mean the same are the same.
-    let mut body = Digest::default();
-    body[..4].copy_from_slice(&quantity.to_le_bytes());
+    let body = body_digest(quantity);
     let order = PlaceOrder { activity, user, quantity, key, body, admitted: false };
     let verdict = call.context.shards.ask_here(Command::PlaceOrder(order)).await;
     if let Verdict::Placed(order) = &verdict {
@@ -46,9 +44,16 @@ where
     }
     if let Verdict::PlacedBefore(order) = verdict {
         // Boxed, like everything that few requests need: it would make the future of all larger.
-        return Ok(accepted(call, &Box::pin(find(call, user, order)).await?));
+        return Ok(accepted(call.context, &Box::pin(find(call, user, order)).await?));
     }
     Err(denied(&verdict, call.context.shared.now()))
+}
+
+/// The quantity is all that a body says, so two bodies that mean the same are the same.
+pub(super) fn body_digest(quantity: u32) -> Digest {
+    let mut body = Digest::default();
+    body[..4].copy_from_slice(&quantity.to_le_bytes());
+    body
 }
 
 /// The units asked for; a body may be empty, and nearly every buyer asks for one.
@@ -65,16 +70,16 @@ fn quantity(body: &[u8]) -> Result<u32, Problem> {
 async fn placed(call: &Call<'_>, order: &OrderView) -> Answer {
     if let Some(activity) = call.context.shared.engine.activity(order.activity) {
         let sale = activity.sale();
-        return Ok(accepted(call, &OrderFacts::in_memory(order, &sale.terms)));
+        return Ok(accepted(call.context, &OrderFacts::in_memory(order, &sale.terms)));
     }
     // Its activity left memory in the meantime, so the order has come to the store.
-    Ok(accepted(call, &Box::pin(find(call, order.user, order.id)).await?))
+    Ok(accepted(call.context, &Box::pin(find(call, order.user, order.id)).await?))
 }
 
 /// 202: the body and the address are cut from one piece of memory.
-fn accepted(call: &Call<'_>, order: &OrderFacts<'_>) -> Reply {
+pub(super) fn accepted(context: &Context, order: &OrderFacts<'_>) -> Reply {
     let mut body_length = 0;
-    let bytes = call.context.desk.bytes(|out| {
+    let bytes = context.desk.bytes(|out| {
         order.write(out);
         body_length = out.len();
         order.write_address(out);
