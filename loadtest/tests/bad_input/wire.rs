@@ -1,0 +1,121 @@
+//! Bytes that are no HTTP, or not whole.
+
+use seckill_loadtest::client::Connection;
+use seckill_loadtest::shop;
+
+use crate::world::{World, answer_or_end, assert_problem};
+
+/// Requests that are broken before anything in them counts; `{}` is the path that buys and a token.
+fn broken(buys: &str, token: &str) -> Vec<(&'static str, Vec<u8>)> {
+    let head = format!(
+        "POST {buys} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n"
+    );
+    let with = |rest: &str| format!("{head}{rest}").into_bytes();
+    let body = "{\"quantity\":1}";
+    vec![
+        ("noise", vec![0, 1, 2, 3, 0xff, 0xfe, b'\r', b'\n', b'\r', b'\n']),
+        ("TLS", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".to_vec()),
+        ("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec()),
+        ("no version", b"GET /\r\n\r\n".to_vec()),
+        ("another version", b"GET / HTTP/9.9\r\nhost: x\r\n\r\n".to_vec()),
+        ("no path", b"GET HTTP/1.1\r\nhost: x\r\n\r\n".to_vec()),
+        ("a space in the path", b"GET /a b HTTP/1.1\r\nhost: x\r\n\r\n".to_vec()),
+        ("a NUL in the path", b"GET /a\0b HTTP/1.1\r\nhost: x\r\n\r\n".to_vec()),
+        ("a header without a colon", with("nonsense\r\n\r\n")),
+        ("a space before the colon", with("content-length : 14\r\n\r\n")),
+        ("a NUL in a header", with("x-a: a\0b\r\n\r\n")),
+        ("a bare carriage return in a header", with("x-a: a\rb\r\n\r\n")),
+        ("a negative length", with(&format!("content-length: -1\r\n\r\n{body}"))),
+        ("a length that is no number", with(&format!("content-length: abc\r\n\r\n{body}"))),
+        ("a signed length", with(&format!("content-length: +14\r\n\r\n{body}"))),
+        ("an endless length", with(&format!("content-length: 99999999999999999999\r\n\r\n{body}"))),
+        ("two lengths", with(&format!("content-length: 14\r\ncontent-length: 2\r\n\r\n{body}"))),
+        ("a list of lengths", with(&format!("content-length: 14, 2\r\n\r\n{body}"))),
+        ("another encoding", with(&format!("transfer-encoding: gzip\r\n\r\n{body}"))),
+        (
+            "an encoding behind chunks",
+            with(&format!("transfer-encoding: chunked, gzip\r\n\r\n{body}")),
+        ),
+        ("a chunk without a size", with("transfer-encoding: chunked\r\n\r\nzz\r\n")),
+        ("a negative chunk", with("transfer-encoding: chunked\r\n\r\n-1\r\n")),
+        ("an endless chunk", with("transfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\n")),
+        (
+            "a chunk longer than its size",
+            with(&format!("transfer-encoding: chunked\r\n\r\n2\r\n{body}\r\n0\r\n\r\n")),
+        ),
+        ("a chunk that is cut", with("transfer-encoding: chunked\r\n\r\ne\r\n{\"quan")),
+        (
+            "chunks that do not end",
+            with(&format!("transfer-encoding: chunked\r\n\r\ne\r\n{body}\r\n")),
+        ),
+        ("a body that is cut", with("content-length: 14\r\n\r\n{\"quan")),
+        ("a head that is cut", with("content-le")),
+    ]
+}
+
+#[test]
+fn what_is_no_request_changes_nothing() {
+    let mut world = World::new();
+    let buys = format!("/api/v1/activities/{}/orders", world.live);
+    let token = world.ann.token.clone().unwrap();
+    for (name, bytes) in broken(&buys, &token) {
+        world.unchanged(name, |world| {
+            let mut connection = Connection::open(world.gateway.address()).unwrap();
+            connection.send(&bytes).unwrap();
+            // The rest will never come: what is cut is known to be.
+            connection.half_close().unwrap();
+            let answer = answer_or_end(name, connection.receive(true));
+            let Some(answer) = answer else { return };
+            let statuses = [400, 404, 405, 408, 413, 414, 415, 422, 431, 501, 505];
+            assert!(statuses.contains(&answer.status), "{name}: {answer:?} {}", answer.text());
+            if !answer.body.is_empty() {
+                assert_problem(name, &answer, &[400, 404, 405, 408, 413, 414, 415, 422, 431]);
+            }
+        });
+    }
+    drop(world.ann.send(shop::buy(&world.live, "after", 1)).expect(202));
+}
+
+/// Both a length and chunks: whoever stands in front may have read the other one.
+#[test]
+fn a_request_of_two_lengths_does_not_hide_another() {
+    let mut world = World::new();
+    let order = format!("/api/v1/orders/{}", world.order);
+    let token = world.ann.token.clone().unwrap();
+    world.unchanged("a hidden request", |world| {
+        let hidden =
+            format!("DELETE {order} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\r\n");
+        let length = hidden.len() + 5;
+        let bytes = format!(
+            "POST /api/v1/users HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+             content-length: {length}\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n{hidden}"
+        );
+        let mut connection = Connection::open(world.gateway.address()).unwrap();
+        connection.send(bytes.as_bytes()).unwrap();
+        let answer = answer_or_end("two lengths", connection.receive(true));
+        if let Some(answer) = answer {
+            assert!((400..500).contains(&answer.status), "{answer:?}");
+        }
+        // RFC 9112, 6.1: the connection is closed behind such a request.
+        let second = answer_or_end("the hidden request", connection.receive(true));
+        assert!(second.is_none(), "{second:?}");
+    });
+}
+
+/// Requests in one packet are answered one by one, in their order.
+#[test]
+fn requests_in_one_packet_are_answered_in_order() {
+    let world = World::new();
+    let mut connection = Connection::open(world.gateway.address()).unwrap();
+    let ids: Vec<String> = (0..50).map(|n| format!("pipelined-{n}")).collect();
+    let paths = ["/api/v1/products", "/", "/api/v1/nothing", "/api/v1/activities?limit=0"];
+    let requests = ids.iter().enumerate().flat_map(|(n, id)| {
+        let request = seckill_loadtest::client::Request::new("GET", paths[n % paths.len()]);
+        request.header("x-request-id", id).bytes()
+    });
+    connection.send(&requests.collect::<Vec<u8>>()).unwrap();
+    for id in &ids {
+        let answer = connection.receive(true).unwrap();
+        assert_eq!(answer.header("x-request-id"), Some(id.as_str()));
+    }
+}

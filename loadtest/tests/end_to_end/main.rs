@@ -1,0 +1,12 @@
+//! The whole way through a gateway by its sockets and its command line: the shopper's, the
+//! operator's, and that of whoever keeps it running.
+//!
+//! What is asserted is the wire contract; no test asserts how fast anything is.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its parts")]
+
+mod accounts;
+mod buying;
+mod process;
+mod selling;
+mod web;
