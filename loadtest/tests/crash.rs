@@ -85,10 +85,12 @@ impl Round {
     fn ask_again(&mut self, gateway: &Gateway) {
         let unanswered = self.sent.iter().filter(|sent| sent.answer.is_none());
         let again: Vec<Sent> = unanswered
-            .map(|sent| {
+            .enumerate()
+            .map(|(index, sent)| {
                 let mut buyer = Client::with_token(gateway.address(), &self.tokens[sent.buyer]);
-                let response = buyer.send(request(&self.activity, &sent.ask));
-                Sent { answer: Some(Answer::of(&response)), ..sent.clone() }
+                let request_id = format!("again-{index}");
+                let response = buyer.send(request(&self.activity, &sent.ask, &request_id));
+                Sent { answer: Some(Answer::of(&response, &request_id)), ..sent.clone() }
             })
             .collect();
         self.sent.extend(again);

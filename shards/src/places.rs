@@ -69,14 +69,36 @@ struct Place {
 #[derive(Debug)]
 pub struct Places {
     buyers: DashMap<UserId, Place, FixedState>,
+    /// Buyers that there is room for from the start.
+    expected: usize,
 }
 
 impl Places {
     /// Places with room for about `buyers`.
     #[must_use]
     pub fn with_room_for(buyers: usize) -> Self {
-        let capacity = buyers.min(PREHEATED_BUYERS_MAX);
-        Self { buyers: DashMap::with_capacity_and_hasher(capacity, FixedState::default()) }
+        let expected = buyers.min(PREHEATED_BUYERS_MAX);
+        let buyers = DashMap::with_capacity_and_hasher(expected, FixedState::default());
+        Self { buyers, expected }
+    }
+
+    /// Touches all the memory that the expected buyers will need, so that no buyer of the first
+    /// second waits for the machine to find it. Others may use the places meanwhile.
+    pub fn preheat(&self) {
+        let nobody = Claim {
+            order: OrderId(0),
+            quantity: 0,
+            state: ClaimState::Dropped,
+            key: NO_KEY,
+            body: NO_KEY,
+        };
+        let strangers = u64::MAX - self.expected as u64..u64::MAX;
+        for user in strangers.clone() {
+            self.restore(UserId(user), nobody);
+        }
+        for user in strangers {
+            self.buyers.remove(&UserId(user));
+        }
     }
 
     /// Whether `wanted` could be placed now under `limit`: a look without a claim, so that a

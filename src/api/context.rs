@@ -32,8 +32,8 @@ use crate::store::{Store, Stored};
 /// What the control side does for the API.
 #[async_trait]
 pub trait Control: Send + Sync + 'static {
-    /// Something that the pages show has changed: they are rendered again, and served, by the time
-    /// this returns.
+    /// An activity or something that the pages show has changed: by the time this returns new
+    /// activities are preheated, and the pages rendered again and served.
     async fn republish(&self);
 
     /// The audit of an activity as JSON text; none where there is no such activity.

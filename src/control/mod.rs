@@ -94,7 +94,19 @@ impl Control {
     pub async fn prepare(&self) {
         let mut learned = learn::Learned::default();
         self.learn(&mut learned).await;
+        self.preheat().await;
         self.render_pages().await;
+    }
+
+    /// Makes the memory of newly published activities ready.
+    async fn preheat(&self) {
+        let activities: Vec<_> = self.engine.activities().values().map(Arc::clone).collect();
+        let done = tokio::task::spawn_blocking(move || {
+            activities.iter().for_each(|activity| activity.preheat());
+        });
+        if let Err(error) = done.await {
+            tracing::error!(%error, "an activity is not preheated");
+        }
     }
 
     /// Runs the tasks until [`stop`](Self::stop); call it on the control runtime.
@@ -144,6 +156,7 @@ impl Control {
 #[async_trait]
 impl api::Control for Control {
     async fn republish(&self) {
+        self.preheat().await;
         self.render_pages().await;
     }
 

@@ -1,9 +1,16 @@
 //! Bytes that are no HTTP, or not whole.
 
-use seckill_loadtest::client::Connection;
+use std::time::Duration;
+
+use seckill_loadtest::client::{Connection, Request};
+use seckill_loadtest::patience::{now, sleep_until};
 use seckill_loadtest::shop;
+use serde_json::json;
 
 use crate::world::{World, answer_or_end, assert_problem};
+
+/// Time for a packet to arrive alone; nothing goes wrong where it does not.
+const PACKET_GAP: Duration = Duration::from_millis(3);
 
 /// Requests that are broken before anything in them counts; `{}` is the path that buys and a token.
 fn broken(buys: &str, token: &str) -> Vec<(&'static str, Vec<u8>)> {
@@ -110,7 +117,7 @@ fn requests_in_one_packet_are_answered_in_order() {
     let ids: Vec<String> = (0..50).map(|n| format!("pipelined-{n}")).collect();
     let paths = ["/api/v1/products", "/", "/api/v1/nothing", "/api/v1/activities?limit=0"];
     let requests = ids.iter().enumerate().flat_map(|(n, id)| {
-        let request = seckill_loadtest::client::Request::new("GET", paths[n % paths.len()]);
+        let request = Request::new("GET", paths[n % paths.len()]);
         request.header("x-request-id", id).bytes()
     });
     connection.send(&requests.collect::<Vec<u8>>()).unwrap();
@@ -118,4 +125,33 @@ fn requests_in_one_packet_are_answered_in_order() {
         let answer = connection.receive(true).unwrap();
         assert_eq!(answer.header("x-request-id"), Some(id.as_str()));
     }
+}
+
+/// The same in a packet each, sent while the first is at work: whoever shares a connection with
+/// others must never be given their answer.
+#[test]
+fn requests_in_a_packet_each_are_answered_in_order() {
+    let mut world = World::new();
+    let token = world.ann.token.clone().unwrap();
+    let mut connection = Connection::open(world.gateway.address()).unwrap();
+    // A password takes its time, so that the others arrive in the meantime; a page takes none.
+    let sign_in = json!({ "username": "ann", "password": shop::PASSWORD });
+    let requests = [
+        Request::new("POST", "/api/v1/sessions").json(&sign_in),
+        shop::buy(&world.live, "two", 2),
+        Request::new("GET", "/"),
+    ];
+    for round in 0..20 {
+        let id = |n: usize| format!("packet-{round}-{n}");
+        for (n, request) in requests.iter().enumerate() {
+            let request = request.clone().token(&token).header("x-request-id", id(n));
+            connection.send(&request.bytes()).unwrap();
+            sleep_until(now() + PACKET_GAP);
+        }
+        for n in 0..requests.len() {
+            let answer = connection.receive(true).unwrap();
+            assert_eq!(answer.header("x-request-id"), Some(id(n).as_str()));
+        }
+    }
+    assert_eq!(world.shop.remaining(&world.live), 47);
 }

@@ -3,7 +3,7 @@
 //! The order of the checks of a buy is part of the contract: this buyer's place, phase, admission,
 //! stock. A refusal changes nothing and is cheaper than a sale.
 
-use super::activity::{Activity, Phase};
+use super::activity::{Activity, Phase, Sale};
 use super::{Shard, Shared, moved};
 use crate::clock::Timestamp;
 use crate::command::{Command, Decision, PhaseChange, PlaceOrder, Refusal, StartPayment, Verdict};
@@ -61,19 +61,12 @@ impl Shard {
         let order = self.next_id(self.shard_number());
         let PlaceOrder { quantity, key, body, user, .. } = *buy;
         let claim = Claim { order, quantity, state: ClaimState::Pending, key, body };
-        if let Some(standing) = activity.places.look(user, &claim, limit) {
-            return Err(standing.into());
+        if let Err(refusal) = self.check_sale(activity, &sale, buy, now) {
+            // What this buyer holds is told before how the sale stands. A buyer who may be served
+            // is not looked up here: taking the place asks the same, in one go.
+            let standing = activity.places.look(user, &claim, limit);
+            return Err(standing.map_or(Verdict::Refused(refusal), Verdict::from));
         }
-        if let Some(refusal) = closed_door(sale.phase(now), sale.terms.starts_at) {
-            return Err(Verdict::Refused(refusal));
-        }
-        if sale.terms.admission && !buy.admitted {
-            return Err(Verdict::Refused(Refusal::AdmissionRequired));
-        }
-        if activity.is_sold_out() {
-            return Err(Verdict::Refused(sold_out(activity)));
-        }
-        self.check_room()?;
         activity.places.take(user, claim, limit).map_err(Verdict::from)?;
         activity.count_out(self.index, quantity);
         let take = activity.stock.take(self.index, quantity);
@@ -92,13 +85,29 @@ impl Shard {
         Ok(OrderPlaced { order, activity, user, quantity, at: now, pay_before, key, body })
     }
 
-    /// Whether a new order is taken at all, by the journal, the lane and memory.
-    fn check_room(&self) -> Result<(), Verdict> {
+    /// Whether anybody is served now: phase, admission, stock, and room for a new order in the
+    /// journal, the lane and memory.
+    fn check_sale(
+        &self,
+        activity: &Activity,
+        sale: &Sale,
+        buy: &PlaceOrder,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        if let Some(refusal) = closed_door(sale.phase(now), sale.terms.starts_at) {
+            return Err(refusal);
+        }
+        if sale.terms.admission && !buy.admitted {
+            return Err(Refusal::AdmissionRequired);
+        }
+        if activity.is_sold_out() {
+            return Err(sold_out(activity));
+        }
         if self.shared.journal.takes() < Takes::Everything {
-            return Err(Verdict::Refused(Refusal::Unavailable));
+            return Err(Refusal::Unavailable);
         }
         if !self.takes(Takes::Everything) || self.orders.len() >= ORDERS_PER_SHARD_MAX {
-            return Err(Verdict::Refused(Refusal::Overloaded));
+            return Err(Refusal::Overloaded);
         }
         Ok(())
     }
