@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 use super::limits::{BODY_BYTES_MAX, PRICE_MAX};
 use super::problem::{FieldError, Problem, Slug};
 use super::route;
+use super::strict::Strict;
 
 /// Reads a body to its end.
 ///
@@ -115,10 +116,12 @@ impl Fields {
     /// [`Slug::InvalidRequest`], with status 400 where it is not JSON at all.
     pub(super) fn of(body: &[u8]) -> Result<Self, Problem> {
         match serde_json::from_slice(body) {
-            Ok(Value::Object(fields)) => {
+            Ok(Strict(Value::Object(fields))) => {
                 Ok(Self { parent: String::new(), fields, errors: Vec::new() })
             }
             Ok(_) => Err(Problem::field("", "must be an object")),
+            // JSON all the same, but not one that everybody reads alike.
+            Err(error) if error.is_data() => Err(Problem::field("", "a name comes twice")),
             Err(_) => Err(Problem::not_json()),
         }
     }

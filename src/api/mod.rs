@@ -22,6 +22,7 @@ mod reply;
 mod route;
 mod sessions;
 mod shards;
+mod strict;
 mod text;
 mod throttle;
 pub mod tokens;

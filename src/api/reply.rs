@@ -8,8 +8,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
-    WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION,
+    RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, Response, StatusCode};
 use http_body_util::Full;
@@ -246,6 +246,9 @@ impl Desk {
         }
         if let Some(allow) = problem.allow() {
             reply.headers.push((ALLOW, HeaderValue::from_static(allow)));
+        }
+        if problem.slug == Slug::Timeout {
+            reply.headers.push((CONNECTION, HeaderValue::from_static("close")));
         }
         if problem.slug == Slug::Unauthenticated {
             reply.headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));

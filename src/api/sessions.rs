@@ -92,8 +92,9 @@ pub(super) async fn delete_all(call: &Call<'_>) -> Answer {
 pub(super) fn sign_out_now(call: &Call<'_>, user: seckill_shards::ids::UserId) -> SignOut {
     let shared = &call.context.shared;
     let now_s = seconds(shared.now());
-    // Tokens count seconds, so those of this very second are taken back as well.
-    let valid_from_s = now_s.saturating_add(1);
+    // Tokens count seconds, so those of this very second are taken back as well; and those of a
+    // sign-in that an earlier sign-out of this second has dated ahead.
+    let valid_from_s = shared.access.valid_from_s(user).max(now_s).saturating_add(1);
     let until_s = valid_from_s.saturating_add(LIFETIME_S);
     shared.access.revoke_user(user, valid_from_s, until_s, now_s);
     SignOut { valid_from: instant(valid_from_s), until: instant(until_s) }

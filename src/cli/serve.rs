@@ -186,6 +186,17 @@ fn register(runtime: &Runtime, store: &dyn Store, engine: &Engine) -> Result<(),
     };
     let flushed = runtime.block_on(store.register(found));
     engine.set_flushed(flushed.map_err(|error| Unusable::from(&error))?);
+    for activity in engine.activities().values() {
+        let known = activity.sale().version;
+        let row = runtime.block_on(store.activity(activity.id));
+        if !row.is_ok_and(|row| row.version >= known) {
+            let id = activity.id;
+            return Err(Unusable(format!(
+                "the store lacks what the journal has copied of activity {id}: an older copy of \
+                 the store was restored, or it is another store"
+            )));
+        }
+    }
     Ok(())
 }
 

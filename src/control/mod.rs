@@ -20,8 +20,8 @@ use seckill_shards::ids::ActivityId;
 use tokio::sync::{Mutex, Notify, watch};
 
 use crate::api::{self, Access, Owners, PageMap};
-use crate::audit::audit;
-use crate::store::Store;
+use crate::audit::{AuditError, audit};
+use crate::store::{Store, StoreError};
 
 pub use closing::SumsTail;
 pub use flush::FlushStatus;
@@ -162,7 +162,10 @@ impl api::Control for Control {
 
     async fn audit(&self, activity: ActivityId) -> anyhow::Result<Option<String>> {
         let gateway = self.engine.origin().gateway;
-        let audits = audit(&self.journal, &*self.store, gateway, Some(activity)).await?;
-        Ok(audits.get(&activity.0).map(serde_json::to_string).transpose()?)
+        match audit(&self.journal, &*self.store, gateway, Some(activity)).await {
+            Ok(audits) => Ok(audits.get(&activity.0).map(serde_json::to_string).transpose()?),
+            Err(AuditError::Store(StoreError::Refused(_))) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! It must not know what is spoken on them.
 
+use std::cell::Cell;
 use std::io::{self, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
@@ -9,11 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::core::Door;
 use super::limits::ACCEPT_REST;
-
-/// Answers a connection too many; the socket is closed behind it.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 2\r\n\
-    content-type: application/problem+json\r\ncontent-length: 75\r\n\r\n\
-    {\"type\":\"urn:seckill:overloaded\",\"title\":\"Too busy right now\",\"status\":503}";
+use crate::api::Slug;
 
 /// What the acceptor thread is started with.
 #[derive(Debug)]
@@ -22,6 +19,10 @@ pub(super) struct Acceptor {
     pub(super) doors: Vec<Arc<Door>>,
     pub(super) connections_max: usize,
     pub(super) is_ending: Arc<AtomicBool>,
+    /// Begins the ids of the answers that it gives by itself.
+    pub(super) random: u64,
+    /// How many those were.
+    pub(super) refused: Cell<u32>,
 }
 
 impl Acceptor {
@@ -46,43 +47,61 @@ impl Acceptor {
         let open: usize = self.doors.iter().map(|door| door.open()).sum();
         let emptiest = self.doors.iter().min_by_key(|door| door.open());
         let Some(door) = emptiest.filter(|_| open < self.connections_max) else {
-            refuse(&socket);
+            self.refuse(&socket);
             return;
         };
         // A client that has gone away already is noticed by its core.
         if prepare(&socket).is_ok()
             && let Err(socket) = door.give(socket)
         {
-            refuse(&socket);
+            self.refuse(&socket);
+        }
+    }
+
+    fn refuse(&self, mut socket: &TcpStream) {
+        self.refused.set(self.refused.get().wrapping_add(1));
+        // The buffer of a new socket takes these few bytes without waiting, or the client is gone.
+        if socket.set_nonblocking(true).is_ok() {
+            drop(socket.write(full(self.random, self.refused.get()).as_bytes()));
         }
     }
 }
+
+/// Clients sent away come back over this many seconds.
+const RETRY_SPREAD_S: u32 = 4;
 
 fn prepare(socket: &TcpStream) -> io::Result<()> {
     socket.set_nodelay(true)?;
     socket.set_nonblocking(true)
 }
 
-fn refuse(mut socket: &TcpStream) {
-    // The buffer of a new socket takes these few bytes without waiting, or the client is gone.
-    if socket.set_nonblocking(true).is_ok() {
-        drop(socket.write(FULL));
-    }
+/// Answers a connection too many; the socket is closed behind it.
+fn full(random: u64, refused: u32) -> String {
+    let slug = Slug::Overloaded;
+    let (word, title, status) = (slug.word(), slug.title(), slug.status().as_u16());
+    let body =
+        format!("{{\"type\":\"urn:seckill:{word}\",\"title\":\"{title}\",\"status\":{status}}}");
+    format!(
+        "HTTP/1.1 {status} Service Unavailable\r\nconnection: close\r\nretry-after: {}\r\n\
+         x-request-id: {random:016x}{refused:08x}\r\ncontent-type: application/problem+json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        1 + refused % RETRY_SPREAD_S,
+        body.len()
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use super::FULL;
+    use super::*;
 
     #[test]
     fn the_canned_answer_is_whole() {
-        let text = std::str::from_utf8(FULL).unwrap();
+        let text = full(7, 9);
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.ends_with(&format!("content-length: {}", body.len())), "{}", body.len());
+        assert!(head.ends_with(&format!("content-length: {}", body.len())));
+        assert!(head.contains("x-request-id: 000000000000000700000009\r\n"));
         let json: serde_json::Value = serde_json::from_str(body).unwrap();
-        let slug = crate::api::Slug::Overloaded;
-        assert_eq!(json["type"], format!("urn:seckill:{}", slug.word()));
-        assert_eq!(json["title"], slug.title());
-        assert_eq!(json["status"], slug.status().as_u16());
+        assert_eq!(json["type"], "urn:seckill:overloaded");
+        assert_eq!(json["status"], 503);
     }
 }

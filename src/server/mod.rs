@@ -8,6 +8,7 @@ mod connection;
 mod core;
 pub mod limits;
 
+use std::cell::Cell;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -82,6 +83,8 @@ impl Server {
             doors: doors.clone(),
             connections_max: options.connections_max,
             is_ending: Arc::clone(&is_ending),
+            random: u64::from_le_bytes(crate::random_bytes()?),
+            refused: Cell::new(0),
         };
         let acceptor = Some(acceptor);
         Ok(Self { address, listener, is_ending, doors, acceptor, threads })
