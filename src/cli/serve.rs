@@ -148,8 +148,11 @@ impl Gateway {
         let tasks = self.tasks;
         let last_flush = async { tokio::time::timeout(LAST_FLUSH, tasks).await };
         let flushed = self.control_runtime.block_on(last_flush);
-        tracing::info!(whole, flushed = flushed.is_ok(), "stopped");
         self.control_runtime.shutdown_timeout(Duration::from_secs(1));
+        // The last hands on the store: it is closed here, and its write-ahead log folded in.
+        drop(self.control);
+        drop(self.store);
+        tracing::info!(whole, flushed = flushed.is_ok(), "stopped");
     }
 }
 

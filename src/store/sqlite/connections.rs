@@ -3,7 +3,7 @@
 //! It must not know any table. Calls wait in bounded queues; a full queue is refused at once.
 
 use std::path::Path;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
@@ -35,9 +35,28 @@ type Job = Box<dyn FnOnce(&mut Connection) + Send>;
 
 #[derive(Debug)]
 pub(super) struct Connections {
-    writer: Sender<Job>,
-    readers: Sender<Job>,
-    auditor: Sender<Job>,
+    // Dropped in this order: the last to be closed folds the write-ahead log into the file, and
+    // only the writer can.
+    readers: Queue,
+    auditor: Queue,
+    writer: Queue,
+}
+
+/// Jobs that wait for the threads of some connections; dropped, it ends them.
+#[derive(Debug)]
+struct Queue {
+    give: Option<Sender<Job>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.give.take();
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has said so, and has nothing left to close.
+            drop(thread.join());
+        }
+    }
 }
 
 impl Connections {
@@ -87,7 +106,7 @@ impl Connections {
 }
 
 async fn call<T: Send + 'static>(
-    queue: &Sender<Job>,
+    queue: &Queue,
     work: impl FnOnce(&mut Connection) -> Stored<T> + Send + 'static,
 ) -> Stored<T> {
     let (answer, answered) = oneshot::channel();
@@ -99,8 +118,9 @@ async fn call<T: Send + 'static>(
     answered.await.map_err(|_| Fault::unavailable("a thread of the store has ended"))?
 }
 
-fn give(queue: &Sender<Job>, job: Job) -> Stored<()> {
-    queue.try_send(job).map_err(|refused| match refused {
+fn give(queue: &Queue, job: Job) -> Stored<()> {
+    let give = queue.give.as_ref().expect("a queue has its sender until it is dropped");
+    give.try_send(job).map_err(|refused| match refused {
         TrySendError::Full(_) => Fault::Overloaded.into(),
         TrySendError::Disconnected(_) => {
             Fault::unavailable("the threads of the store have ended").into()
@@ -110,14 +130,16 @@ fn give(queue: &Sender<Job>, job: Job) -> Stored<()> {
 
 /// Starts a thread for each connection, all of one queue. They end when the queue's sender is
 /// dropped and the queue is empty.
-fn start(name: &str, waiting_max: usize, connections: Vec<Connection>) -> Stored<Sender<Job>> {
+fn start(name: &str, waiting_max: usize, connections: Vec<Connection>) -> Stored<Queue> {
     let (give, take) = bounded::<Job>(waiting_max);
+    let mut queue = Queue { give: Some(give), threads: Vec::new() };
     for db in connections {
         let take = take.clone();
         let thread = thread::Builder::new().name(name.to_owned());
-        thread.spawn(move || run(db, &take)).map_err(Fault::unavailable)?;
+        let thread = thread.spawn(move || run(db, &take)).map_err(Fault::unavailable)?;
+        queue.threads.push(thread);
     }
-    Ok(give)
+    Ok(queue)
 }
 
 fn run(mut db: Connection, jobs: &Receiver<Job>) {
