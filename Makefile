@@ -1,47 +1,87 @@
 # Bare `make` lists the targets.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
 CARGO ?= cargo
+# Where `make run` keeps its data, and `make load` finds it.
 DATA ?= target/demo-data
+# How much of everything: samples by default, the full counts in `make soak`.
 SEEDS ?= 500
 ROUNDS ?= 5
 FUZZ_SECONDS ?= 60
+# Quick to build and checked throughout; see Cargo.toml.
+PROFILE := --locked --profile checked
+FUZZ := cargo +nightly fuzz run --fuzz-dir loadtest/fuzz
+REPORT := loadtest/soak-report.txt
+WRK_DIR := benches/http/wrk
 
-export CARGO_TERM_COLOR ?= auto
-
-.PHONY: help run test lint fmt unit loom pages-test sim soak bench fuzz api-test browser-test load cluster deploy-check clean
+.PHONY: help run test lint unit loom scripts sim soak bench fuzz load fmt clean tools-bench tools-fuzz
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-run: ## Build the gateway and start a demo sale (installs a C compiler if there is none)
+run: ## Build the gateway and start a demo sale on 127.0.0.1:8080
 	@command -v cc >/dev/null || (apt-get update && apt-get install -y build-essential)
 	$(CARGO) build --release --locked --bin seckill
 	target/release/seckill serve --demo --data $(DATA)
 
-test: lint unit loom pages-test ## Everything, in samples: what CI runs
+test: lint scripts loom unit ## Everything that proves it, in samples
 
 lint: ## Format and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets --quiet -- -D warnings
 
-unit: ## Unit, simulation, recovery, end-to-end and crash tests
-	$(CARGO) build --locked --profile $(TEST_PROFILE) --bin seckill
-	SEEDS=$(SEEDS) ROUNDS=$(ROUNDS) $(CARGO) test --locked --profile $(TEST_PROFILE) --workspace
+scripts: ## The pages' scripts, where there is Node.js
+	@if command -v node >/dev/null; then cd pages && node --test tests/scripts/; \
+	else echo "no Node.js here: the tests of the pages' scripts are left out"; fi
 
-TEST_PROFILE ?= checked
+loom: ## Every interleaving of stock and sold-out, within bounds
+	RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=3 \
+		$(CARGO) test --locked --release --target-dir target/loom -p seckill-shards --test loom
 
-loom: ## Every interleaving of the lock-free parts
-	RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=3 $(CARGO) test --locked --release --target-dir target/loom -p seckill-shards --test loom
-
-pages-test: ## The pages' scripts, where Node.js is
-	@if command -v node >/dev/null; then cd pages && node --test tests/scripts/; else echo "no Node.js: the scripts' tests are left out"; fi
+unit: ## Units, simulation, recovery, floors, journeys through sockets, crashes
+	$(CARGO) build $(PROFILE) --bin seckill
+	SEEDS=$(SEEDS) ROUNDS=$(ROUNDS) $(CARGO) test $(PROFILE) --workspace
 
 sim: ## One seed of the simulation: make sim SEED=42
-	SEED=$(SEED) $(CARGO) test --locked --profile $(TEST_PROFILE) -p seckill-shards --test simulate -- --nocapture
+	SEED=$(SEED) $(CARGO) test $(PROFILE) -p seckill-shards --test simulate -- --nocapture
+
+soak: ## The full counts: 100,000 seeds, 200 kills; writes loadtest/soak-report.txt
+	$(CARGO) build $(PROFILE) --bin seckill
+	(date -u +%F; uname -srm; nproc; git rev-parse --short HEAD) | paste -sd' ' > $(REPORT)
+	SEEDS=100000 $(CARGO) test $(PROFILE) -p seckill-shards --test simulate -- --nocapture 2>&1 \
+		| grep -E '^test |^test result' | tee -a $(REPORT)
+	ROUNDS=200 $(CARGO) test $(PROFILE) -p seckill-loadtest --test crash -- --nocapture 2>&1 \
+		| grep -E '^round (50|100|150|200)|^SEED|^test ' | tee -a $(REPORT)
+
+bench: tools-bench ## The gateway beside its peers, the engine, stock and wheel
+	$(CARGO) build --release --locked --bin seckill
+	$(CARGO) build --release --locked -p seckill-loadtest --example hello
+	python3 -B benches/http/run.py
+	$(CARGO) bench --locked --bench engine --bench stock --bench wheel
+
+fuzz: tools-fuzz ## Frames, tokens and requests, FUZZ_SECONDS each; needs a nightly toolchain
+	for target in frame token request; do \
+		mkdir -p loadtest/fuzz/corpus/$$target; \
+		$(FUZZ) $$target loadtest/fuzz/corpus/$$target loadtest/fuzz/seeds/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096; \
+	done
+
+load: ## Storm the sale of `make run` with wrk for ten seconds
+	@command -v wrk >/dev/null || (apt-get update && apt-get install -y wrk)
+	target/release/seckill tokens --data $(DATA) --users 200000 --out target/tokens
+	cd $(WRK_DIR) && wrk -t1 -c64 -d10s --latency -s buy.lua \
+		http://127.0.0.1:8080/api/v1/activities/3/orders -- $(CURDIR)/target/tokens 0 200000 1 $$RANDOM cycle
 
 fmt: ## Format the sources
 	$(CARGO) fmt --all
 
 clean: ## Remove what was built
 	$(CARGO) clean
+
+tools-bench:
+	@{ command -v wrk nginx redis-server && test -e /usr/lib/nginx/modules/ngx_http_lua_module.so; } >/dev/null \
+		|| (apt-get update && apt-get install -y wrk nginx libnginx-mod-http-lua redis-server)
+
+tools-fuzz:
+	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked

@@ -42,6 +42,10 @@ impl Counters {
         add_one(counter);
     }
 
+    pub(super) fn count_positive(&self) {
+        add_one(&self.positive);
+    }
+
     /// What only grows: name, meaning, count.
     pub fn counters(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);

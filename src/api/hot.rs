@@ -18,7 +18,7 @@ use super::context::Context;
 use super::limits::HOT_HEADERS_MAX;
 use super::orders::OrderFacts;
 use super::problem::{Problem, Slug, denied};
-use super::reply::Reply;
+use super::reply::{Desk, Reply};
 use super::route::Route;
 use super::shards::Shards;
 use super::tokens::seconds;
@@ -247,8 +247,8 @@ impl Counter<'_> {
                 if known.accept_encoding.is_some() && encoding.is_none() {
                     return None;
                 }
-                let reply = pages::found(page, encoding, text(known.if_none_match));
-                self.write(&Ok(reply));
+                let sent = pages::Sent::of(page, encoding, text(known.if_none_match));
+                self.write_page(&sent);
             }
             _ => return None,
         }
@@ -273,6 +273,16 @@ impl Counter<'_> {
         };
         let claims = shared.tokens.check(token, seconds(self.context.recently()))?;
         shared.access.allows(&claims).then_some(claims.user)
+    }
+
+    fn write_page(&mut self, sent: &pages::Sent<'_>) {
+        self.context.counters().count_positive();
+        let desk = &self.context.desk;
+        desk.write_head(sent.status, self.request_id, self.out);
+        for (name, value) in sent.fields() {
+            Desk::write_field(name.as_str(), value.as_bytes(), self.out);
+        }
+        desk.write_rest(sent.status, self.context.recently(), sent.body, self.out);
     }
 
     fn write(&mut self, answer: &Result<Reply, Problem>) {

@@ -4,21 +4,18 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use http::StatusCode;
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, ETAG,
-    HeaderName, HeaderValue, IF_NONE_MATCH, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY,
+    CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, REFERRER_POLICY, VARY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use seckill_pages::{Encoded, Page};
 
 use super::problem::Slug;
-use super::reply::{Reply, ascii};
+use super::reply::Reply;
 use super::{Answer, Call};
-
-const CSP: HeaderValue = HeaderValue::from_static(seckill_pages::CONTENT_SECURITY_POLICY);
-const BY_ENCODING: HeaderValue = HeaderValue::from_static("accept-encoding");
-const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
-const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 
 /// The published pages by path, for example `/activities/7`; [`NOT_FOUND`] is the one for an
 /// address with nothing at it.
@@ -36,50 +33,62 @@ pub(super) fn serve(call: &Call<'_>) -> Answer {
     }
     match pages.get(NOT_FOUND) {
         Some(page) if takes_html(call) => {
-            let encoded = page.select(header(call, &ACCEPT_ENCODING));
-            Ok(Reply { status: StatusCode::NOT_FOUND, ..shown(page, encoded) })
+            let reply = found(page, header(call, &ACCEPT_ENCODING), None);
+            Ok(Reply { status: StatusCode::NOT_FOUND, ..reply })
         }
         _ => Err(Slug::NotFound.into()),
     }
 }
 
 /// A page for a client that takes these encodings and may know it by these tags.
-pub(super) fn found(page: &Page, accept_encoding: Option<&str>, known: Option<&str>) -> Reply {
-    let encoded = page.select(accept_encoding);
-    if known.is_some_and(|known| seckill_pages::matches(known, &encoded.etag)) {
-        let mut reply = Reply::empty(StatusCode::NOT_MODIFIED);
-        reply.headers = validators(page, encoded).into();
-        return reply;
-    }
-    shown(page, encoded)
+fn found(page: &Page, accept_encoding: Option<&str>, known: Option<&str>) -> Reply {
+    let sent = Sent::of(page, accept_encoding, known);
+    let mut reply = Reply::empty(sent.status);
+    reply.body = sent.body.clone();
+    let value = |text| HeaderValue::from_str(text).expect("pages name visible ASCII");
+    reply.headers = sent.fields().map(|(name, text)| (name, value(text))).collect();
+    reply
 }
 
-fn shown(page: &Page, encoded: &Encoded) -> Reply {
-    let mut headers = Vec::with_capacity(7);
-    headers.extend(validators(page, encoded));
-    headers.push((X_CONTENT_TYPE_OPTIONS, NOSNIFF));
-    if let Some(encoding) = encoded.content_encoding {
-        headers.push((CONTENT_ENCODING, HeaderValue::from_static(encoding)));
-    }
-    if page.content_type.starts_with("text/html") {
-        headers.push((CONTENT_SECURITY_POLICY, CSP));
-        headers.push((REFERRER_POLICY, SAME_ORIGIN));
-    }
-    Reply {
-        body: encoded.body.clone(),
-        content_type: Some(HeaderValue::from_static(page.content_type)),
-        headers,
-        ..Reply::empty(StatusCode::OK)
-    }
+/// What is sent of a page to one client.
+pub(super) struct Sent<'a> {
+    pub(super) status: StatusCode,
+    pub(super) body: &'a Bytes,
+    page: &'a Page,
+    encoded: &'a Encoded,
 }
 
-/// What a 304 carries as well.
-fn validators(page: &Page, encoded: &Encoded) -> [(HeaderName, HeaderValue); 3] {
-    [
-        (ETAG, ascii(encoded.etag.clone())),
-        (CACHE_CONTROL, HeaderValue::from_static(page.cache_control)),
-        (VARY, BY_ENCODING),
-    ]
+static NOTHING: Bytes = Bytes::new();
+
+impl<'a> Sent<'a> {
+    /// The page itself, or that the client has it already.
+    pub(super) fn of(page: &'a Page, accept_encoding: Option<&str>, known: Option<&str>) -> Self {
+        let encoded = page.select(accept_encoding);
+        if known.is_some_and(|known| seckill_pages::matches(known, &encoded.etag)) {
+            return Self { status: StatusCode::NOT_MODIFIED, body: &NOTHING, page, encoded };
+        }
+        Self { status: StatusCode::OK, body: &encoded.body, page, encoded }
+    }
+
+    /// The header fields that tell of the page; a 304 has the first three.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (HeaderName, &'a str)> + use<'a> {
+        let Self { page, encoded, .. } = *self;
+        let is_whole = self.status != StatusCode::NOT_MODIFIED;
+        let is_html = is_whole && page.content_type.starts_with("text/html");
+        let html = |name, text| is_html.then_some((name, text));
+        [
+            Some((ETAG, encoded.etag.as_str())),
+            Some((CACHE_CONTROL, page.cache_control)),
+            Some((VARY, "accept-encoding")),
+            is_whole.then_some((CONTENT_TYPE, page.content_type)),
+            is_whole.then_some((X_CONTENT_TYPE_OPTIONS, "nosniff")),
+            encoded.content_encoding.filter(|_| is_whole).map(|it| (CONTENT_ENCODING, it)),
+            html(CONTENT_SECURITY_POLICY, seckill_pages::CONTENT_SECURITY_POLICY),
+            html(REFERRER_POLICY, "same-origin"),
+        ]
+        .into_iter()
+        .flatten()
+    }
 }
 
 /// The first value of a header, where it is text.

@@ -194,32 +194,58 @@ impl Desk {
                 &negative
             }
         };
+        self.write_head(answer.status, request_id, out);
+        let fixed = [(&CONTENT_TYPE, &answer.content_type), (&LOCATION, &answer.location)];
+        let fixed = fixed.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        let others = answer.headers.iter().map(|(name, value)| (name, value));
+        for (name, value) in fixed.chain(others) {
+            Self::write_field(name.as_str(), value.as_bytes(), out);
+        }
+        self.write_rest(answer.status, now, &answer.body, out);
+    }
+
+    /// The status line, and the request's id.
+    pub(super) fn write_head(
+        &self,
+        status: StatusCode,
+        request_id: Option<&[u8]>,
+        out: &mut Vec<u8>,
+    ) {
         out.extend_from_slice(b"HTTP/1.1 ");
-        out.extend_from_slice(answer.status.as_str().as_bytes());
+        out.extend_from_slice(status.as_str().as_bytes());
         out.push(b' ');
-        text::raw(out, answer.status.canonical_reason().unwrap_or_default());
+        text::raw(out, status.canonical_reason().unwrap_or_default());
         out.extend_from_slice(b"\r\nx-request-id: ");
         match request_id.filter(|id| is_request_id(id)) {
             Some(id) => out.extend_from_slice(id),
             None => out.extend_from_slice(self.ids.give().as_bytes()),
         }
-        let fixed = [(&CONTENT_TYPE, &answer.content_type), (&LOCATION, &answer.location)];
-        let fixed = fixed.into_iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
-        let others = answer.headers.iter().map(|(name, value)| (name, value));
-        for (name, value) in fixed.chain(others) {
-            out.extend_from_slice(b"\r\n");
-            out.extend_from_slice(name.as_str().as_bytes());
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(value.as_bytes());
-        }
-        if answer.status != StatusCode::NOT_MODIFIED {
+    }
+
+    /// One header field.
+    pub(super) fn write_field(name: &str, value: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value);
+    }
+
+    /// Length, date and body.
+    pub(super) fn write_rest(
+        &self,
+        status: StatusCode,
+        now: Timestamp,
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        if status != StatusCode::NOT_MODIFIED && status != StatusCode::NO_CONTENT {
             out.extend_from_slice(b"\r\ncontent-length: ");
-            text::number(out, answer.body.len() as u64);
+            text::number(out, body.len() as u64);
         }
         out.extend_from_slice(b"\r\ndate: ");
         out.extend_from_slice(&self.date(now));
         out.extend_from_slice(b"\r\n\r\n");
-        out.extend_from_slice(&answer.body);
+        out.extend_from_slice(body);
     }
 
     /// The second as HTTP writes it, made once a second.

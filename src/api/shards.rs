@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 
 use crossbeam_queue::ArrayQueue;
 use seckill_shards::command::{Command, Decision, OrderView, Refusal, Sequence, Verdict};
+use seckill_shards::engine::AbortOnPanic;
 use seckill_shards::ids::OrderId;
 use seckill_shards::shard::Shard;
 use tokio::sync::{Notify, oneshot};
@@ -189,7 +190,7 @@ impl Shards {
 
     /// Has this core's shard decide. Whoever gets a sequence polls it, or gives it up.
     pub(super) fn decide_here(&self, command: Command) -> Decision {
-        let decision = self.shard.borrow_mut().decide(command);
+        let decision = self.with_shard(|shard| shard.decide(command));
         if let Decision::Pending(sequence) = decision {
             self.wait(sequence, Slot::Here(None));
         }
@@ -284,12 +285,13 @@ impl Shards {
     pub async fn follow_journal(self: Rc<Self>) {
         let mut known = false;
         poll_fn(|context| -> Poll<()> {
-            let mut shard = self.shard.borrow_mut();
-            if !std::mem::replace(&mut known, true) {
-                shard.wake_with(context.waker().clone());
-            }
             let mut waiting = self.waiting.borrow_mut();
-            shard.apply_durable(&mut |sequence, verdict| waiting.answer(sequence, verdict));
+            self.with_shard(|shard| {
+                if !std::mem::replace(&mut known, true) {
+                    shard.wake_with(context.waker().clone());
+                }
+                shard.apply_durable(&mut |sequence, verdict| waiting.answer(sequence, verdict));
+            });
             Poll::Pending
         })
         .await;
@@ -301,7 +303,7 @@ impl Shards {
         poll_fn(|context| -> Poll<()> {
             self.turn.waker.borrow_mut().get_or_insert_with(|| context.waker().clone());
             if self.turn.has_records.replace(false) {
-                self.shard.borrow_mut().submit();
+                self.with_shard(Shard::submit);
             }
             Poll::Pending
         })
@@ -319,11 +321,20 @@ impl Shards {
         }
     }
 
-    /// Moves this shard's timing wheel. Call it every 10 ms.
-    pub fn tick(&self) {
-        let mut shard = self.shard.borrow_mut();
-        shard.tick();
-        shard.submit();
+    /// Moves this shard's timing wheel. Call it every 10 ms, and again on the next turn while it
+    /// says that more is due.
+    pub fn tick(&self) -> bool {
+        self.with_shard(|shard| {
+            let is_more_due = shard.tick();
+            shard.submit();
+            is_more_due
+        })
+    }
+
+    /// Uses the shard; a panic in it ends the process.
+    fn with_shard<T>(&self, work: impl FnOnce(&mut Shard) -> T) -> T {
+        let _abort = AbortOnPanic;
+        work(&mut self.shard.borrow_mut())
     }
 
     fn serve(&self, hop: Hop) {
@@ -331,7 +342,7 @@ impl Shards {
         match hop {
             Hop::Orders { ids, reply } => drop(reply.send(self.orders_here(&ids))),
             Hop::Command { command, reply } => {
-                let decision = self.shard.borrow_mut().decide(command);
+                let decision = self.with_shard(|shard| shard.decide(command));
                 match decision {
                     Decision::Answered(verdict) => drop(reply.send(verdict)),
                     Decision::Pending(sequence) => self.wait(sequence, Slot::There(reply)),

@@ -172,7 +172,10 @@ impl Core {
         loop {
             ticks.tick().await;
             self.context.tick();
-            self.shards.tick();
+            while self.shards.tick() {
+                // A crowd of timers gives way to whoever is ready.
+                tokio::task::yield_now().await;
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use arc_swap::{ArcSwap, Guard};
 
 pub use keeper::{KeepError, Keeper};
 pub use recover::{Found, read_fold};
-pub use threads::Threads;
+pub use threads::{AbortOnPanic, Threads};
 
 use crate::clock::{Clock, Timestamp};
 use crate::disk::Disk;

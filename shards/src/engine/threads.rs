@@ -91,8 +91,10 @@ fn keep(mut keeper: Keeper, stop: &AtomicBool, on_fault: &dyn Fn(&KeepError)) {
     }
 }
 
-/// A broken invariant of the engine ends the process, which recovers from its journal.
-struct AbortOnPanic;
+/// While it lives, a panic ends the process, which recovers from its journal: a broken invariant of
+/// the engine must not be caught and forgotten.
+#[derive(Debug)]
+pub struct AbortOnPanic;
 
 impl Drop for AbortOnPanic {
     fn drop(&mut self) {
