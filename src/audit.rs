@@ -37,6 +37,9 @@ pub enum AuditError {
     /// The store cannot be read.
     #[error("the store cannot be read")]
     Store(#[from] StoreError),
+    /// A gateway that runs has moved on faster than it could be read, several times.
+    #[error("the journal moves faster than it can be read")]
+    Outrun,
     /// The store follows another journal, or none.
     #[error("the store does not follow this journal")]
     NotFollowed,
@@ -103,6 +106,22 @@ pub async fn audit(
     gateway: u16,
     activity: Option<ActivityId>,
 ) -> Result<BTreeMap<u64, ActivityAudit>, AuditError> {
+    for _ in 0..READS_MAX {
+        if let Some(audits) = compare(journal, store, gateway, activity).await? {
+            return Ok(audits);
+        }
+    }
+    Err(AuditError::Outrun)
+}
+
+/// Compares at the position that the store has now; none where a checkpoint has overtaken it
+/// meanwhile, so that the journal cannot be folded to there any more.
+async fn compare(
+    journal: &Path,
+    store: &dyn Store,
+    gateway: u16,
+    activity: Option<ActivityId>,
+) -> Result<Option<BTreeMap<u64, ActivityAudit>>, AuditError> {
     let mut snapshot = store.snapshot(activity).await?;
     let followed = snapshot.positions.iter().find(|(number, _)| *number == gateway);
     let followed = followed.map(|(_, position)| *position).ok_or(AuditError::NotFollowed)?;
@@ -113,6 +132,9 @@ pub async fn audit(
     if found.journal != Some(followed.journal_id) || found.position < position {
         return Err(AuditError::NotFollowed);
     }
+    if found.checkpoint_position > position {
+        return Ok(None);
+    }
     let mut audit = Audit::of(&fold, position);
     while let Some(chunk) = snapshot.orders.recv().await {
         for (order, _payments) in chunk? {
@@ -122,7 +144,7 @@ pub async fn audit(
     for row in &snapshot.activities {
         audit.compare_activity(row);
     }
-    Ok(audit.finish(&fold, activity))
+    Ok(Some(audit.finish(&fold, activity)))
 }
 
 /// Folds the journal up to a position; a running gateway may recycle a file meanwhile, and then

@@ -52,6 +52,8 @@ pub struct Sources {
     pub http: Vec<Arc<Counters>>,
     /// The clock.
     pub clock: Arc<MachineClock>,
+    /// What the journal adds up to.
+    pub sums: Arc<Mutex<SumsTail>>,
 }
 
 /// Gathers and prints the figures.
@@ -64,9 +66,8 @@ impl Metrics {
     /// Figures of these sources.
     #[must_use]
     pub fn new(sources: Sources) -> Self {
-        let sums = Mutex::new(SumsTail::new(&sources.engine));
         let registry = Registry::new();
-        let collector = GatewayCollector { sources, sums };
+        let collector = GatewayCollector { sources };
         registry.register(Box::new(collector)).expect("one collector has no rival");
         Self { registry }
     }
@@ -83,7 +84,6 @@ impl Metrics {
 
 struct GatewayCollector {
     sources: Sources,
-    sums: Mutex<SumsTail>,
 }
 
 impl Collector for GatewayCollector {
@@ -113,7 +113,7 @@ impl Collector for GatewayCollector {
 impl GatewayCollector {
     /// The stock equation of each activity, at one position of the journal.
     fn activities(&self, page: &mut Families) {
-        let mut sums = self.sums.lock().expect("nobody panics under this lock");
+        let mut sums = self.sources.sums.lock().expect("nobody panics under this lock");
         let Ok((sums, position)) = sums.catch_up() else { return };
         page.gauge(
             "seckill_sums_position",

@@ -1,8 +1,8 @@
 //! The operations listener: `/metrics`, `/livez` and `/readyz`, away from the shoppers.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,16 +27,31 @@ const CONNECTION_TIME: Duration = Duration::from_secs(60);
 /// What the listener answers from.
 #[derive(Debug)]
 pub struct Operations {
-    metrics: Metrics,
-    engine: Arc<Engine>,
+    /// Once the journal is recovered.
+    recovered: OnceLock<(Arc<Engine>, Metrics)>,
+    /// Once shoppers are served.
+    serving: AtomicBool,
     draining: AtomicBool,
 }
 
 impl Operations {
-    /// Answers for this engine and these figures.
+    /// Answers that the gateway lives, and recovers.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, metrics: Metrics) -> Arc<Self> {
-        Arc::new(Self { metrics, engine, draining: AtomicBool::new(false) })
+    pub fn new() -> Arc<Self> {
+        let (serving, draining) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { recovered: OnceLock::new(), serving, draining })
+    }
+
+    /// From here on there are figures.
+    pub fn recovered(&self, engine: Arc<Engine>, metrics: Metrics) {
+        let first = self.recovered.set((engine, metrics));
+        assert!(first.is_ok(), "a gateway recovers once");
+    }
+
+    /// From here on `/readyz` asks for traffic.
+    pub fn serving(&self) {
+        // Relaxed: a probe may see it a moment later.
+        self.serving.store(true, Ordering::Relaxed);
     }
 
     /// From here on `/readyz` asks for no more traffic.
@@ -83,7 +98,10 @@ impl Operations {
             return text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned());
         }
         match path {
-            "/metrics" => text(StatusCode::OK, self.metrics.text()),
+            "/metrics" => match self.recovered.get() {
+                Some((_, metrics)) => text(StatusCode::OK, metrics.text()),
+                None => text(StatusCode::SERVICE_UNAVAILABLE, "recovering\n".to_owned()),
+            },
             "/livez" => text(StatusCode::OK, "live\n".to_owned()),
             "/readyz" => match self.unready() {
                 None => text(StatusCode::OK, "ready\n".to_owned()),
@@ -97,7 +115,11 @@ impl Operations {
         if self.draining.load(Ordering::Relaxed) {
             return Some("draining");
         }
-        let journal = self.engine.journal();
+        let Some((engine, _)) = self.recovered.get() else { return Some("recovering") };
+        if !self.serving.load(Ordering::Relaxed) {
+            return Some("starting");
+        }
+        let journal = engine.journal();
         if journal.is_latched() {
             return Some("the journal met an I/O error");
         }

@@ -133,9 +133,12 @@ impl Places {
         }
     }
 
-    /// Gives back a place for which no record was written.
+    /// Gives back a place for which no record was written. The activity may have been closed, and
+    /// everybody forgotten, while the buyer's core stood still.
     pub fn give(&self, user: UserId, order: OrderId) {
-        self.change(user, order, |_| None);
+        if self.claims_of(user).iter().any(|claim| claim.order == order) {
+            self.change(user, order, |_| None);
+        }
     }
 
     /// The claim's order is durable.

@@ -166,9 +166,9 @@ pub fn poll(
     })
 }
 
-/// Writes the answer to a request that did not arrive in time; the socket is closed behind it.
-pub fn timed_out(context: &Context, out: &mut Vec<u8>) {
-    Counter { context, out, request_id: None }.write(&Err(Slug::Timeout.into()));
+/// Writes the answer to a request that took too long; the socket is closed behind it.
+pub fn cut_short(context: &Context, slug: Slug, out: &mut Vec<u8>) {
+    Counter { context, out, request_id: None }.write(&Err(slug.into()));
 }
 
 /// Where one request is answered: like the counter of a shop.

@@ -130,6 +130,7 @@ where
         return Err(Problem::method_not_allowed(route.allow()));
     }
     if route == Route::Page {
+        no_body(call, body).await?;
         return pages::serve(call);
     }
     json::accept_json(&call.head.headers)?;
@@ -137,11 +138,23 @@ where
         return orders::place(call, body, activity).await;
     }
     if let Route::ActivityState(activity) = route {
+        no_body(call, body).await?;
         return activities::state(call.context, activity);
     }
     // What a sale does not make by the hundred thousand is boxed, so that the future of the rest
     // stays small: hyper moves one for every request.
     Box::pin(answer_seldom(call, body, route)).await
+}
+
+/// Reads a body that means nothing, so that the connection can go on behind it.
+async fn no_body<B>(call: &Call<'_>, body: B) -> Result<(), Problem>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    if !body.is_end_stream() {
+        json::read(&call.head.headers, body).await?;
+    }
+    Ok(())
 }
 
 async fn answer_seldom<B>(call: &Call<'_>, body: B, route: Route) -> Answer

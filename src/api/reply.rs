@@ -273,7 +273,8 @@ impl Desk {
         if let Some(allow) = problem.allow() {
             reply.headers.push((ALLOW, HeaderValue::from_static(allow)));
         }
-        if problem.slug == Slug::Timeout {
+        // What is left of the request is not read, so the connection cannot go on.
+        if matches!(problem.slug, Slug::Timeout | Slug::TooLarge) {
             reply.headers.push((CONNECTION, HeaderValue::from_static("close")));
         }
         if problem.slug == Slug::Unauthenticated {

@@ -36,6 +36,7 @@ pub(super) fn run(command: &Serve) -> anyhow::Result<ExitCode> {
         gateway.control_runtime.block_on(demo::fill(&*gateway.store, &gateway.control))?;
     }
     gateway.server.open()?;
+    gateway.operations.serving();
     let (address, operations) = (gateway.server.address(), gateway.operations_address);
     say(&format!("operations on http://{operations}"))?;
     say(&format!("ready on http://{address}"))?;
@@ -70,15 +71,18 @@ struct Gateway {
 impl Gateway {
     fn start(config: &Config) -> anyhow::Result<Self> {
         let listener = bind(config.listen)?;
-        let ops_listener = bind(config.ops_listen)?;
-        let clock = Arc::new(MachineClock::start());
-        let Parts { engine, shards, writer, keeper } = open_engine(config, &clock)?;
-        let store = open_store(config)?;
         let control_runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("control")
             .enable_all()
             .build()?;
+        let ops_listener = bind_operations(&control_runtime, config.ops_listen)?;
+        let operations = Operations::new();
+        let operations_address = ops_listener.local_addr()?;
+        control_runtime.spawn(Arc::clone(&operations).serve(ops_listener));
+        let clock = Arc::new(MachineClock::start());
+        let Parts { engine, shards, writer, keeper } = open_engine(config, &clock)?;
+        let store = open_store(config)?;
         register(&control_runtime, &*store, &engine)?;
         let threads = Threads::start(writer, keeper, tell_fault)?;
         let owners = Owners::new(config.cores);
@@ -112,19 +116,14 @@ impl Gateway {
             connections_max: config.connections_max,
         };
         let server = Server::start(options, shards, owners, Arc::clone(&shared))?;
-        control_runtime.block_on(control.prepare());
+        let prepared = control_runtime.block_on(control.prepare());
+        prepared.map_err(|error| Unusable::from(&error))?;
         let tasks = control_runtime.spawn(Arc::clone(&control).run());
         let flush = Arc::clone(&control.flush);
         let http = shared.counters().to_vec();
-        let sources = Sources { engine: Arc::clone(&engine), flush, http, clock };
-        let operations = Operations::new(engine, Metrics::new(sources));
-        let operations_address = ops_listener.local_addr()?;
-        let ops_listener = {
-            ops_listener.set_nonblocking(true)?;
-            let _runtime = control_runtime.enter();
-            tokio::net::TcpListener::from_std(ops_listener)?
-        };
-        control_runtime.spawn(Arc::clone(&operations).serve(ops_listener));
+        let sums = Arc::clone(&control.sums);
+        let sources = Sources { engine: Arc::clone(&engine), flush, http, clock, sums };
+        operations.recovered(engine, Metrics::new(sources));
         Ok(Self {
             server,
             operations,
@@ -141,10 +140,11 @@ impl Gateway {
     fn drain(self, config: &Config) {
         tracing::info!("draining");
         self.operations.drain();
+        self.control.stop();
         self.server.drain();
         let whole = self.server.join(Duration::from_secs(config.drain_seconds));
         drop(self.threads);
-        self.control.stop();
+        self.control.finish();
         let tasks = self.tasks;
         let last_flush = async { tokio::time::timeout(LAST_FLUSH, tasks).await };
         let flushed = self.control_runtime.block_on(last_flush);
@@ -201,6 +201,17 @@ fn register(runtime: &Runtime, store: &dyn Store, engine: &Engine) -> Result<(),
         }
     }
     Ok(())
+}
+
+fn bind_operations(
+    runtime: &Runtime,
+    address: SocketAddr,
+) -> Result<tokio::net::TcpListener, Unusable> {
+    let listener = bind(address)?;
+    let _runtime = runtime.enter();
+    let ready =
+        listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener));
+    ready.map_err(|error| Unusable(format!("cannot listen on {address}: {error}")))
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, Unusable> {

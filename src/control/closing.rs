@@ -46,8 +46,8 @@ impl SumsTail {
 
 impl Control {
     /// Closes the activities that have ended and hold nothing any more.
-    pub(super) async fn close_ended(&self, sums: &mut SumsTail) {
-        for (id, unsold) in self.closable(sums) {
+    pub(super) async fn close_ended(&self) {
+        for (id, unsold) in self.closable() {
             let owner = id.owner(self.engine.cores());
             let verdict = self.owners.ask(owner, Command::Close { activity: id, unsold }).await;
             match verdict {
@@ -60,7 +60,7 @@ impl Control {
         }
     }
 
-    fn closable(&self, sums: &mut SumsTail) -> Vec<(ActivityId, u32)> {
+    fn closable(&self) -> Vec<(ActivityId, u32)> {
         let now = self.engine.clock().now();
         let activities = self.engine.activities();
         let ended =
@@ -68,6 +68,7 @@ impl Control {
         if !activities.keys().any(ended) {
             return Vec::new();
         }
+        let mut sums = self.sums.lock().expect("nobody panics under this lock");
         let sums = match sums.catch_up() {
             Ok((sums, _)) => sums,
             Err(error) => {

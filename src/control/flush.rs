@@ -16,8 +16,13 @@ use super::Control;
 use crate::store::flush::BATCH_ROWS;
 use crate::store::{Batch, FlushBatch, JournalPosition, StoreError};
 
-/// Rest between two batches while records keep coming: a larger batch costs less per row.
+/// Rest between two batches.
 const REST: Duration = Duration::from_millis(100);
+/// Rest after a large batch: in a storm, a larger one costs less per row, and the cores need the
+/// time more than the store does.
+const REST_IN_STORM: Duration = Duration::from_millis(400);
+/// Records of a large batch.
+const STORM_RECORDS: u64 = 4_096;
 /// Rest after a fault, before the same batch is tried again.
 const REST_AFTER_FAULT: Duration = Duration::from_millis(500);
 
@@ -37,7 +42,7 @@ pub(super) fn run(control: &Arc<Control>, runtime: &Handle) {
     let mut tail = control.engine.tail(control.engine.flushed_position());
     let mut batch = None;
     loop {
-        let stopped = control.is_stopped();
+        let is_last = control.is_last();
         if batch.is_none() {
             batch = match next_batch(&control.engine, &mut tail) {
                 Ok(batch) => batch,
@@ -49,20 +54,21 @@ pub(super) fn run(control: &Arc<Control>, runtime: &Handle) {
             };
         }
         match &batch {
-            None if stopped => return,
+            None if is_last => return,
             None => std::thread::sleep(REST),
             Some(full) => match runtime.block_on(control.store.flush(Arc::clone(full))) {
                 Ok(()) => {
                     control.flushed(full);
-                    batch = None;
-                    if !stopped && tail.behind() < BATCH_ROWS as u64 {
-                        std::thread::sleep(REST);
+                    if !is_last && tail.behind() < BATCH_ROWS as u64 {
+                        let is_storm = full.to - full.from.position >= STORM_RECORDS;
+                        std::thread::sleep(if is_storm { REST_IN_STORM } else { REST });
                     }
+                    batch = None;
                 }
                 Err(error) => {
                     control.flush.faults.fetch_add(1, Ordering::Relaxed);
                     report(&error);
-                    if stopped {
+                    if is_last {
                         return;
                     }
                     std::thread::sleep(REST_AFTER_FAULT);
@@ -74,7 +80,14 @@ pub(super) fn run(control: &Arc<Control>, runtime: &Handle) {
 
 impl Control {
     fn flushed(&self, batch: &FlushBatch) {
-        self.engine.set_flushed(batch.to);
+        // The sums first: what the store has may be recycled.
+        match self.sums.lock().expect("nobody panics under this lock").catch_up() {
+            Ok((_, position)) if position >= batch.to => self.engine.set_flushed(batch.to),
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "sums stand still");
+            }
+        }
         // Relaxed: figures for people.
         self.flush.batches.fetch_add(1, Ordering::Relaxed);
         self.flush.records.fetch_add(batch.to - batch.from.position, Ordering::Relaxed);

@@ -7,7 +7,7 @@ use seckill_shards::command::{Command, Refusal, Verdict};
 
 use super::Control;
 use crate::api::tokens::seconds;
-use crate::store::{Activity, StoreError};
+use crate::store::{Activity, PAGE_ROWS_MAX, StoreError};
 
 /// How far the store's changes were read.
 #[derive(Debug, Default)]
@@ -18,17 +18,23 @@ pub(super) struct Learned {
 }
 
 impl Control {
-    pub(super) async fn learn(&self, learned: &mut Learned) {
-        if let Err(error) = self.learn_all(learned).await {
+    pub(super) async fn learn(&self) {
+        if let Err(error) = self.learn_all(&mut *self.learned.lock().await).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "the store has no news");
         }
     }
 
-    async fn learn_all(&self, learned: &mut Learned) -> Result<(), StoreError> {
+    pub(super) async fn learn_all(&self, learned: &mut Learned) -> Result<(), StoreError> {
         let now = self.engine.clock().now();
-        for revocation in self.store.revocations(learned.revocation).await? {
-            self.access.apply(&revocation, seconds(now));
-            learned.revocation = revocation.number;
+        loop {
+            let revocations = self.store.revocations(learned.revocation).await?;
+            for revocation in &revocations {
+                self.access.apply(revocation, seconds(now));
+                learned.revocation = revocation.number;
+            }
+            if revocations.len() < PAGE_ROWS_MAX as usize {
+                break;
+            }
         }
         for activity in self.store.activities_changed(learned.activity_version).await? {
             if !self.publish(&activity).await {

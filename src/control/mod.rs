@@ -10,6 +10,7 @@ mod pages;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -28,6 +29,8 @@ pub use flush::FlushStatus;
 
 /// How often the store and the clock are looked at.
 const SECOND: Duration = Duration::from_secs(1);
+/// How often the store drops what has expired.
+const SWEEP: Duration = Duration::from_secs(60);
 
 /// What the tasks share.
 #[derive(Debug)]
@@ -46,7 +49,15 @@ pub struct Control {
     rendered: Mutex<pages::Rendered>,
     /// What the flush is at.
     pub flush: Arc<FlushStatus>,
+    /// What the journal adds up to; never behind what the flush has told the keeper, or the
+    /// segments that it reads could be recycled.
+    pub sums: Arc<std::sync::Mutex<SumsTail>>,
+    /// How far the store's changes were read.
+    learned: Mutex<learn::Learned>,
+    /// Ends the tasks that ask the shards.
     stop: watch::Sender<bool>,
+    /// The journal has ended: the flush writes what is left, and ends.
+    is_last: AtomicBool,
 }
 
 /// What a [`Control`] is made of.
@@ -74,6 +85,7 @@ impl Control {
     pub fn new(parts: ControlParts) -> Arc<Self> {
         let ControlParts { engine, store, owners, access, clock, pages, journal } = parts;
         let (stop, _) = watch::channel(false);
+        let sums = Arc::new(std::sync::Mutex::new(SumsTail::new(&engine)));
         Arc::new(Self {
             engine,
             store,
@@ -85,17 +97,23 @@ impl Control {
             stale: Notify::new(),
             rendered: Mutex::default(),
             flush: Arc::default(),
+            sums,
+            learned: Mutex::default(),
             stop,
+            is_last: AtomicBool::new(false),
         })
     }
 
     /// Takes over what the store has that the journal lacks, and renders the pages: done before
-    /// the gateway serves. With the store away it serves what the journal has.
-    pub async fn prepare(&self) {
-        let mut learned = learn::Learned::default();
-        self.learn(&mut learned).await;
+    /// the gateway serves, since it must know which tokens were taken back.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn prepare(&self) -> Result<(), StoreError> {
+        self.learn_all(&mut *self.learned.lock().await).await?;
         self.preheat().await;
         self.render_pages().await;
+        Ok(())
     }
 
     /// Makes the memory of newly published activities ready.
@@ -117,17 +135,17 @@ impl Control {
             move || flush::run(&control, &runtime)
         });
         let pages = tokio::spawn(Arc::clone(&self).keep_pages());
-        let mut learned = learn::Learned::default();
-        let mut sums = SumsTail::new(&self.engine);
         let mut stopped = self.stop.subscribe();
         let mut second = tokio::time::interval(SECOND);
+        let mut sweep = tokio::time::interval(SWEEP);
         while !*stopped.borrow() {
             tokio::select! {
                 _ = second.tick() => {
                     self.clock.correct();
-                    self.learn(&mut learned).await;
-                    self.close_ended(&mut sums).await;
+                    self.learn().await;
+                    self.close_ended().await;
                 }
+                _ = sweep.tick() => self.sweep().await,
                 _ = stopped.changed() => {}
             }
         }
@@ -137,9 +155,23 @@ impl Control {
         }
     }
 
-    /// Ends the tasks; the flush first writes what is durable.
+    /// Ends the tasks that ask the shards, while there are shards.
     pub fn stop(&self) {
         self.stop.send_replace(true);
+    }
+
+    /// The journal has ended: the flush writes what is durable, and ends.
+    pub fn finish(&self) {
+        self.stop();
+        // Release: who sees it sees the journal's last position.
+        self.is_last.store(true, Ordering::Release);
+    }
+
+    /// Drops what the store need not remember any more.
+    async fn sweep(&self) {
+        if let Err(error) = self.store.sweep(self.now()).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the store is not swept");
+        }
     }
 
     /// The instant now.
@@ -148,8 +180,8 @@ impl Control {
         self.engine.clock().now()
     }
 
-    fn is_stopped(&self) -> bool {
-        *self.stop.borrow()
+    fn is_last(&self) -> bool {
+        self.is_last.load(Ordering::Acquire)
     }
 }
 

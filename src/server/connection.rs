@@ -23,11 +23,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::limits::{
-    BODY_MS, BUFFER_BYTES_MAX, HEAD_BYTES_MAX, HEAD_MS, IDLE_MS, LINGER_BYTES_MAX, LINGER_MS,
-    WRITE_MS,
+    BODY_MS, BUFFER_BYTES_MAX, HANDLING_MS, HEAD_BYTES_MAX, HEAD_MS, IDLE_MS, LINGER_BYTES_MAX,
+    LINGER_MS, WRITE_MS,
 };
 use crate::api::hot::{self, Hot};
-use crate::api::{self, Context};
+use crate::api::{self, Context, Slug};
 
 /// Where a connection is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,7 +38,7 @@ enum Stage {
     Head,
     /// The head has come, some of the body has not.
     Body,
-    /// The request is at work; the API has limits of its own.
+    /// The request is at work. The API has shorter limits of its own for all but the disk.
     Handling,
     /// The answer is on its way.
     Writing,
@@ -53,7 +53,7 @@ impl Stage {
             Self::Idle => Some(IDLE_MS),
             Self::Head => Some(HEAD_MS),
             Self::Body => Some(BODY_MS),
-            Self::Handling => None,
+            Self::Handling => Some(HANDLING_MS),
             Self::Writing => Some(WRITE_MS),
             Self::Lingering => Some(LINGER_MS),
         }
@@ -119,11 +119,17 @@ impl Link {
         let is_overdue =
             stage.limit_ms().is_some_and(|limit_ms| now.ms_since(self.since.get()) >= limit_ms);
         if is_overdue && !self.is_overdue.replace(true) {
-            if matches!(stage, Stage::Head | Stage::Body) {
+            let slug = match stage {
+                Stage::Head | Stage::Body => Some(Slug::Timeout),
+                // A disk that hangs: the order may or may not come to be.
+                Stage::Handling => Some(Slug::OutcomeUnknown),
+                Stage::Idle | Stage::Writing | Stage::Lingering => None,
+            };
+            if let Some(slug) = slug {
                 // A client that is not read from takes these few bytes or needs none.
                 let mut out = self.out.borrow_mut();
                 out.clear();
-                hot::timed_out(&self.context, &mut out);
+                hot::cut_short(&self.context, slug, &mut out);
                 drop(self.stream.borrow().try_write(&out));
             }
             self.wake();
@@ -157,18 +163,30 @@ impl Link {
             if self.is_overdue.get() {
                 return Poll::Ready(());
             }
-            // An answer of the hot path goes out first: to hyper the connection is idle meanwhile.
-            let is_idle = self.waiting.borrow().is_none() && self.unsent.borrow().is_empty();
-            if self.is_draining.get() && is_idle && !std::mem::replace(&mut is_draining, true) {
-                connection.as_mut().graceful_shutdown();
+            loop {
+                if self.must_end() && !std::mem::replace(&mut is_draining, true) {
+                    connection.as_mut().graceful_shutdown();
+                }
+                // A connection that broke is not worth a word: clients go away all the time.
+                if connection.as_mut().poll(task).is_ready() {
+                    return Poll::Ready(());
+                }
+                // The answer that a drain has waited for may just have gone out.
+                if is_draining || !self.must_end() {
+                    return Poll::Pending;
+                }
             }
-            // A connection that broke is not worth a word: clients go away all the time.
-            connection.as_mut().poll(task).map(drop)
         })
         .await;
         if self.is_cut.get() && !self.is_overdue.get() {
             self.linger().await;
         }
+    }
+
+    /// Whether a drain may end the connection. An answer of the hot path goes out first: to hyper
+    /// the connection is idle meanwhile.
+    fn must_end(&self) -> bool {
+        self.is_draining.get() && self.waiting.borrow().is_none() && self.unsent.borrow().is_empty()
     }
 
     async fn answer(

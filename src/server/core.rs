@@ -173,6 +173,7 @@ impl Core {
             ticks.tick().await;
             self.context.tick();
             while self.shards.tick() {
+                self.context.tick();
                 // A crowd of timers gives way to whoever is ready.
                 tokio::task::yield_now().await;
             }

@@ -4,6 +4,9 @@
 
 use std::time::Duration;
 
+/// How long a request may be at work, in milliseconds: longer than any limit of the API, so that
+/// only a disk that hangs comes to it.
+pub const HANDLING_MS: u64 = 90_000;
 /// From the first byte of a request to the end of its headers, in milliseconds.
 pub const HEAD_MS: u64 = 10_000;
 /// From the end of the headers to the end of the body, in milliseconds.

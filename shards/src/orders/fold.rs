@@ -58,14 +58,16 @@ impl Default for Fold {
 }
 
 impl FoldedActivity {
-    fn new(published: ActivityPublished) -> Self {
-        // Growing the places one by one would cost recovery a third of its time.
-        let buyers = usize::try_from(published.terms.stocked).unwrap_or(usize::MAX);
+    fn new(published: ActivityPublished, closed: bool) -> Self {
+        // Growing the places one by one would cost recovery a third of its time; a closed activity
+        // has none.
+        let stocked = usize::try_from(published.terms.stocked).unwrap_or(usize::MAX);
+        let buyers = if closed { 0 } else { stocked };
         Self {
             published,
             paused: false,
             ended: false,
-            closed: false,
+            closed,
             totals: Totals::default(),
             folded_away: 0,
             places: Places::with_room_for(buyers),
@@ -254,7 +256,7 @@ impl Fold {
                 known.published = published.clone();
             }
             None => {
-                let activity = FoldedActivity::new(published.clone());
+                let activity = FoldedActivity::new(published.clone(), false);
                 self.activities.insert(published.activity, activity);
             }
         }
@@ -272,10 +274,9 @@ impl Fold {
         let activity = FoldedActivity {
             paused: kept.paused,
             ended: kept.ended,
-            closed: kept.closed,
             totals: kept.totals,
             folded_away: kept.folded_away,
-            ..FoldedActivity::new(kept.published.clone())
+            ..FoldedActivity::new(kept.published.clone(), kept.closed)
         };
         self.activities.insert(kept.published.activity, activity);
     }

@@ -1,7 +1,9 @@
 //! Activities as operators plan and run them.
 
 use http::StatusCode;
+use seckill_shards::clock::Timestamp;
 use seckill_shards::command::{Command, PhaseChange, Refusal, Verdict};
+use seckill_shards::engine::Phase;
 use seckill_shards::ids::{ActivityId, ProductId};
 use seckill_shards::limits::{
     PAY_WINDOW_MS_MAX, PAY_WINDOW_MS_MIN, PER_USER_LIMIT_MAX, STOCKED_MAX, TITLE_BYTES_MAX,
@@ -86,11 +88,25 @@ pub(super) async fn update(call: OperatorCall<'_>, id: ActivityId) -> Answer {
     };
     fields.finish()?;
     let before = call.context.store(Effect::Read, |store| async move { store.activity(id).await });
-    expect_consistent(&before.await?, &update, price)?;
+    let before = before.await?;
+    expect_consistent(&before, &update, price)?;
+    expect_forward(&before, &update, call.context.shared.now())?;
     let row = call.context.store(Effect::Write, |store| async move {
         store.update_activity(id, version, update).await
     });
     changed(call, &row.await?).await
+}
+
+/// The phase of a published sale never goes back: what has begun has begun, what is over is over.
+fn expect_forward(row: &Activity, update: &ActivityUpdate, now: Timestamp) -> Result<(), Problem> {
+    if row.published && now >= row.ends_at {
+        return Err(Problem::new(Slug::Ended, "The sale is over."));
+    }
+    let starts_again = update.starts_at.is_some_and(|at| at != row.starts_at);
+    if row.published && now >= row.starts_at && starts_again {
+        return Err(Problem::field("/starts_at", "the sale has begun"));
+    }
+    Ok(())
 }
 
 /// What a change leaves must make sense together with what it does not touch.
@@ -132,6 +148,12 @@ async fn publish(call: OperatorCall<'_>, id: ActivityId) -> Answer {
 async fn restock(call: OperatorCall<'_>, id: ActivityId) -> Answer {
     let quantity = quantity(call)?;
     let once = idempotency::once(call.inner, call.caller.user(), call.body)?;
+    let now = call.context.shared.now();
+    let known = call.context.shared.engine.activity(id);
+    if known.is_some_and(|it| matches!(it.phase(now), Phase::Ended | Phase::Closed)) {
+        // Its units may be on their way back already.
+        return Err(Problem::new(Slug::Ended, "The sale is over."));
+    }
     let row = call
         .context
         .store(Effect::Write, |store| async move { store.restock(id, quantity, once).await });
