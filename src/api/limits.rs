@@ -24,8 +24,6 @@ pub const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 8..=128;
 pub const DISPLAY_NAME_BYTES_MAX: usize = 100;
 /// Bytes of a product's description.
 pub const DESCRIPTION_BYTES_MAX: usize = 10_000;
-/// Bytes of the address of a picture.
-pub const IMAGE_URL_BYTES_MAX: usize = 1_000;
 /// Price of a unit in minor units.
 pub const PRICE_MAX: i64 = 1_000_000_000_000;
 /// Units of a product's stock.

@@ -10,7 +10,7 @@ use foldhash::fast::FixedState;
 
 use crate::clock::Timestamp;
 use crate::ids::{ActivityId, OrderId, UserId};
-use crate::places::{ClaimState, Places};
+use crate::places::Places;
 use crate::record::Terms;
 use crate::stock::{Stock, Take};
 
@@ -168,13 +168,6 @@ impl Activity {
     #[must_use]
     pub fn orders_of(&self, user: UserId) -> Vec<OrderId> {
         self.places.claims_of(user).iter().map(|claim| claim.order).collect()
-    }
-
-    /// The orders of a buyer that count against the limit.
-    #[must_use]
-    pub fn counting_orders_of(&self, user: UserId) -> Vec<OrderId> {
-        let claims = self.places.claims_of(user).into_iter();
-        claims.filter(|it| it.state != ClaimState::Dropped).map(|it| it.order).collect()
     }
 
     /// Units are about to be taken, or were by an order that is recovered.
