@@ -6,13 +6,12 @@
 //! the same answers; nothing that is refused for its form is refused here. It must not know sockets.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
-use std::task::{Context as TaskContext, Poll};
+use std::rc::Weak;
 
 use httparse::{EMPTY_HEADER, Header, Status};
-use seckill_shards::command::{Command, Decision, PlaceOrder, Sequence, Verdict};
-use seckill_shards::ids::{ActivityId, UserId};
-use seckill_shards::record::{Digest, NO_KEY};
+use seckill_shards::command::{Command, PlaceOrder, Verdict};
+use seckill_shards::ids::UserId;
+use seckill_shards::record::NO_KEY;
 
 use super::context::Context;
 use super::limits::HOT_HEADERS_MAX;
@@ -20,7 +19,7 @@ use super::orders::OrderFacts;
 use super::problem::{Problem, Slug, denied};
 use super::reply::{Desk, Reply};
 use super::route::Route;
-use super::shards::Shards;
+use super::shards::Waiter;
 use super::tokens::seconds;
 use super::{activities, idempotency, pages};
 
@@ -39,18 +38,10 @@ pub enum Hot {
     Waiting(Waiting),
 }
 
-/// A buy whose verdict is on its way; dropped, it gives the verdict up.
+/// A buy whose verdict is on its way.
 #[derive(Debug)]
 pub struct Waiting {
-    shards: Rc<Shards>,
-    sequence: Sequence,
     request_id: Option<Box<[u8]>>,
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.shards.give_up(self.sequence);
-    }
 }
 
 /// The headers that a plain request may have and that somebody looks at here.
@@ -122,8 +113,14 @@ fn text(value: Option<&[u8]>) -> Option<&str> {
     std::str::from_utf8(value?).ok()
 }
 
-/// Answers `bytes` into `out`, where they are one plain request of the hot path.
-pub fn answer(context: &Context, bytes: &[u8], out: &mut Vec<u8>) -> Hot {
+/// Answers `bytes` into `out`, where they are one plain request of the hot path; `waiter` is told
+/// a verdict that takes the disk.
+pub fn answer(
+    context: &Context,
+    bytes: &[u8],
+    waiter: &dyn Fn() -> Weak<dyn Waiter>,
+    out: &mut Vec<u8>,
+) -> Hot {
     let mut headers = [EMPTY_HEADER; HOT_HEADERS_MAX];
     let mut request = httparse::Request::new(&mut headers);
     let Ok(Status::Complete(head_length)) = request.parse(bytes) else {
@@ -141,29 +138,28 @@ pub fn answer(context: &Context, bytes: &[u8], out: &mut Vec<u8>) -> Hot {
     let mut desk = Counter { context, out, request_id: known.request_id };
     // A panic is answered by hyper's handlers, which meet the same one, count it and say 500.
     let answered = catch_unwind(AssertUnwindSafe(|| match method {
-        "POST" => desk.post(path, &known, body),
+        "POST" => desk.post(path, &known, body, waiter),
         "GET" if body.is_empty() => desk.get(path, &known),
         _ => None,
     }));
     answered.ok().flatten().unwrap_or(Hot::NotHere { is_whole: true })
 }
 
-/// Writes the verdict of a buy into `out` once it is there.
-pub fn poll(
-    waiting: &Waiting,
-    context: &Context,
-    task: &mut TaskContext<'_>,
-    out: &mut Vec<u8>,
-) -> Poll<()> {
-    waiting.shards.poll_verdict(waiting.sequence, task).map(|verdict| {
-        let request_id = waiting.request_id.as_deref();
+/// Writes the verdict of a buy into `out`.
+pub fn tell(waiting: &Waiting, context: &Context, verdict: &Verdict, out: &mut Vec<u8>) {
+    let request_id = waiting.request_id.as_deref();
+    let told = catch_unwind(AssertUnwindSafe(|| {
         let mut desk = Counter { context, out, request_id };
         // Its activity may have left memory: the handlers know the way to the store, but the order
         // is placed, and a key or the list finds it.
-        if desk.verdict(&verdict).is_none() {
+        if desk.verdict(verdict).is_none() {
             desk.write(&Err(Slug::OutcomeUnknown.into()));
         }
-    })
+    }));
+    if told.is_err() {
+        out.clear();
+        Counter { context, out, request_id }.write(&Err(Slug::Internal.into()));
+    }
 }
 
 /// Writes the answer to a request that took too long; the socket is closed behind it.
@@ -180,7 +176,13 @@ struct Counter<'a> {
 
 impl Counter<'_> {
     /// The button; none where it is hyper's.
-    fn post(&mut self, path: &str, known: &Known<'_>, body: &[u8]) -> Option<Hot> {
+    fn post(
+        &mut self,
+        path: &str,
+        known: &Known<'_>,
+        body: &[u8],
+        waiter: &dyn Fn() -> Weak<dyn Waiter>,
+    ) -> Option<Hot> {
         let Some(Route::ActivityOrders(activity)) = Route::of(path) else { return None };
         let quantity = match body {
             b"" | b"{}" | b"{\"quantity\":1}" => 1,
@@ -196,25 +198,11 @@ impl Counter<'_> {
             Some(key) => idempotency::of_user(key, user)?,
             None => NO_KEY,
         };
-        self.place(activity, user, quantity, key)
-    }
-
-    fn place(
-        &mut self,
-        activity: ActivityId,
-        user: UserId,
-        quantity: u32,
-        key: Digest,
-    ) -> Option<Hot> {
         let body = super::orders::body_digest(quantity);
         let order = PlaceOrder { activity, user, quantity, key, body, admitted: false };
-        match self.context.shards.decide_here(Command::PlaceOrder(order)) {
-            Decision::Answered(verdict) => self.verdict(&verdict),
-            Decision::Pending(sequence) => {
-                let shards = Rc::clone(&self.context.shards);
-                let request_id = self.request_id.map(Box::from);
-                Some(Hot::Waiting(Waiting { shards, sequence, request_id }))
-            }
+        match self.context.shards.decide_for(Command::PlaceOrder(order), waiter) {
+            Some(verdict) => self.verdict(&verdict),
+            None => Some(Hot::Waiting(Waiting { request_id: self.request_id.map(Box::from) })),
         }
     }
 

@@ -5,11 +5,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::fmt;
 use std::future::poll_fn;
-use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 
 use crossbeam_queue::ArrayQueue;
 use seckill_shards::command::{Command, Decision, OrderView, Refusal, Sequence, Verdict};
@@ -74,11 +74,20 @@ impl Owners {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Overloaded;
 
+/// Whoever is told a verdict where it is made known, in the turn of the group that it was in: that
+/// spares a wake-up for each buyer.
+pub trait Waiter {
+    /// The verdict is there. It is called once, outside of the shard.
+    fn tell(&self, verdict: Verdict);
+}
+
 /// All shards, from one core.
 #[derive(Debug)]
 pub struct Shards {
     shard: RefCell<Shard>,
     waiting: RefCell<Waiting>,
+    /// Verdicts of one group on their way to those who wait; kept for its memory.
+    told: RefCell<Vec<(Slot, Verdict)>>,
     turn: Turn,
     index: usize,
     owners: Owners,
@@ -91,67 +100,43 @@ struct Turn {
     waker: RefCell<Option<Waker>>,
 }
 
-/// The commands whose records are on their way to the disk, by sequence.
+/// Who waits for the commands whose records are on their way to the disk, in lane order.
 #[derive(Debug, Default)]
 struct Waiting(VecDeque<(Sequence, Slot)>);
 
-#[derive(Debug)]
 enum Slot {
-    /// A request of this core.
-    Here(Option<Waker>),
-    /// A request of another core.
-    There(oneshot::Sender<Verdict>),
-    Answered(Verdict),
-    /// Taken, or its client has gone away.
-    Gone,
+    Waiter(Weak<dyn Waiter>),
+    Reply(oneshot::Sender<Verdict>),
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Waiter(_) => "Waiter",
+            Self::Reply(_) => "Reply",
+        })
+    }
+}
+
+impl Slot {
+    fn tell(self, verdict: Verdict) {
+        match self {
+            // The client may have gone away; the verdict stands either way.
+            Self::Waiter(waiter) => {
+                if let Some(waiter) = waiter.upgrade() {
+                    waiter.tell(verdict);
+                }
+            }
+            Self::Reply(reply) => drop(reply.send(verdict)),
+        }
+    }
 }
 
 impl Waiting {
-    fn slot(&mut self, sequence: Sequence) -> Option<&mut Slot> {
-        let index = self.0.binary_search_by_key(&sequence, |(sequence, _)| *sequence).ok()?;
-        Some(&mut self.0[index].1)
-    }
-
-    fn answer(&mut self, sequence: Sequence, verdict: Verdict) {
-        let Some(slot) = self.slot(sequence) else { return };
-        match std::mem::replace(slot, Slot::Gone) {
-            Slot::Here(waker) => {
-                *slot = Slot::Answered(verdict);
-                if let Some(waker) = waker {
-                    waker.wake();
-                }
-            }
-            // The other core's client may have gone away; the verdict stands either way.
-            Slot::There(reply) => drop(reply.send(verdict)),
-            Slot::Answered(_) | Slot::Gone => {}
-        }
-        self.trim();
-    }
-
-    fn trim(&mut self) {
-        while matches!(self.0.front(), Some((_, Slot::Gone))) {
-            self.0.pop_front();
-        }
-    }
-}
-
-/// Waits for the verdict of one sequence; dropped, it gives up its slot.
-struct Awaited<'a> {
-    shards: &'a Shards,
-    sequence: Sequence,
-}
-
-impl Future for Awaited<'_> {
-    type Output = Verdict;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Verdict> {
-        self.shards.poll_verdict(self.sequence, context)
-    }
-}
-
-impl Drop for Awaited<'_> {
-    fn drop(&mut self) {
-        self.shards.give_up(self.sequence);
+    /// Who waits for a sequence; nobody does for an expiry. Sequences are asked for as they rise.
+    fn take(&mut self, sequence: Sequence) -> Option<Slot> {
+        let (_, slot) = self.0.pop_front_if(|(first, _)| *first == sequence)?;
+        Some(slot)
     }
 }
 
@@ -163,6 +148,7 @@ impl Shards {
             index: shard.index(),
             shard: RefCell::new(shard),
             waiting: RefCell::default(),
+            told: RefCell::default(),
             turn: Turn::default(),
             owners,
         }
@@ -182,46 +168,29 @@ impl Shards {
 
     /// Asks this core's shard; the verdict comes when the disk has it.
     pub async fn ask_here(&self, command: Command) -> Verdict {
-        match self.decide_here(command) {
+        match self.with_shard(|shard| shard.decide(command)) {
             Decision::Answered(verdict) => verdict,
-            Decision::Pending(sequence) => Awaited { shards: self, sequence }.await,
+            Decision::Pending(sequence) => {
+                let (reply, verdict) = oneshot::channel();
+                self.wait(sequence, Slot::Reply(reply));
+                verdict.await.unwrap_or(Verdict::OutcomeUnknown)
+            }
         }
     }
 
-    /// Has this core's shard decide. Whoever gets a sequence polls it, or gives it up.
-    pub(super) fn decide_here(&self, command: Command) -> Decision {
-        let decision = self.with_shard(|shard| shard.decide(command));
-        if let Decision::Pending(sequence) = decision {
-            self.wait(sequence, Slot::Here(None));
-        }
-        decision
-    }
-
-    /// The verdict of a sequence, once it is there.
-    pub(super) fn poll_verdict(
+    /// Has this core's shard decide; none where `waiter` will be told the verdict.
+    pub(super) fn decide_for(
         &self,
-        sequence: Sequence,
-        context: &mut Context<'_>,
-    ) -> Poll<Verdict> {
-        let mut waiting = self.waiting.borrow_mut();
-        let slot = waiting.slot(sequence).expect("a slot stays until its verdict is taken");
-        if let Slot::Here(waker) = slot {
-            waker.get_or_insert_with(|| context.waker().clone()).clone_from(context.waker());
-            return Poll::Pending;
+        command: Command,
+        waiter: impl FnOnce() -> Weak<dyn Waiter>,
+    ) -> Option<Verdict> {
+        match self.with_shard(|shard| shard.decide(command)) {
+            Decision::Answered(verdict) => Some(verdict),
+            Decision::Pending(sequence) => {
+                self.wait(sequence, Slot::Waiter(waiter()));
+                None
+            }
         }
-        let Slot::Answered(verdict) = std::mem::replace(slot, Slot::Gone) else {
-            unreachable!("a slot that is waited for here is answered here");
-        };
-        Poll::Ready(verdict)
-    }
-
-    /// Nobody waits for a sequence any more; its verdict may have been taken.
-    pub(super) fn give_up(&self, sequence: Sequence) {
-        let mut waiting = self.waiting.borrow_mut();
-        if let Some(slot) = waiting.slot(sequence) {
-            *slot = Slot::Gone;
-        }
-        waiting.trim();
     }
 
     /// Asks the shard of `owner`, which may be this core's.
@@ -285,16 +254,25 @@ impl Shards {
     pub async fn follow_journal(self: Rc<Self>) {
         let mut known = false;
         poll_fn(|context| -> Poll<()> {
-            let mut waiting = self.waiting.borrow_mut();
-            self.with_shard(|shard| {
-                if !std::mem::replace(&mut known, true) {
-                    shard.wake_with(context.waker().clone());
-                }
-                shard.apply_durable(&mut |sequence, verdict| waiting.answer(sequence, verdict));
-            });
+            if !std::mem::replace(&mut known, true) {
+                self.with_shard(|shard| shard.wake_with(context.waker().clone()));
+            }
+            self.answer_group();
             Poll::Pending
         })
         .await;
+    }
+
+    fn answer_group(&self) {
+        let (mut waiting, mut told) = (self.waiting.borrow_mut(), self.told.take());
+        self.with_shard(|shard| {
+            shard.apply_durable(&mut |sequence, verdict| {
+                told.extend(waiting.take(sequence).map(|slot| (slot, verdict)));
+            });
+        });
+        drop(waiting);
+        told.drain(..).for_each(|(slot, verdict)| slot.tell(verdict));
+        self.told.replace(told);
     }
 
     /// Task: submits the records of a turn. It is woken by the first of them and so runs after the
@@ -345,7 +323,7 @@ impl Shards {
                 let decision = self.with_shard(|shard| shard.decide(command));
                 match decision {
                     Decision::Answered(verdict) => drop(reply.send(verdict)),
-                    Decision::Pending(sequence) => self.wait(sequence, Slot::There(reply)),
+                    Decision::Pending(sequence) => self.wait(sequence, Slot::Reply(reply)),
                 }
             }
         }

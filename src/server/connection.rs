@@ -9,7 +9,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::IpAddr;
 use std::pin::{Pin, pin};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context as TaskContext, Poll, Waker, ready};
 
 use bytes::Bytes;
@@ -19,6 +19,7 @@ use hyper::rt::ReadBufCursor;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use seckill_shards::clock::Timestamp;
+use seckill_shards::command::Verdict;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -60,6 +61,17 @@ impl Stage {
     }
 }
 
+/// Who reads the connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Reader {
+    /// The hot path; hyper is not even asked meanwhile.
+    Hot,
+    /// hyper, for one request that came whole and alone.
+    Hyper,
+    /// hyper, which may hold the beginning of a request and so gets all that follows.
+    HyperForGood,
+}
+
 /// A connection as the sweep sees it.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -73,10 +85,13 @@ pub(super) struct Link {
     since: Cell<Timestamp>,
     /// A body was not read to its end.
     is_cut: Cell<bool>,
-    /// hyper may hold the beginning of a request, so it gets all that follows.
-    is_hypers: Cell<bool>,
+    reader: Cell<Reader>,
+    /// What the hot path has read and hyper has not taken yet.
+    handed: RefCell<Vec<u8>>,
     /// A buy of the hot path whose verdict is on its way.
     waiting: RefCell<Option<hot::Waiting>>,
+    /// The task is woken by the next bytes.
+    is_listening: Cell<bool>,
     /// Bytes of an answer of the hot path that the socket has not taken yet.
     unsent: RefCell<Vec<u8>>,
     is_draining: Cell<bool>,
@@ -99,8 +114,10 @@ impl Link {
             out,
             stage: Cell::new(Stage::Idle),
             is_cut: Cell::new(false),
-            is_hypers: Cell::new(false),
+            reader: Cell::new(Reader::Hot),
+            handed: RefCell::default(),
             waiting: RefCell::default(),
+            is_listening: Cell::new(false),
             unsent: RefCell::default(),
             is_draining: Cell::new(false),
             is_overdue: Cell::new(false),
@@ -125,6 +142,7 @@ impl Link {
                 Stage::Handling => Some(Slug::OutcomeUnknown),
                 Stage::Idle | Stage::Writing | Stage::Lingering => None,
             };
+            self.waiting.take();
             if let Some(slug) = slug {
                 // A client that is not read from takes these few bytes or needs none.
                 let mut out = self.out.borrow_mut();
@@ -160,19 +178,22 @@ impl Link {
         let mut is_draining = false;
         poll_fn(|task| {
             self.waker.borrow_mut().get_or_insert_with(|| task.waker().clone());
-            if self.is_overdue.get() {
-                return Poll::Ready(());
-            }
             loop {
+                if self.is_overdue.get() {
+                    return Poll::Ready(());
+                }
                 if self.must_end() && !std::mem::replace(&mut is_draining, true) {
                     connection.as_mut().graceful_shutdown();
                 }
                 // A connection that broke is not worth a word: clients go away all the time.
+                if self.is_hot() && !is_draining && ready!(self.poll_hot(task)).is_err() {
+                    return Poll::Ready(());
+                }
                 if connection.as_mut().poll(task).is_ready() {
                     return Poll::Ready(());
                 }
-                // The answer that a drain has waited for may just have gone out.
-                if is_draining || !self.must_end() {
+                // hyper has answered, or the answer that a drain has waited for has just gone out.
+                if is_draining || !(self.is_hot() || self.must_end()) {
                     return Poll::Pending;
                 }
             }
@@ -181,6 +202,11 @@ impl Link {
         if self.is_cut.get() && !self.is_overdue.get() {
             self.linger().await;
         }
+    }
+
+    /// Whether the hot path reads: hyper then has nothing, and nothing to do.
+    fn is_hot(&self) -> bool {
+        self.reader.get() == Reader::Hot
     }
 
     /// Whether a drain may end the connection. An answer of the hot path goes out first: to hyper
@@ -218,49 +244,49 @@ impl Link {
         .await;
     }
 
-    /// Answers requests of the hot path until something comes that is hyper's: `take` gets it. The
-    /// number of its bytes, zero where the client has ended.
-    fn poll_hot(
-        &self,
-        task: &mut TaskContext<'_>,
-        room: usize,
-        mut take: impl FnMut(&[u8]),
-    ) -> Poll<io::Result<usize>> {
+    /// Answers requests of the hot path until something comes that is hyper's, or a drain begins.
+    /// An error where the client has ended or gone away.
+    fn poll_hot(self: &Rc<Self>, task: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
         loop {
             ready!(self.poll_unsent(task))?;
-            ready!(self.poll_waiting(task))?;
-            let is_hot =
-                self.stage.get() == Stage::Idle && !self.is_hypers.get() && !self.is_draining.get();
-            let mut hypers = ready!(self.poll_read(task, room, |bytes| {
-                // hyper reads ahead while it is at work on a request: the next one is then its own,
-                // and so are all that follow, or they would be answered out of order.
-                if !is_hot && !bytes.is_empty() {
-                    self.is_hypers.set(true);
+            if self.waiting.borrow().is_some() {
+                return self.listen(task);
+            }
+            if self.is_draining.get() {
+                return Poll::Ready(Ok(()));
+            }
+            let read = ready!(self.poll_read(task, BUFFER_BYTES_MAX, |bytes| {
+                if bytes.is_empty() {
+                    return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
                 }
-                let is_hypers = bytes.is_empty() || !is_hot || !self.answer_hot(bytes);
-                is_hypers.then(|| {
-                    take(bytes);
-                    bytes.len()
-                })
-            }))?;
-            if let Some(length) = hypers.take() {
-                return Poll::Ready(Ok(length));
+                if !self.answer_hot(bytes) {
+                    self.handed.replace(bytes.to_vec());
+                }
+                Ok(())
+            }));
+            read??;
+            if !self.is_hot() {
+                return Poll::Ready(Ok(()));
             }
             if self.waiting.borrow().is_none() {
                 let out = self.out.borrow();
-                self.send(task, &out)?;
+                self.keep_unsent(&out, self.try_send(&out)?);
             }
         }
     }
 
     /// Answers one request of the hot path into the core's buffer, or begins to wait for its
     /// verdict; false where the bytes are hyper's.
-    fn answer_hot(&self, bytes: &[u8]) -> bool {
+    fn answer_hot(self: &Rc<Self>, bytes: &[u8]) -> bool {
         let mut out = self.out.borrow_mut();
         out.clear();
-        match hot::answer(&self.context, bytes, &mut out) {
+        let waiter = || {
+            let link = Rc::downgrade(self);
+            link as Weak<dyn api::Waiter>
+        };
+        match hot::answer(&self.context, bytes, &waiter, &mut out) {
             Hot::NotHere { is_whole } => {
-                self.is_hypers.set(!is_whole);
+                self.reader.set(if is_whole { Reader::Hyper } else { Reader::HyperForGood });
                 return false;
             }
             Hot::Answered => {}
@@ -272,33 +298,29 @@ impl Link {
         true
     }
 
-    /// Sends the answer of a buy once its verdict is there; ready where there is no such buy.
-    fn poll_waiting(&self, task: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        let mut waiting = self.waiting.borrow_mut();
-        let Some(buy) = &*waiting else { return Poll::Ready(Ok(())) };
-        let mut out = self.out.borrow_mut();
-        out.clear();
-        ready!(hot::poll(buy, &self.context, task, &mut out));
-        waiting.take();
-        self.send(task, &out)?;
-        drop(out);
-        self.poll_unsent(task)
+    /// Has the task woken by what comes next, which is not read before the verdict is told.
+    fn listen(&self, task: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        let is_here = self.stream.borrow().poll_read_ready(task)?.is_ready();
+        self.is_listening.set(!is_here);
+        Poll::Pending
     }
 
-    /// Sends what the socket takes at once, and keeps the rest.
-    fn send(&self, task: &mut TaskContext<'_>, bytes: &[u8]) -> io::Result<()> {
-        let mut stream = self.stream.borrow_mut();
-        let sent = match Pin::new(&mut *stream).poll_write(task, bytes) {
-            Poll::Ready(sent) => sent?,
-            Poll::Pending => 0,
-        };
+    /// Sends what the socket takes at once; the number of bytes.
+    fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self.stream.borrow().try_write(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            sent => sent,
+        }
+    }
+
+    /// Keeps what the socket has not taken.
+    fn keep_unsent(&self, bytes: &[u8], sent: usize) {
         if sent < bytes.len() {
             self.unsent.borrow_mut().extend_from_slice(&bytes[sent..]);
             self.enter(Stage::Writing);
         } else {
             self.enter(Stage::Idle);
         }
-        Ok(())
     }
 
     /// Sends what was kept; ready when nothing is left.
@@ -319,6 +341,19 @@ impl Link {
         Poll::Ready(Ok(()))
     }
 
+    /// Gives hyper what was read for it, as far as there is room; the number of bytes.
+    fn hand_over(&self, cursor: &mut ReadBufCursor<'_>) -> usize {
+        let mut handed = self.handed.borrow_mut();
+        let length = handed.len().min(cursor.remaining());
+        cursor.put_slice(&handed[..length]);
+        handed.drain(..length);
+        if handed.is_empty() {
+            // An idle connection keeps no memory.
+            *handed = Vec::new();
+        }
+        length
+    }
+
     /// Reads at most `room` bytes and hands them to `take`.
     fn poll_read<T>(
         &self,
@@ -334,6 +369,24 @@ impl Link {
     }
 }
 
+impl api::Waiter for Link {
+    fn tell(&self, verdict: Verdict) {
+        // The sweep may have told the client before that nobody knows.
+        let Some(waiting) = self.waiting.take() else { return };
+        let mut out = self.out.borrow_mut();
+        out.clear();
+        hot::tell(&waiting, &self.context, &verdict, &mut out);
+        match self.try_send(&out) {
+            Ok(sent) => self.keep_unsent(&out, sent),
+            Err(_) => self.is_overdue.set(true),
+        }
+        // The next request wakes the task, where it is asked to; all else is for the task to do.
+        if self.stage.get() != Stage::Idle || !self.is_listening.get() || self.is_draining.get() {
+            self.wake();
+        }
+    }
+}
+
 /// The socket as hyper wants it.
 struct Io(Rc<Link>);
 
@@ -343,10 +396,25 @@ impl hyper::rt::Read for Io {
         task: &mut TaskContext<'_>,
         mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let room = cursor.remaining();
-        let length = ready!(self.0.poll_hot(task, room, |bytes| cursor.put_slice(bytes)))?;
-        if length > 0 && self.0.stage.get() == Stage::Idle {
-            self.0.enter(Stage::Head);
+        let link = &self.0;
+        let length = if link.handed.borrow().is_empty() {
+            if link.is_hot() && !link.is_draining.get() {
+                // Not hyper's to read: it is polled again when there is something for it.
+                return Poll::Pending;
+            }
+            let read = ready!(link.poll_read(task, cursor.remaining(), |bytes| {
+                cursor.put_slice(bytes);
+                bytes.len()
+            }))?;
+            // hyper reads ahead while it is at work on a request: the next one is then its own, and
+            // so are all that follow, or they would be answered out of order.
+            link.reader.set(Reader::HyperForGood);
+            read
+        } else {
+            link.hand_over(&mut cursor)
+        };
+        if length > 0 && link.stage.get() == Stage::Idle {
+            link.enter(Stage::Head);
         }
         Poll::Ready(Ok(()))
     }
@@ -388,6 +456,9 @@ impl hyper::rt::Write for Io {
         // hyper flushes when it has nothing left to write, and a socket keeps nothing back.
         if self.0.stage.get() == Stage::Writing {
             self.0.enter(Stage::Idle);
+            if self.0.reader.get() == Reader::Hyper {
+                self.0.reader.set(Reader::Hot);
+            }
         }
         Poll::Ready(Ok(()))
     }
