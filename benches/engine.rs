@@ -74,7 +74,7 @@ fn open(folder: &Path) -> (Arc<Engine>, Shard, Threads) {
     let options = EngineOptions::new(1, Origin::default(), [7; 16]);
     let Parts { engine, mut shards, writer, keeper } =
         Engine::open(&options, clock, disk).expect("a journal");
-    let threads = Threads::start(writer, keeper, |_| {}).expect("threads");
+    let threads = Threads::start(writer, keeper, || {}, |_| {}).expect("threads");
     let shard = shards.pop().expect("one core has one shard");
     shard.wake_with(Waker::from(Arc::new(Unpark(std::thread::current()))));
     (engine, shard, threads)

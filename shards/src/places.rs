@@ -62,8 +62,16 @@ pub enum Standing {
 #[derive(Clone, Debug)]
 struct Place {
     first: Claim,
-    more: Vec<Claim>,
+    /// Behind a pointer of its own, so that a buyer's entry is as long as a cache line.
+    more: Option<Box<More>>,
 }
+
+#[derive(Clone, Debug, Default)]
+struct More {
+    claims: Vec<Claim>,
+}
+
+const _: () = assert!(size_of::<(UserId, Place)>() == 64, "as long as a cache line");
 
 /// The places of one activity.
 #[derive(Debug)]
@@ -121,13 +129,13 @@ impl Places {
             Entry::Occupied(mut place) => match place.get().standing(&wanted, limit) {
                 Some(standing) => Err(standing),
                 None => {
-                    place.get_mut().more.push(wanted);
+                    place.get_mut().more_mut().push(wanted);
                     Ok(())
                 }
             },
             Entry::Vacant(_) if wanted.quantity > limit => Err(Standing::nobody_may()),
             Entry::Vacant(vacant) => {
-                vacant.insert(Place { first: wanted, more: Vec::new() });
+                vacant.insert(Place { first: wanted, more: None });
                 Ok(())
             }
         }
@@ -157,9 +165,9 @@ impl Places {
     /// Puts a claim as a record has it, without asking.
     pub fn restore(&self, user: UserId, claim: Claim) {
         match self.buyers.entry(user) {
-            Entry::Occupied(mut place) => place.get_mut().more.push(claim),
+            Entry::Occupied(mut place) => place.get_mut().more_mut().push(claim),
             Entry::Vacant(vacant) => {
-                vacant.insert(Place { first: claim, more: Vec::new() });
+                vacant.insert(Place { first: claim, more: None });
             }
         }
     }
@@ -199,21 +207,22 @@ impl Places {
         };
         let place = entry.get_mut();
         if place.first.order == order {
-            match (change(place.first), place.more.is_empty()) {
+            match (change(place.first), place.more().is_empty()) {
                 (Some(claim), _) => place.first = claim,
-                (None, false) => place.first = place.more.remove(0),
+                (None, false) => place.first = place.more_mut().remove(0),
                 (None, true) => {
                     entry.remove();
                 }
             }
             return;
         }
-        let at = place.more.iter().position(|claim| claim.order == order);
+        let more = place.more_mut();
+        let at = more.iter().position(|claim| claim.order == order);
         let at = at.unwrap_or_else(|| panic!("order {order} has no place"));
-        match change(place.more[at]) {
-            Some(claim) => place.more[at] = claim,
+        match change(more[at]) {
+            Some(claim) => more[at] = claim,
             None => {
-                place.more.remove(at);
+                more.remove(at);
             }
         }
     }
@@ -228,7 +237,16 @@ impl Standing {
 
 impl Place {
     fn claims(&self) -> impl Iterator<Item = &Claim> {
-        std::iter::once(&self.first).chain(&self.more)
+        std::iter::once(&self.first).chain(self.more())
+    }
+
+    /// The claims behind the first.
+    fn more(&self) -> &[Claim] {
+        self.more.as_ref().map_or(&[], |more| &more.claims)
+    }
+
+    fn more_mut(&mut self) -> &mut Vec<Claim> {
+        &mut self.more.get_or_insert_default().claims
     }
 
     /// Why `wanted` gets no place beside these claims; none where it does.

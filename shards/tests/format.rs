@@ -222,11 +222,11 @@ fn segment() -> SimulatedDisk {
     let mut writer = JournalWriter::new(clock, lanes.clone(), queues, sizes, (2, 100));
     let mut lanes: Vec<_> = lanes.into_iter().map(|it| LaneWriter::new(it, 2 << 10)).collect();
     for (number, record) in records().iter().filter(|it| it.kind() < 128).enumerate() {
-        lanes[number % 2].append(record, 0);
+        lanes[number % 2].append(record, || 0);
     }
     lanes.iter_mut().for_each(|lane| assert!(lane.submit()));
     assert_eq!(writer.write_group(), Written::Group);
-    lanes[1].append(&records()[1], 0);
+    lanes[1].append(&records()[1], || 0);
     lanes[1].submit();
     assert_eq!(writer.write_group(), Written::Group);
     disk

@@ -76,7 +76,7 @@ impl Journal {
     }
 
     fn append(&mut self, lane: usize, record: &Record) {
-        self.lanes[lane].append(record, 0);
+        self.lanes[lane].append(record, || 0);
         self.lanes[lane].submit();
     }
 
@@ -639,7 +639,7 @@ fn d8_the_sleeping_journal_hears_of_new_room() {
     let parts = Engine::open(&options(1), clock, Arc::new(disk.clone())).unwrap();
     let mut shard = parts.shards.into_iter().next().unwrap();
     let journal = Arc::clone(parts.engine.journal());
-    let threads = Threads::start(parts.writer, parts.keeper, |_| {}).unwrap();
+    let threads = Threads::start(parts.writer, parts.keeper, || {}, |_| {}).unwrap();
     let wait_for = |wanted: Takes| {
         while journal.takes() != wanted {
             std::thread::yield_now();

@@ -31,6 +31,10 @@ pub const PRODUCT_STOCK_MAX: i64 = 1_000_000_000;
 
 /// Messages from other cores that wait for one core.
 pub const HOPS_MAX: usize = 4_096;
+/// Records of a core that are handed to the journal at the latest when so many have come together.
+pub const TURN_RECORDS_MAX: u32 = 128;
+/// How old the first of them may be then, in microseconds: two or three syncs of a quick disk.
+pub const TURN_US_MAX: u64 = 250;
 /// Calls of the store that all cores together wait for.
 pub const STORE_CALLS_MAX: usize = 256;
 /// How long a read of the store may take.

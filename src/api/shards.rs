@@ -18,7 +18,7 @@ use seckill_shards::ids::OrderId;
 use seckill_shards::shard::Shard;
 use tokio::sync::{Notify, oneshot};
 
-use super::limits::HOPS_MAX;
+use super::limits::{HOPS_MAX, TURN_RECORDS_MAX, TURN_US_MAX};
 
 /// What one core asks of another.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ pub struct Shards {
     owners: Owners,
 }
 
-/// Wakes the task that submits, once per turn of the event loop.
+/// Wakes the task that submits, once for each of its hand-overs.
 #[derive(Debug, Default)]
 struct Turn {
     has_records: Cell<bool>,
@@ -275,15 +275,34 @@ impl Shards {
         self.told.replace(told);
     }
 
-    /// Task: submits the records of a turn. It is woken by the first of them and so runs after the
-    /// tasks that were ready by then, whose records go with it: groups grow with the load.
+    /// Task: submits what was decided, woken by the first record. One turn of the event loop more is
+    /// given for as long as each brings records, within bounds: groups grow with the load, and a
+    /// lone buyer's record goes at once.
     pub async fn submit_turns(self: Rc<Self>) {
-        poll_fn(|context| -> Poll<()> {
-            self.turn.waker.borrow_mut().get_or_insert_with(|| context.waker().clone());
-            if self.turn.has_records.replace(false) {
-                self.with_shard(Shard::submit);
+        loop {
+            self.first_record().await;
+            let mut seen = 0;
+            loop {
+                let gathered = self.shard.borrow().gathered();
+                if gathered.records == seen
+                    || gathered.records >= TURN_RECORDS_MAX
+                    || gathered.age_us >= TURN_US_MAX
+                {
+                    break;
+                }
+                seen = gathered.records;
+                // Behind all that is ready, and a look at the sockets without waiting.
+                tokio::task::yield_now().await;
             }
-            Poll::Pending
+            self.turn.has_records.set(false);
+            self.with_shard(Shard::submit);
+        }
+    }
+
+    async fn first_record(&self) {
+        poll_fn(|context| {
+            self.turn.waker.borrow_mut().get_or_insert_with(|| context.waker().clone());
+            if self.turn.has_records.get() { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }

@@ -96,26 +96,22 @@ pub(super) fn instant(out: &mut Vec<u8>, at: Timestamp) {
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
     let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let parts = [
-        (b'"', year, 4),
-        (b'-', month, 2),
-        (b'-', day, 2),
-        (b'T', ms / 3_600_000, 2),
-        (b':', ms / 60_000 % 60, 2),
-        (b':', ms / 1_000 % 60, 2),
-        (b'.', ms % 1_000, 3),
-    ];
-    for (before, value, width) in parts {
-        out.push(before);
-        padded(out, value, width);
-    }
-    out.extend_from_slice(b"Z\"");
+    let mut text = *b"\"0000-00-00T00:00:00.000Z\"";
+    put(&mut text[1..5], year);
+    put(&mut text[6..8], month);
+    put(&mut text[9..11], day);
+    put(&mut text[12..14], ms / 3_600_000);
+    put(&mut text[15..17], ms / 60_000 % 60);
+    put(&mut text[18..20], ms / 1_000 % 60);
+    put(&mut text[21..24], ms % 1_000);
+    out.extend_from_slice(&text);
 }
 
-fn padded(out: &mut Vec<u8>, value: u64, width: u32) {
-    for place in (0..width).rev() {
-        let digit = value / 10_u64.pow(place) % 10;
-        out.push(b'0' + u8::try_from(digit).expect("a decimal digit"));
+/// Writes a number over `digits`, with leading zeros.
+fn put(digits: &mut [u8], mut number: u64) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(number % 10).expect("a decimal digit");
+        number /= 10;
     }
 }
 

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use seckill_shards::clock::Timestamp;
 use seckill_shards::engine::Engine;
 use seckill_shards::ids::Origin;
-use seckill_shards::journal::{ReadError, Tail};
+use seckill_shards::journal::{ReadError, Tail, Takes};
 use tokio::runtime::Handle;
 
 use super::Control;
@@ -18,11 +19,10 @@ use crate::store::{Batch, FlushBatch, JournalPosition, StoreError};
 
 /// Rest between two batches.
 const REST: Duration = Duration::from_millis(100);
-/// Rest after a large batch: in a storm, a larger one costs less per row, and the cores need the
-/// time more than the store does.
-const REST_IN_STORM: Duration = Duration::from_millis(400);
-/// Records of a large batch.
-const STORM_RECORDS: u64 = 4_096;
+/// Records within one rest that make a storm: 10,000 orders a second.
+const STORM_RECORDS: u64 = 1_000;
+/// How long the store is let alone in a storm, in milliseconds: the machine belongs to the buyers.
+const STORM_MS_MAX: u64 = 10_000;
 /// Rest after a fault, before the same batch is tried again.
 const REST_AFTER_FAULT: Duration = Duration::from_millis(500);
 
@@ -41,8 +41,13 @@ pub struct FlushStatus {
 pub(super) fn run(control: &Arc<Control>, runtime: &Handle) {
     let mut tail = control.engine.tail(control.engine.flushed_position());
     let mut batch = None;
+    let mut storm = Storm::default();
     loop {
         let is_last = control.is_last();
+        if !is_last && storm.rages(control, tail.behind()) {
+            std::thread::sleep(REST);
+            continue;
+        }
         if batch.is_none() {
             batch = match next_batch(&control.engine, &mut tail) {
                 Ok(batch) => batch,
@@ -60,8 +65,7 @@ pub(super) fn run(control: &Arc<Control>, runtime: &Handle) {
                 Ok(()) => {
                     control.flushed(full);
                     if !is_last && tail.behind() < BATCH_ROWS as u64 {
-                        let is_storm = full.to - full.from.position >= STORM_RECORDS;
-                        std::thread::sleep(if is_storm { REST_IN_STORM } else { REST });
+                        std::thread::sleep(REST);
                     }
                     batch = None;
                 }
@@ -75,6 +79,35 @@ pub(super) fn run(control: &Arc<Control>, runtime: &Handle) {
                 }
             },
         }
+    }
+}
+
+/// A storm of orders, as the flush sees it.
+#[derive(Debug, Default)]
+struct Storm {
+    /// Position of the journal at the last look.
+    position: u64,
+    /// Since when the store is let alone.
+    since: Option<Timestamp>,
+    /// It was let alone for long enough: what has come together is flushed first.
+    is_over: bool,
+}
+
+impl Storm {
+    /// Whether the store is to be let alone for now: records pour in, the journal has room for
+    /// them, and it has not lasted for too long.
+    fn rages(&mut self, control: &Control, behind: u64) -> bool {
+        let journal = control.engine.journal();
+        let position = journal.durable_position();
+        let came = position - std::mem::replace(&mut self.position, position);
+        self.is_over &= behind >= BATCH_ROWS as u64;
+        if self.is_over || came < STORM_RECORDS || journal.takes() < Takes::Everything {
+            self.since = None;
+            return false;
+        }
+        let now = control.now();
+        self.is_over = now.ms_since(*self.since.get_or_insert(now)) >= STORM_MS_MAX;
+        !self.is_over
     }
 }
 

@@ -24,8 +24,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::limits::{
-    BODY_MS, BUFFER_BYTES_MAX, HANDLING_MS, HEAD_BYTES_MAX, HEAD_MS, IDLE_MS, LINGER_BYTES_MAX,
-    LINGER_MS, WRITE_MS,
+    BODY_MS, BUFFER_BYTES_MAX, HANDLING_MS, HEAD_BYTES_MAX, HEAD_MS, HOT_READ_BYTES_MAX, IDLE_MS,
+    LINGER_BYTES_MAX, LINGER_MS, WRITE_MS,
 };
 use crate::api::hot::{self, Hot};
 use crate::api::{self, Context, Slug};
@@ -255,7 +255,7 @@ impl Link {
             if self.is_draining.get() {
                 return Poll::Ready(Ok(()));
             }
-            let read = ready!(self.poll_read(task, BUFFER_BYTES_MAX, |bytes| {
+            let read = ready!(self.poll_read(task, HOT_READ_BYTES_MAX, |bytes| {
                 if bytes.is_empty() {
                     return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
                 }
@@ -456,7 +456,8 @@ impl hyper::rt::Write for Io {
         // hyper flushes when it has nothing left to write, and a socket keeps nothing back.
         if self.0.stage.get() == Stage::Writing {
             self.0.enter(Stage::Idle);
-            if self.0.reader.get() == Reader::Hyper {
+            // What hyper has not taken yet of the request it would take for part of the next.
+            if self.0.reader.get() == Reader::Hyper && self.0.handed.borrow().is_empty() {
                 self.0.reader.set(Reader::Hot);
             }
         }

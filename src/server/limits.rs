@@ -25,6 +25,9 @@ pub const SWEEP: Duration = Duration::from_millis(500);
 pub const TICK: Duration = Duration::from_millis(10);
 /// Bytes that hyper buffers of a connection: the largest head, and what comes with it.
 pub const BUFFER_BYTES_MAX: usize = 16 << 10;
+/// Bytes that the hot path reads at once: what hyper takes in its first read, so that a request
+/// which is handed to it whole is taken whole.
+pub const HOT_READ_BYTES_MAX: usize = 8_192;
 /// Bytes of a request's head; more is answered 431.
 pub const HEAD_BYTES_MAX: usize = 12 << 10;
 /// Sockets that wait for one core to take them.
@@ -36,7 +39,9 @@ pub const DRAIN_LOOK: Duration = Duration::from_millis(5);
 
 const _: () = {
     assert!(HEAD_BYTES_MAX < BUFFER_BYTES_MAX, "a head that is too large is seen to be");
-    assert!(BUFFER_BYTES_MAX >= 8_192, "hyper's smallest buffer");
+    assert!(HOT_READ_BYTES_MAX <= 8_192, "hyper's smallest buffer");
+    assert!(HOT_READ_BYTES_MAX <= HEAD_BYTES_MAX, "a head that is too large is hyper's");
+    assert!(BUFFER_BYTES_MAX >= HOT_READ_BYTES_MAX);
     assert!(SWEEP.as_millis() * 4 <= LINGER_MS as u128, "the sweep is finer than what it measures");
     assert!(TICK.as_millis() < SWEEP.as_millis());
 };

@@ -155,10 +155,10 @@ fn start_core(index: usize, cpu: Option<usize>, parts: CoreParts) -> io::Result<
 }
 
 /// Keeps the calling thread on one CPU. Where that is not allowed it runs on any.
-fn pin(cpu: usize) {
+pub fn pin(cpu: usize) {
     let mut cpus = rustix::thread::CpuSet::new();
     cpus.set(cpu);
     if let Err(error) = rustix::thread::sched_setaffinity(None, &cpus) {
-        tracing::warn!(%error, cpu, "a core thread could not be pinned");
+        tracing::warn!(%error, cpu, "a thread could not be pinned");
     }
 }

@@ -24,21 +24,24 @@ pub struct Threads {
 }
 
 impl Threads {
-    /// Starts the writer and the keeper; `on_fault` hears of the keeper's faults.
+    /// Starts the writer and the keeper. `place` is called first on the writer's thread, to give it
+    /// a CPU; `on_fault` hears of the keeper's faults.
     ///
     /// # Errors
     /// What the operating system says of a thread.
     pub fn start(
         writer: JournalWriter,
         keeper: Keeper,
+        place: impl FnOnce() + Send + 'static,
         on_fault: impl Fn(&KeepError) + Send + 'static,
     ) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let status = Arc::clone(writer.status());
         let stops = Arc::clone(&stop);
-        let journal = std::thread::Builder::new()
-            .name("journal".to_owned())
-            .spawn(move || write_groups(writer, &stops))?;
+        let journal = std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
+            place();
+            write_groups(writer, &stops);
+        })?;
         let stops = Arc::clone(&stop);
         let keeper = std::thread::Builder::new()
             .name("keeper".to_owned())

@@ -26,6 +26,15 @@ pub struct Batch {
     pub since_us: u64,
 }
 
+/// Records that were appended and not handed over yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Gathered {
+    /// How many.
+    pub records: u32,
+    /// How long ago the first was appended, in microseconds.
+    pub age_us: u64,
+}
+
 /// What a core and the journal share.
 #[derive(Default)]
 pub struct Lane {
@@ -95,10 +104,10 @@ impl LaneWriter {
         Self { lane, batch: Box::default(), bytes_max, appended: 0 }
     }
 
-    /// Encodes a record; its number in the lane.
-    pub fn append(&mut self, record: &Record, now_us: u64) -> u64 {
+    /// Encodes a record; its number in the lane. The first of a batch asks for the time.
+    pub fn append(&mut self, record: &Record, now_us: impl FnOnce() -> u64) -> u64 {
         if self.batch.records == 0 {
-            self.batch.since_us = now_us;
+            self.batch.since_us = now_us();
         }
         record.encode(&mut self.batch.bytes);
         self.batch.records += 1;
@@ -110,6 +119,14 @@ impl LaneWriter {
     #[must_use]
     pub fn room(&self) -> usize {
         self.bytes_max.saturating_sub(self.batch.bytes.len())
+    }
+
+    /// What is not handed over yet; the time is asked for where there is something.
+    #[must_use]
+    pub fn gathered(&self, now_us: impl FnOnce() -> u64) -> Gathered {
+        let records = self.batch.records;
+        let age_us = if records == 0 { 0 } else { now_us().saturating_sub(self.batch.since_us) };
+        Gathered { records, age_us }
     }
 
     /// Hands over what was appended; whether there was anything.

@@ -15,7 +15,7 @@ mod writer;
 
 pub use checkpoint::{read_checkpoint, write_checkpoint};
 pub use frame::{FRAME_HEAD_BYTES, FrameHead, Parsed, parse, seal};
-pub use lane::{Batch, Lane, LaneWriter};
+pub use lane::{Batch, Gathered, Lane, LaneWriter};
 pub use reader::{Frame, ReadError, SegmentReader};
 pub use replay::{Replayed, replay, verify_segments};
 pub use segment::{

@@ -22,7 +22,7 @@ pub use counters::ShardCounters;
 use crate::clock::{Clock, Timestamp};
 use crate::command::{Decision, OrderView, Refusal, Sequence, Verdict};
 use crate::ids::{ActivityId, OrderId, Origin};
-use crate::journal::{JournalStatus, LaneWriter, Takes};
+use crate::journal::{Gathered, JournalStatus, LaneWriter, Takes};
 use crate::limits::{EXPIRIES_PER_TICK_MAX, EXPIRY_RETRY_MS, RECORD_BYTES_MAX};
 use crate::orders::{Order, Table};
 use crate::record::{OrderMoved, PaymentStatus, Record, Status};
@@ -141,6 +141,12 @@ impl Shard {
         self.orders.order(id).map(Order::view)
     }
 
+    /// What was decided since the last [`submit`](Self::submit).
+    #[must_use]
+    pub fn gathered(&self) -> Gathered {
+        self.lane.gathered(|| self.shared.clock.elapsed_us())
+    }
+
     /// Hands over to the journal what was decided since the last call. Call it once a turn of the
     /// core's event loop, after all that was ready in that turn.
     pub fn submit(&mut self) {
@@ -214,7 +220,8 @@ impl Shard {
 
     /// Hands a record to the lane.
     fn hand_over(&mut self, record: Record) -> Decision {
-        let sequence = self.lane.append(&record, self.shared.clock.elapsed_us());
+        let clock = &self.shared.clock;
+        let sequence = self.lane.append(&record, || clock.elapsed_us());
         self.in_flight.push_back(record);
         Decision::Pending(Sequence(sequence))
     }
