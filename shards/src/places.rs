@@ -3,13 +3,12 @@
 //! A place is taken before a unit is, so repeated clicks never drain stock. One concurrent map an
 //! activity, shared by the cores; no reference into it outlives a call. It knows nothing of stock.
 
-use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
 use foldhash::fast::FixedState;
 
 use crate::ids::{OrderId, UserId};
 use crate::limits::DROPPED_ORDERS_MAX;
 use crate::record::{Digest, NO_KEY};
+use crate::sync::map::{DashMap, Entry};
 
 /// Buyers that room is made for when a sale is preheated, at most.
 const PREHEATED_BUYERS_MAX: usize = 1 << 20;
@@ -186,7 +185,7 @@ impl Places {
 
     /// Gives every buyer's claims to `visit`.
     pub fn for_each(&self, mut visit: impl FnMut(UserId, &Claim)) {
-        for place in &self.buyers {
+        for place in self.buyers.iter() {
             place.value().claims().for_each(|claim| visit(*place.key(), claim));
         }
     }

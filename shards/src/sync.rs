@@ -1,8 +1,15 @@
-//! Where atomics come from: the standard library, or loom while its models run.
+//! Where atomics and the concurrent map come from: the standard library and dashmap, or loom while
+//! its models run.
 //! It must not know what they are used for; nothing else in the crate names either source.
 
 #[cfg(not(loom))]
 pub(crate) use std::{hint, sync::atomic};
+
+#[cfg(not(loom))]
+pub(crate) mod map {
+    pub(crate) use dashmap::DashMap;
+    pub(crate) use dashmap::mapref::entry::Entry;
+}
 
 #[cfg(loom)]
 pub(crate) use loom::hint;
@@ -67,6 +74,127 @@ pub(crate) mod atomic {
                 }
             }
             Err(seen)
+        }
+    }
+}
+
+/// A map with dashmap's calls, as one lock of loom's: what dashmap promises of one key, and no more
+/// of two keys than its coarsest division would.
+#[cfg(loom)]
+pub(crate) mod map {
+    use std::collections::HashMap;
+    use std::fmt;
+    use std::hash::{BuildHasher, Hash};
+    use std::ops::Deref;
+
+    use loom::sync::{Mutex, MutexGuard};
+
+    pub(crate) struct DashMap<K, V, S>(Mutex<HashMap<K, V, S>>);
+
+    impl<K, V, S> fmt::Debug for DashMap<K, V, S> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.debug_struct("DashMap").finish_non_exhaustive()
+        }
+    }
+
+    impl<K: Copy + Eq + Hash, V: Clone, S: BuildHasher> DashMap<K, V, S> {
+        pub(crate) fn with_capacity_and_hasher(capacity: usize, hasher: S) -> Self {
+            Self(Mutex::new(HashMap::with_capacity_and_hasher(capacity, hasher)))
+        }
+
+        fn lock(&self) -> MutexGuard<'_, HashMap<K, V, S>> {
+            self.0.lock().expect("nobody panics under this lock")
+        }
+
+        pub(crate) fn entry(&self, key: K) -> Entry<'_, K, V, S> {
+            let map = self.lock();
+            if map.contains_key(&key) {
+                Entry::Occupied(Occupied { map, key })
+            } else {
+                Entry::Vacant(Vacant { map, key })
+            }
+        }
+
+        pub(crate) fn get(&self, key: &K) -> Option<Ref<V>> {
+            self.lock().get(key).cloned().map(Ref)
+        }
+
+        pub(crate) fn remove(&self, key: &K) -> Option<V> {
+            self.lock().remove(key)
+        }
+
+        pub(crate) fn iter(&self) -> std::vec::IntoIter<Pair<K, V>> {
+            let map = self.lock();
+            let pairs = map.iter().map(|(key, value)| Pair(*key, value.clone()));
+            pairs.collect::<Vec<_>>().into_iter()
+        }
+
+        pub(crate) fn len(&self) -> usize {
+            self.lock().len()
+        }
+
+        pub(crate) fn clear(&self) {
+            self.lock().clear();
+        }
+
+        pub(crate) fn shrink_to_fit(&self) {}
+    }
+
+    /// A copy: nobody holds a reference beyond a call.
+    pub(crate) struct Ref<V>(V);
+
+    impl<V> Deref for Ref<V> {
+        type Target = V;
+
+        fn deref(&self) -> &V {
+            &self.0
+        }
+    }
+
+    pub(crate) struct Pair<K, V>(K, V);
+
+    impl<K, V> Pair<K, V> {
+        pub(crate) fn key(&self) -> &K {
+            &self.0
+        }
+
+        pub(crate) fn value(&self) -> &V {
+            &self.1
+        }
+    }
+
+    pub(crate) enum Entry<'a, K, V, S> {
+        Occupied(Occupied<'a, K, V, S>),
+        Vacant(Vacant<'a, K, V, S>),
+    }
+
+    pub(crate) struct Occupied<'a, K, V, S> {
+        map: MutexGuard<'a, HashMap<K, V, S>>,
+        key: K,
+    }
+
+    impl<K: Eq + Hash, V, S: BuildHasher> Occupied<'_, K, V, S> {
+        pub(crate) fn get(&self) -> &V {
+            &self.map[&self.key]
+        }
+
+        pub(crate) fn get_mut(&mut self) -> &mut V {
+            self.map.get_mut(&self.key).expect("it is occupied")
+        }
+
+        pub(crate) fn remove(mut self) {
+            self.map.remove(&self.key);
+        }
+    }
+
+    pub(crate) struct Vacant<'a, K, V, S> {
+        map: MutexGuard<'a, HashMap<K, V, S>>,
+        key: K,
+    }
+
+    impl<K: Eq + Hash, V, S: BuildHasher> Vacant<'_, K, V, S> {
+        pub(crate) fn insert(mut self, value: V) {
+            self.map.insert(self.key, value);
         }
     }
 }

@@ -300,3 +300,132 @@ mod stock {
         });
     }
 }
+
+mod places {
+    use super::explore;
+    use loom::{
+        sync::Arc,
+        thread::{self, JoinHandle},
+    };
+    use seckill_shards::{
+        ids::{OrderId, UserId},
+        places::{Claim, ClaimState, Places, Standing},
+        record::{Digest, NO_KEY},
+        stock::{
+            Stock,
+            Take::{All, Contended},
+        },
+    };
+
+    const BUYER: UserId = UserId(7);
+    const KEY: Digest = [1; 16];
+
+    fn claim(order: u64, key: Digest) -> Claim {
+        let (order, quantity, state) = (OrderId(order), 1, ClaimState::Pending);
+        Claim { order, quantity, state, key, body: NO_KEY }
+    }
+
+    fn start<R: 'static>(
+        places: &Arc<Places>,
+        work: impl FnOnce(&Places) -> R + 'static,
+    ) -> JoinHandle<R> {
+        let places = Arc::clone(places);
+        thread::spawn(move || work(&places))
+    }
+
+    /// Units that count against the limit.
+    fn counting(places: &Places) -> u32 {
+        let claims = places.claims_of(BUYER);
+        let counting = claims.iter().filter(|claim| claim.state != ClaimState::Dropped);
+        counting.map(|claim| claim.quantity).sum()
+    }
+
+    #[test]
+    fn b2_a_buyer_on_every_core_at_once_has_as_many_places_as_the_limit() {
+        for limit in 1..=2 {
+            explore(move || {
+                let places = Arc::new(Places::with_room_for(0));
+                let take = |order| {
+                    start(&places, move |it| it.take(BUYER, claim(order, NO_KEY), limit).is_ok())
+                };
+                let others = [take(1), take(2)];
+                let mut granted = u32::from(places.take(BUYER, claim(3, NO_KEY), limit).is_ok());
+                granted += others.map(|it| u32::from(it.join().unwrap())).iter().sum::<u32>();
+                assert_eq!((granted, counting(&places)), (limit, limit));
+            });
+        }
+    }
+
+    #[test]
+    fn one_key_on_two_cores_is_one_order() {
+        explore(|| {
+            let places = Arc::new(Places::with_room_for(0));
+            let other = start(&places, |it| it.take(BUYER, claim(1, KEY), 2));
+            let here = places.take(BUYER, claim(2, KEY), 2);
+            let answers = [other.join().unwrap(), here];
+            assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
+            let winner = places.claims_of(BUYER)[0].order;
+            let told = answers.into_iter().find_map(Result::err).unwrap();
+            assert_eq!(told, Standing::Reached { orders: vec![winner], pending: true });
+        });
+    }
+
+    #[test]
+    fn a_place_that_is_freed_is_taken_once_more_and_no_oftener() {
+        explore(|| {
+            let places = Arc::new(Places::with_room_for(0));
+            places.take(BUYER, claim(1, KEY), 1).unwrap();
+            places.confirm(BUYER, OrderId(1));
+            let freed = start(&places, |it| it.free(BUYER, OrderId(1)));
+            let other = start(&places, |it| it.take(BUYER, claim(2, NO_KEY), 1).is_ok());
+            let here = places.take(BUYER, claim(3, NO_KEY), 1).is_ok();
+            freed.join().unwrap();
+            let granted = u32::from(here) + u32::from(other.join().unwrap());
+            assert!(granted <= 1);
+            assert_eq!(counting(&places), granted);
+            // The key that was answered is remembered through all of it.
+            let again = places.take(BUYER, claim(4, KEY), 1);
+            assert_eq!(again, Err(Standing::Again(OrderId(1))));
+        });
+    }
+
+    #[test]
+    fn a_confirmation_beside_a_new_claim_loses_neither() {
+        explore(|| {
+            let places = Arc::new(Places::with_room_for(0));
+            places.take(BUYER, claim(1, NO_KEY), 2).unwrap();
+            let other = start(&places, |it| it.confirm(BUYER, OrderId(1)));
+            places.take(BUYER, claim(2, NO_KEY), 2).unwrap();
+            other.join().unwrap();
+            let states = places.claims_of(BUYER).into_iter().map(|it| it.state);
+            assert_eq!(states.collect::<Vec<_>>(), [ClaimState::Held, ClaimState::Pending]);
+        });
+    }
+
+    /// The path of a buy on two cores: the place before the unit, and back where there is none.
+    #[test]
+    fn u2_a_buyer_who_clicks_on_two_cores_takes_one_unit() {
+        explore(|| {
+            let places = Arc::new(Places::with_room_for(0));
+            let stock = Arc::new(Stock::new(2, 2));
+            let click = |places: &Places, stock: &Stock, core: usize| {
+                let order = core as u64 + 1;
+                if places.take(BUYER, claim(order, NO_KEY), 1).is_err() {
+                    return false;
+                }
+                let take = stock.take(core, 1);
+                if take == All {
+                    return true;
+                }
+                assert_eq!(take, Contended, "there are units for both");
+                places.give(BUYER, OrderId(order));
+                false
+            };
+            let there = Arc::clone(&stock);
+            let other = start(&places, move |it| click(it, &there, 1));
+            let bought = u32::from(click(&places, &stock, 0)) + u32::from(other.join().unwrap());
+            assert!(bought <= 1);
+            assert_eq!((counting(&places), stock.free()), (bought, 2 - bought));
+        });
+    }
+}

@@ -19,7 +19,7 @@ use super::orders::OrderFacts;
 use super::problem::{Problem, Slug, denied};
 use super::reply::{Desk, Reply};
 use super::route::Route;
-use super::shards::Waiter;
+use super::shards::{Told, Waiter};
 use super::tokens::seconds;
 use super::{activities, idempotency, pages};
 
@@ -146,17 +146,17 @@ pub fn answer(
 }
 
 /// Writes the verdict of a buy into `out`.
-pub fn tell(waiting: &Waiting, context: &Context, verdict: &Verdict, out: &mut Vec<u8>) {
+pub fn tell(waiting: &Waiting, context: &Context, told: &Told, out: &mut Vec<u8>) {
     let request_id = waiting.request_id.as_deref();
-    let told = catch_unwind(AssertUnwindSafe(|| {
+    let written = catch_unwind(AssertUnwindSafe(|| {
         let mut desk = Counter { context, out, request_id };
         // Its activity may have left memory: the handlers know the way to the store, but the order
         // is placed, and a key or the list finds it.
-        if desk.verdict(verdict).is_none() {
+        if desk.verdict(&told.0).is_none() {
             desk.write(&Err(Slug::OutcomeUnknown.into()));
         }
     }));
-    if told.is_err() {
+    if written.is_err() {
         out.clear();
         Counter { context, out, request_id }.write(&Err(Slug::Internal.into()));
     }

@@ -47,7 +47,7 @@ pub use self::pages::PageMap;
 pub use self::passwords::hash as hash_password;
 pub use self::problem::{Problem, Slug};
 pub use self::reply::HttpResponse;
-pub use self::shards::{Owners, Shards, Waiter};
+pub use self::shards::{Owners, Shards, Told, Waiter};
 pub use self::tokens::seconds;
 pub use self::users::{check_password, check_username};
 

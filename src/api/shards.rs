@@ -78,8 +78,12 @@ pub struct Overloaded;
 /// spares a wake-up for each buyer.
 pub trait Waiter {
     /// The verdict is there. It is called once, outside of the shard.
-    fn tell(&self, verdict: Verdict);
+    fn tell(&self, told: Told);
 }
+
+/// A verdict on its way through the hands of one who must not know what it means.
+#[derive(Debug)]
+pub struct Told(pub(super) Verdict);
 
 /// All shards, from one core.
 #[derive(Debug)]
@@ -124,7 +128,7 @@ impl Slot {
             // The client may have gone away; the verdict stands either way.
             Self::Waiter(waiter) => {
                 if let Some(waiter) = waiter.upgrade() {
-                    waiter.tell(verdict);
+                    waiter.tell(Told(verdict));
                 }
             }
             Self::Reply(reply) => drop(reply.send(verdict)),

@@ -19,7 +19,6 @@ use hyper::rt::ReadBufCursor;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use seckill_shards::clock::Timestamp;
-use seckill_shards::command::Verdict;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -370,12 +369,12 @@ impl Link {
 }
 
 impl api::Waiter for Link {
-    fn tell(&self, verdict: Verdict) {
+    fn tell(&self, told: api::Told) {
         // The sweep may have told the client before that nobody knows.
         let Some(waiting) = self.waiting.take() else { return };
         let mut out = self.out.borrow_mut();
         out.clear();
-        hot::tell(&waiting, &self.context, &verdict, &mut out);
+        hot::tell(&waiting, &self.context, &told, &mut out);
         match self.try_send(&out) {
             Ok(sent) => self.keep_unsent(&out, sent),
             Err(_) => self.is_overdue.set(true),

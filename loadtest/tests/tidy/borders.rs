@@ -39,7 +39,7 @@ const BORDERS: &[Border] = &[
         home: &["shards/src/disk.rs"],
         watched: &["shards/src/", "pages/src/"],
     },
-    Border { paths: &["dashmap"], home: &["shards/src/places.rs"], watched: EVERYWHERE },
+    Border { paths: &["dashmap"], home: &["shards/src/sync.rs"], watched: EVERYWHERE },
     Border { paths: &["loom"], home: &["shards/src/sync.rs"], watched: EVERYWHERE },
     // The crates themselves: the engine knows nobody, the pages know nobody.
     Border { paths: &["seckill_shards"], home: &["src/", "shards/src/"], watched: EVERYWHERE },
