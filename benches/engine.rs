@@ -139,7 +139,11 @@ fn publish(engine: &Engine, shard: &mut Shard, units: u64) {
         admission: false,
     };
     let published = ActivityPublished { activity: ACTIVITY, version: 1, terms, at: now };
-    shard.decide(Command::Publish(Box::new(published)));
+    // The journal's thread may not have said yet that it takes anything.
+    let publish = || Command::Publish(Box::new(published.clone()));
+    while !matches!(shard.decide(publish()), Decision::Pending(_)) {
+        std::thread::yield_now();
+    }
     shard.submit();
     while engine.activity(ACTIVITY).is_none() {
         shard.apply_durable(&mut |_, _| {});

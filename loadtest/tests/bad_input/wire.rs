@@ -163,7 +163,7 @@ fn what_is_left_of_a_long_request_is_no_part_of_the_next() {
     let world = World::new();
     for length in [8_000, 8_192, 9_000, 12_000, 15_000] {
         let mut connection = Connection::open(world.gateway.address()).unwrap();
-        let long = Request::new("POST", "/nothing").body("text/plain", vec![b'x'; length]);
+        let long = Request::new("POST", "/api/v1/nothing").body("text/plain", vec![b'x'; length]);
         connection.send(&long.bytes()).unwrap();
         assert_eq!(connection.receive(true).unwrap().status, 404, "{length}");
         for path in ["/", "/api/v1/products", "/", "/api/v1/activities?limit=1"] {
