@@ -80,6 +80,9 @@ fn open(folder: &Path) -> (Arc<Engine>, Shard, Threads) {
     (engine, shard, threads)
 }
 
+/// Orders that a core decides before it looks what is durable, as in a turn of its event loop.
+const TURN_ORDERS: u64 = 64;
+
 /// Places orders as `in_flight` shoppers would who press again as soon as they are answered.
 fn place_orders(folder: &Path, orders: u64, in_flight: u64) -> Placed {
     let (engine, mut shard, threads) = open(folder);
@@ -91,7 +94,8 @@ fn place_orders(folder: &Path, orders: u64, in_flight: u64) -> Placed {
     let begun = Instant::now();
     let (mut asked, mut answered) = (0, 0);
     while answered < orders {
-        while asked < orders && asked - answered < in_flight {
+        let turn = (asked + TURN_ORDERS).min(orders).min(answered + in_flight);
+        while asked < turn {
             let buy = PlaceOrder {
                 activity: ACTIVITY,
                 user: UserId(asked * 7_919),
@@ -110,7 +114,8 @@ fn place_orders(folder: &Path, orders: u64, in_flight: u64) -> Placed {
             assert!(matches!(verdict, Verdict::Placed(_)), "{verdict:?}");
             answered += 1;
         });
-        if answered == before {
+        // Whoever may still ask does so; then there is nothing to do but to wait.
+        if answered == before && asked == orders.min(answered + in_flight) {
             std::thread::park();
         }
     }

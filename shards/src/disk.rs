@@ -67,6 +67,9 @@ pub trait DiskFile: Send + Debug {
     /// What the operating system says; `UnexpectedEof` past the end.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 
+    /// Says that the whole file will be read soon: only quicker, where it makes a difference.
+    fn read_ahead(&self) {}
+
     /// Writes all of `bytes` at `offset`. Quickest when offset, length and address are aligned as
     /// an [`AlignedBuffer`] is.
     ///
@@ -250,6 +253,13 @@ impl DiskFile for MachineFile {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         self.buffered.read_exact_at(buffer, offset)
+    }
+
+    fn read_ahead(&self) {
+        // Advice: a file system that takes none loses nothing.
+        match rustix::fs::fadvise(&self.buffered, 0, None, Advice::WillNeed) {
+            Ok(()) | Err(_) => {}
+        }
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {

@@ -2,7 +2,7 @@
 //! damage.
 
 use super::reader::{Frame, ReadError, SegmentReader};
-use super::segment::JournalId;
+use super::segment::{JournalId, segment_name};
 use super::writer::ClosedSegment;
 use crate::disk::Disk;
 use crate::record::Record;
@@ -34,7 +34,11 @@ pub fn replay(
     apply: &mut dyn FnMut(u64, Record),
 ) -> Result<Replayed, ReadError> {
     let mut replayed = Replayed { position: from, ..Replayed::default() };
+    // The machine reads one segment while the records of the one before are applied.
+    let mut ahead = segments.iter();
+    read_ahead(disk, ahead.next());
     for &segment in segments {
+        read_ahead(disk, ahead.next());
         let mut reader = SegmentReader::open(disk, segment, journal)?;
         replay_segment(&mut reader, &mut replayed.position, apply)?;
         if reader.frame_after_end()?.is_some() {
@@ -60,6 +64,13 @@ pub fn verify_segments(
     from: u64,
 ) -> Result<Replayed, ReadError> {
     replay(disk, journal, segments, from, &mut |_, _| {})
+}
+
+fn read_ahead(disk: &dyn Disk, segment: Option<&u64>) {
+    // A segment that cannot be opened is reported when its turn comes.
+    if let Some(Ok(file)) = segment.map(|&segment| disk.open(&segment_name(segment))) {
+        file.read_ahead();
+    }
 }
 
 fn replay_segment(
