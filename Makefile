@@ -35,7 +35,7 @@ scripts: ## The pages' scripts, where there is Node.js
 	@if command -v node >/dev/null; then cd pages && node --test tests/scripts/; \
 	else echo "no Node.js here: the tests of the pages' scripts are left out"; fi
 
-loom: ## Every interleaving of stock and sold-out, within bounds
+loom: ## Every interleaving of stock, places and sold-out, within bounds
 	RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=3 \
 		$(CARGO) test --locked --release --target-dir target/loom -p seckill-shards --test loom
 

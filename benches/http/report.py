@@ -3,7 +3,7 @@
 import statistics
 from collections import defaultdict
 
-FIGURES = ("cpu_us", "after_us", "p50_us", "p99_us")
+FIGURES = ("cpu_us", "kernel_us", "after_us", "p50_us", "p99_us")
 # A buy's group is one record and one frame: it fits a sector.
 SYNC_BYTES = 512
 
@@ -14,6 +14,7 @@ def result(targets, machine, options, samples, syncs):
     sync_us = {size: statistics.median(sync[size] for sync in syncs) for size in syncs[0]}
     verdicts = [
         *cpu_verdicts(targets["cpu"], options.connections, medians),
+        *flushed_verdicts(targets["cpu"][0], options.connections, medians),
         *wait_verdicts(targets["wait"], medians, sync_us[SYNC_BYTES]),
         *core_verdicts(targets, machine["cpus"], options.connections[0], medians),
     ]
@@ -68,6 +69,15 @@ def cpu_verdicts(targets, connections, medians):
             yield verdict(f"{what}, {count} connections: CPU over {peer}'s", measured, at_most)
 
 
+def flushed_verdicts(target, connections, medians):
+    """The first target again, with what the server did later for the same orders."""
+    what, ours, peer, at_most = target
+    for count in connections:
+        row, other = medians.get((ours, count, 1)), medians.get((peer, count, 1))
+        measured = (row["cpu_us"] + row["after_us"]) / other["cpu_us"] if row and other else None
+        yield verdict(f"{what} and its flush, {count} connections: CPU over {peer}'s", measured, at_most)
+
+
 def wait_verdicts(targets, medians, sync_us):
     for count, figure, at_most in targets:
         rows = [medians.get((case, count, 1)) for case in ("buy", "hello")]
@@ -107,7 +117,7 @@ def text(result):
 
 def table_of_medians(rows):
     yield (
-        f"{'case':14} {'conn.':>5} {'cores':>5} {'CPU µs':>8} {'min-max':>15} {'after µs':>8} "
+        f"{'case':14} {'conn.':>5} {'cores':>5} {'CPU µs':>8} {'min-max':>15} {'kernel':>7} {'after µs':>8} "
         f"{'req/s':>8} {'p50 µs':>9} {'p99 µs':>9}  CPU µs by thread"
     )
     for row in sorted(rows, key=lambda row: (row["cores"], row["connections"])):
@@ -115,7 +125,7 @@ def table_of_medians(rows):
         rate = f"{row['requests_per_second']:.0f}" if row["requests_per_second"] else "-"
         threads = ", ".join(f"{name} {us:.2f}" for name, us in row["threads_us"].items() if us >= 0.01)
         yield (
-            f"{row['case']:14} {row['connections']:5} {row['cores']:5} {row['cpu_us']:8.2f} {spread:>15} "
+            f"{row['case']:14} {row['connections']:5} {row['cores']:5} {row['cpu_us']:8.2f} {spread:>15} {row['kernel_us']:7.2f} "
             f"{row['after_us']:8.2f} {rate:>8} {row['p50_us']:9.0f} {row['p99_us']:9.0f}  {threads}"
         )
 

@@ -147,9 +147,10 @@ def measure(case, connections, cores, options):
     case.rehearse(activity)
     warm = case.press(activity, Load(connections, options.warmup, cpus), case.warm, "warm")
     server.settle()
-    cpu, threads = server.cpu_seconds(), server.cpu_seconds_by_thread()
+    cpu, kernel, threads = server.cpu_seconds(), server.kernel_seconds(), server.cpu_seconds_by_thread()
     run = case.press(activity, Load(connections, options.seconds, cpus), case.part, "measured")
-    cpu, threads = server.cpu_seconds() - cpu, server.cpu_seconds_by_thread() - threads
+    cpu, kernel = server.cpu_seconds() - cpu, server.kernel_seconds() - kernel
+    threads = server.cpu_seconds_by_thread() - threads
     after = server.settle()
     check(case, run)
     if case.name == "buy":
@@ -160,6 +161,7 @@ def measure(case, connections, cores, options):
         "connections": connections,
         "cores": cores,
         "cpu_us": cpu * per_request,
+        "kernel_us": kernel * per_request,
         "after_us": after * per_request,
         "threads_us": {name: seconds * per_request for name, seconds in sorted(threads.items())},
     }

@@ -80,6 +80,10 @@ class Server:
         """User and system time of every process so far, with that of children which have ended."""
         return sum(sum(stat[11:15]) for _, stat in self.stats("stat")) / TICKS_PER_SECOND
 
+    def kernel_seconds(self):
+        """The part of it that the kernel used: sockets and disk."""
+        return sum(stat[12] + stat[14] for _, stat in self.stats("stat")) / TICKS_PER_SECOND
+
     def cpu_seconds_by_thread(self):
         """The same for the threads that live, by their names."""
         seconds = Counter()
