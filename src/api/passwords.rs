@@ -65,12 +65,14 @@ impl Passwords {
         let _waiting = Place::take(&self.waiting).ok_or(Slug::Overloaded)?;
         let permit = Arc::clone(&self.at_once).acquire_owned().await;
         let permit = permit.map_err(|_| Slug::Unavailable)?;
-        let done = self.runtime.spawn_blocking(move || {
+        let work = move || {
             let done = work();
             drop(permit);
             done
-        });
-        done.await.map_err(|_| Slug::Unavailable.into())
+        };
+        // A thread that a core thread made would be pinned to the core's CPU.
+        let done = self.runtime.spawn(async { tokio::task::spawn_blocking(work).await });
+        done.await.and_then(|done| done).map_err(|_| Slug::Unavailable.into())
     }
 }
 

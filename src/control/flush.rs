@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use seckill_shards::clock::Timestamp;
 use seckill_shards::engine::Engine;
 use seckill_shards::ids::Origin;
 use seckill_shards::journal::{ReadError, Tail, Takes};
@@ -21,8 +20,8 @@ use crate::store::{Batch, FlushBatch, JournalPosition, StoreError};
 const REST: Duration = Duration::from_millis(100);
 /// Records within one rest that make a storm: 10,000 orders a second.
 const STORM_RECORDS: u64 = 1_000;
-/// How long the store is let alone in a storm, in milliseconds: the machine belongs to the buyers.
-const STORM_MS_MAX: u64 = 10_000;
+/// How long the store is let alone in a storm, in microseconds: the machine belongs to the buyers.
+const STORM_US_MAX: u64 = 10_000_000;
 /// Rest after a fault, before the same batch is tried again.
 const REST_AFTER_FAULT: Duration = Duration::from_millis(500);
 
@@ -41,10 +40,10 @@ pub struct FlushStatus {
 pub(super) fn run(control: &Arc<Control>, runtime: &Handle) {
     let mut tail = control.engine.tail(control.engine.flushed_position());
     let mut batch = None;
-    let mut storm = Storm::default();
+    let mut storm = Storm::new(&control.engine);
     loop {
         let is_last = control.is_last();
-        if !is_last && storm.rages(control, tail.behind()) {
+        if !is_last && storm.rages(&control.engine, tail.behind()) {
             std::thread::sleep(REST);
             continue;
         }
@@ -83,30 +82,35 @@ pub(super) fn run(control: &Arc<Control>, runtime: &Handle) {
 }
 
 /// A storm of orders, as the flush sees it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Storm {
     /// Position of the journal at the last look.
     position: u64,
-    /// Since when the store is let alone.
-    since: Option<Timestamp>,
+    /// Since when the store is let alone, on the clock's microseconds.
+    since_us: Option<u64>,
     /// It was let alone for long enough: what has come together is flushed first.
     is_over: bool,
 }
 
 impl Storm {
+    fn new(engine: &Engine) -> Self {
+        Self { position: engine.journal().durable_position(), since_us: None, is_over: false }
+    }
+
     /// Whether the store is to be let alone for now: records pour in, the journal has room for
     /// them, and it has not lasted for too long.
-    fn rages(&mut self, control: &Control, behind: u64) -> bool {
-        let journal = control.engine.journal();
+    fn rages(&mut self, engine: &Engine, behind: u64) -> bool {
+        let journal = engine.journal();
         let position = journal.durable_position();
         let came = position - std::mem::replace(&mut self.position, position);
         self.is_over &= behind >= BATCH_ROWS as u64;
-        if self.is_over || came < STORM_RECORDS || journal.takes() < Takes::Everything {
-            self.since = None;
+        self.is_over |= journal.takes() < Takes::Everything;
+        if self.is_over || came < STORM_RECORDS {
+            self.since_us = None;
             return false;
         }
-        let now = control.now();
-        self.is_over = now.ms_since(*self.since.get_or_insert(now)) >= STORM_MS_MAX;
+        let now_us = engine.clock().elapsed_us();
+        self.is_over = now_us - *self.since_us.get_or_insert(now_us) >= STORM_US_MAX;
         !self.is_over
     }
 }
