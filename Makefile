@@ -50,9 +50,9 @@ soak: ## The full counts: 100,000 seeds, 200 kills; writes loadtest/soak-report.
 	$(CARGO) build $(PROFILE) --bin seckill
 	(date -u +%F; uname -srm; nproc; git rev-parse --short HEAD) | paste -sd' ' > $(REPORT)
 	SEEDS=100000 $(CARGO) test $(PROFILE) -p seckill-shards --test simulate -- --nocapture 2>&1 \
-		| grep -E '^test |^test result' | tee -a $(REPORT)
+		| grep --line-buffered -E '^test |^test result' | tee -a $(REPORT)
 	ROUNDS=200 $(CARGO) test $(PROFILE) -p seckill-loadtest --test crash -- --nocapture 2>&1 \
-		| grep -E '^round (50|100|150|200)|^SEED|^test ' | tee -a $(REPORT)
+		| grep --line-buffered -E '^round (50|100|150|200)|^SEED|^test ' | tee -a $(REPORT)
 
 bench: tools-bench ## The gateway beside its peers, the engine, stock and wheel
 	$(CARGO) build --release --locked --bin seckill
