@@ -18,6 +18,8 @@ pub const ACTIVITIES_MAX: usize = 4_096;
 pub const TITLE_BYTES_MAX: usize = 200;
 /// Orders in memory on one core: open ones, and those that the store has not taken yet.
 pub const ORDERS_PER_SHARD_MAX: usize = 16_000_000;
+/// Orders, and so buyers of one activity, that memory is made ready for before a sale, at most.
+pub const ORDERS_AHEAD_MAX: usize = 1 << 20;
 /// Closed orders of one buyer and one activity whose idempotency keys are remembered; a buyer who
 /// has dropped this many is told to slow down rather than forgotten.
 pub const DROPPED_ORDERS_MAX: usize = 64;
@@ -61,6 +63,7 @@ const _: () = {
     assert!(SHARDS_MAX <= 255, "a pool's word counts transits in 8 bits");
     assert!(SHARDS_MAX <= 1 << 8, "an order id names its shard in 8 bits");
     assert!(PER_USER_LIMIT_MAX <= STOCKED_MAX);
+    assert!(ORDERS_AHEAD_MAX <= ORDERS_PER_SHARD_MAX);
     assert!(SEGMENTS_RESERVED < SEGMENTS_AHEAD);
     assert!(RECORD_BYTES_MAX <= GROUP_BYTES_MAX);
     assert!(SEGMENT_BYTES > 4 * GROUP_BYTES_MAX as u64, "a segment holds several full groups");

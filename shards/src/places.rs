@@ -6,12 +6,9 @@
 use foldhash::fast::FixedState;
 
 use crate::ids::{OrderId, UserId};
-use crate::limits::DROPPED_ORDERS_MAX;
+use crate::limits::{DROPPED_ORDERS_MAX, ORDERS_AHEAD_MAX};
 use crate::record::{Digest, NO_KEY};
 use crate::sync::map::{DashMap, Entry};
-
-/// Buyers that room is made for when a sale is preheated, at most.
-const PREHEATED_BUYERS_MAX: usize = 1 << 20;
 
 /// How far a claim's order has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,7 +81,7 @@ impl Places {
     /// Places with room for about `buyers`.
     #[must_use]
     pub fn with_room_for(buyers: usize) -> Self {
-        let expected = buyers.min(PREHEATED_BUYERS_MAX);
+        let expected = buyers.min(ORDERS_AHEAD_MAX);
         let buyers = DashMap::with_capacity_and_hasher(expected, FixedState::default());
         Self { buyers, expected }
     }

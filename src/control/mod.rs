@@ -118,12 +118,9 @@ impl Control {
 
     /// Makes the memory of newly published activities ready.
     async fn preheat(&self) {
-        let activities: Vec<_> = self.engine.activities().values().map(Arc::clone).collect();
-        let done = tokio::task::spawn_blocking(move || {
-            activities.iter().for_each(|activity| activity.preheat());
-        });
-        if let Err(error) = done.await {
-            tracing::error!(%error, "an activity is not preheated");
+        let engine = Arc::clone(&self.engine);
+        if let Err(error) = tokio::task::spawn_blocking(move || engine.preheat()).await {
+            tracing::error!(%error, "the sales are not preheated");
         }
     }
 

@@ -5,11 +5,13 @@
 
 mod fold;
 mod order;
+mod page;
 mod sums;
 mod table;
 mod totals;
 
 pub use fold::{Fold, FoldedActivity};
 pub use order::{Order, Payment, fingerprint};
+pub use page::SparePages;
 pub use sums::{Sum, Sums};
 pub use table::{Change, Table};

@@ -5,15 +5,14 @@
 //! has gone.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
 use super::order::{Order, Payment};
+use super::page::{PAGE_BITS, Page, SparePages, slot_of};
 use crate::ids::{OrderId, PaymentId};
 use crate::record::{OrderMoved, PaymentMoved, PaymentStatus, Record, Status};
-
-const PAGE_BITS: u32 = 8;
-const PAGE_ORDERS: usize = 1 << PAGE_BITS;
 
 /// Orders with their payments.
 #[derive(Debug, Default)]
@@ -22,12 +21,7 @@ pub struct Table {
     /// Which order a payment is for; only orders that somebody started to pay are here.
     payments: HashMap<PaymentId, OrderId, FixedState>,
     orders: usize,
-}
-
-#[derive(Debug)]
-struct Page {
-    orders: Box<[Option<Order>]>,
-    used: usize,
+    spares: Arc<SparePages>,
 }
 
 /// What a record did to an order.
@@ -45,6 +39,12 @@ pub enum Change {
 }
 
 impl Table {
+    /// An empty table that takes its pages from `spares` first.
+    #[must_use]
+    pub fn with_spares(spares: Arc<SparePages>) -> Self {
+        Self { spares, ..Self::default() }
+    }
+
     /// Applies a record of an order or a payment; none for records of other things.
     ///
     /// # Panics
@@ -139,10 +139,11 @@ impl Table {
     }
 
     /// Deals the orders out to one table for each core: the owner's. A page's orders are of one
-    /// shard, so whole pages move.
+    /// shard, so whole pages move; new ones come from `spares` first.
     #[must_use]
-    pub fn deal(self, cores: usize) -> Vec<Self> {
-        let mut tables: Vec<_> = std::iter::repeat_with(Self::default).take(cores).collect();
+    pub fn deal(self, cores: usize, spares: &Arc<SparePages>) -> Vec<Self> {
+        let empty = || Self::with_spares(Arc::clone(spares));
+        let mut tables: Vec<_> = std::iter::repeat_with(empty).take(cores).collect();
         for (number, page) in self.pages {
             let table = &mut tables[OrderId(number << PAGE_BITS).owner(cores)];
             table.orders += page.used;
@@ -167,7 +168,7 @@ impl Table {
         for payment in &order.payments {
             self.payments.insert(payment.id, order.id);
         }
-        let page = self.pages.entry(page_of(order.id)).or_insert_with(Page::empty);
+        let page = self.pages.entry(page_of(order.id)).or_insert_with(|| self.spares.take());
         let slot = &mut page.orders[slot_of(order.id)];
         assert!(slot.is_none(), "order {} is placed once", order.id);
         *slot = Some(order);
@@ -238,18 +239,8 @@ fn may_follow(from: PaymentStatus, to: PaymentStatus) -> bool {
     }
 }
 
-impl Page {
-    fn empty() -> Self {
-        Self { orders: (0..PAGE_ORDERS).map(|_| None).collect(), used: 0 }
-    }
-}
-
 fn page_of(id: OrderId) -> u64 {
     id.0 >> PAGE_BITS
-}
-
-fn slot_of(id: OrderId) -> usize {
-    usize::from(u8::try_from(id.0 % PAGE_ORDERS as u64).expect("a page has 256 orders"))
 }
 
 #[cfg(test)]

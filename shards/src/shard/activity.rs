@@ -108,11 +108,10 @@ impl Activity {
         })
     }
 
-    /// Makes its memory ready for the buyers of the first second, once; others may buy meanwhile.
-    /// It takes about a third of a second for a million buyers: call it beside the cores.
-    pub fn preheat(&self) {
+    /// Makes its places ready for the buyers of the first second, once; others may buy meanwhile.
+    pub(crate) fn preheat(&self) {
         // Relaxed: at worst it is done twice.
-        if !self.is_preheated.swap(true, Ordering::Relaxed) && !self.sale.load().closed {
+        if !self.is_preheated.swap(true, Ordering::Relaxed) {
             self.places.preheat();
         }
     }

@@ -23,12 +23,14 @@ use crate::clock::{Clock, Timestamp};
 use crate::command::{Decision, OrderView, Refusal, Sequence, Verdict};
 use crate::ids::{ActivityId, OrderId, Origin};
 use crate::journal::{Gathered, JournalStatus, LaneWriter, Takes};
-use crate::limits::{EXPIRIES_PER_TICK_MAX, EXPIRY_RETRY_MS, RECORD_BYTES_MAX};
-use crate::orders::{Order, Table};
+use crate::limits::{
+    EXPIRIES_PER_TICK_MAX, EXPIRY_RETRY_MS, ORDERS_PER_SHARD_MAX, RECORD_BYTES_MAX,
+};
+use crate::orders::{Order, SparePages, Table};
 use crate::record::{OrderMoved, PaymentStatus, Record, Status};
 use crate::wheel::Wheel;
 
-/// What the shards of a gateway share, and nothing else: activities and the journal's status.
+/// What the shards of a gateway share, and nothing else.
 #[derive(Debug)]
 pub struct Shared {
     pub(crate) activities: ArcSwap<Activities>,
@@ -41,6 +43,7 @@ pub struct Shared {
     /// How many activities were closed since the start; a shard that has seen fewer looks for
     /// orders that this has settled.
     pub(crate) closed: AtomicU64,
+    pub(crate) spare_pages: Arc<SparePages>,
 }
 
 impl Shared {
@@ -83,11 +86,12 @@ impl Shard {
         lane: LaneWriter,
         counters_next: Vec<u64>,
     ) -> Self {
-        let wheel = Wheel::new(shared.clock.now());
+        let spare_pages = Arc::clone(&shared.spare_pages);
+        let wheel = Wheel::with_capacity(shared.clock.now(), ORDERS_PER_SHARD_MAX);
         Self {
             index,
             shared,
-            orders: Table::default(),
+            orders: Table::with_spares(spare_pages),
             wheel,
             lane,
             in_flight: VecDeque::new(),
