@@ -13,19 +13,23 @@ FUZZ_SECONDS ?= 60
 PROFILE := --locked --profile checked
 FUZZ := cargo +nightly fuzz run --fuzz-dir loadtest/fuzz
 REPORT := loadtest/soak-report.txt
+BROWSER := loadtest/browser
+# What a browser walks through: everything, or the files named.
+JOURNEYS ?= journeys/*.test.js
 WRK_DIR := benches/http/wrk
 
-.PHONY: help run test lint unit loom scripts sim soak bench fuzz load fmt clean tools-bench tools-fuzz
+.PHONY: help run test lint unit loom scripts browser-sample browser-test sim soak bench fuzz load \
+	fmt clean tools-bench tools-browser tools-fuzz
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: ## Build the gateway and start a demo sale on 127.0.0.1:8080
 	@command -v cc >/dev/null || (apt-get update && apt-get install -y build-essential)
 	$(CARGO) build --release --locked --bin seckill
 	target/release/seckill serve --demo --data $(DATA)
 
-test: lint scripts loom unit ## Everything that proves it, in samples
+test: lint scripts loom unit browser-sample ## Everything that proves it, in samples
 
 lint: ## Format and lints
 	$(CARGO) fmt --all --check
@@ -34,6 +38,16 @@ lint: ## Format and lints
 scripts: ## The pages' scripts, where there is Node.js
 	@if command -v node >/dev/null; then cd pages && node --test tests/scripts/; \
 	else echo "no Node.js here: the tests of the pages' scripts are left out"; fi
+
+browser-test: tools-browser ## The shop in Chromium: journeys, screens, accessibility; pictures in target/screenshots
+	$(CARGO) build $(PROFILE) --bin seckill
+	cd $(BROWSER) && SECKILL_BIN=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/checked/seckill \
+		node --test --test-reporter=spec $(JOURNEYS)
+
+browser-sample: ## One journey of it, on a phone and on a desk
+	@if $(MAKE) --no-print-directory tools-browser; then \
+		$(MAKE) --no-print-directory browser-test JOURNEYS=journeys/buying.test.js; \
+	else echo "Chromium or npm cannot be had here: the tests in a browser are left out"; fi
 
 loom: ## Every interleaving of stock, places and sold-out, within bounds
 	RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=3 \
@@ -82,6 +96,11 @@ clean: ## Remove what was built
 tools-bench:
 	@{ command -v wrk nginx redis-server && test -e /usr/lib/nginx/modules/ngx_http_lua_module.so; } >/dev/null \
 		|| (apt-get update && apt-get install -y wrk nginx libnginx-mod-http-lua redis-server)
+
+tools-browser:
+	@command -v chromium >/dev/null || (apt-get update && apt-get install -y chromium)
+	@command -v npm >/dev/null || (apt-get update && apt-get install -y nodejs npm)
+	@cd $(BROWSER) && { test node_modules/.package-lock.json -nt package-lock.json || npm ci; }
 
 tools-fuzz:
 	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
