@@ -1,0 +1,99 @@
+// A shopper who reloads, goes back or opens a second tab finds the same order, and gets no second one.
+
+import assert from "node:assert/strict";
+
+import { journey } from "../journey.js";
+import { SalePage } from "../sale_page.js";
+
+const ORDERS = "**/api/v1/activities/*/orders";
+
+/** A shopper at the page of a sale that would sell them more than one unit. */
+async function atSale({ shop, visitor }, terms = {}) {
+  const sale = await shop.sale({ limit: 3, ...terms });
+  const username = await shop.register();
+  const ann = await visitor({ as: username });
+  await ann.open(sale.path);
+  const orders = async () => (await (await shop.as(username)).orders()).map((order) => order.id);
+  return { sale, ann, orders, there: new SalePage(ann.page) };
+}
+
+journey("a reload after a buy shows the same order", async (world) => {
+  const { ann, orders, there } = await atSale(world);
+  await there.press();
+  const id = await there.orderShown();
+  await ann.page.reload();
+  assert.equal(await there.orderShown(), id);
+  assert.deepEqual(await orders(), [id]);
+});
+
+journey("a reload while the answer is on its way finds the order", async (world) => {
+  const { ann, orders, there } = await atSale(world);
+  let reached;
+  const placed = new Promise((resolve) => (reached = resolve));
+  // The press reaches the shop; its answer never reaches the page.
+  await ann.route(ORDERS, async (route) => {
+    await route.fetch();
+    reached();
+  });
+  await there.press();
+  await placed;
+  await ann.page.reload();
+  await there.says("Your last press went through.");
+  assert.deepEqual(await orders(), [await there.orderShown()]);
+});
+
+journey("a press that never arrived can be pressed again", async (world) => {
+  const { ann, orders, there } = await atSale(world);
+  let held;
+  const sent = new Promise((resolve) => (held = resolve));
+  await ann.route(ORDERS, () => held());
+  await there.press();
+  await sent;
+  await ann.page.reload();
+  await ann.unroute(ORDERS);
+  await there.says("An earlier press was not answered.");
+  await there.press();
+  assert.deepEqual(await orders(), [await there.orderShown()]);
+});
+
+journey("an answer that was lost is asked for again, and stays one order", async (world) => {
+  const { ann, orders, there } = await atSale(world);
+  let lost = 0;
+  await ann.route(ORDERS, async (route) => {
+    if (lost === 2) return route.continue();
+    lost += 1;
+    await route.fetch();
+    return route.abort("connectionreset");
+  });
+  ann.expects("net::ERR_CONNECTION_RESET", "/orders");
+  await there.press();
+  await there.says("Your order is placed.");
+  assert.deepEqual([await orders(), lost], [[await there.orderShown()], 2]);
+});
+
+journey("back and forward show the same order", async (world) => {
+  const { ann, sale, orders, there } = await atSale(world);
+  await there.press();
+  const id = await there.orderShown();
+  await ann.page.getByRole("link", { name: "Seckill" }).click();
+  await ann.page.waitForURL("**/");
+  await ann.page.goBack();
+  assert.equal(await there.orderShown(), id);
+  await ann.page.goForward();
+  await ann.page.goBack();
+  assert.equal(await there.orderShown(), id);
+  assert.equal(new URL(ann.page.url()).pathname, sale.path);
+  assert.deepEqual(await orders(), [id]);
+});
+
+journey("two tabs of one shopper keep to the limit", async (world) => {
+  const { ann, sale, orders, there } = await atSale(world, { limit: 1 });
+  const second = new SalePage(await ann.tab());
+  await second.page.goto(sale.path);
+  for (const tab of [there, second]) await tab.buy.and(tab.page.locator(":enabled")).waitFor();
+  ann.expects(409, "/orders");
+  await Promise.all([there, second].map((tab) => tab.buy.evaluate((buy) => buy.click())));
+  const ids = [await there.orderShown(), await second.orderShown()];
+  assert.equal(ids[0], ids[1], "both tabs show the one order");
+  assert.deepEqual(await orders(), [ids[0]]);
+});
