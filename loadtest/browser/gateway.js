@@ -40,7 +40,10 @@ export class Gateway {
 
   #ready() {
     return new Promise((resolve, reject) => {
-      const fail = (why) => reject(new Error(`the gateway ${why}: ${this.#log}`));
+      const fail = (why) => {
+        clearTimeout(timer);
+        reject(new Error(`the gateway ${why}: ${this.#log}`));
+      };
       const timer = setTimeout(fail, GENEROUS_MS, "does not get ready");
       this.#child.once("exit", (code) => fail(`ended with ${code}`));
       this.#child.once("error", fail);

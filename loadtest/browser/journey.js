@@ -12,6 +12,8 @@ import { Shop } from "./shop.js";
 import { Visitor } from "./visitor.js";
 
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
+// Pages are kept behind the back button, as in a browser at home.
+const LAUNCH = { executablePath: CHROMIUM, ignoreDefaultArgs: ["--disable-back-forward-cache"] };
 /** A phone and a desk. */
 export const WIDTHS = [390, 1280];
 const JOURNEY_LASTS_MS = 180_000;
@@ -20,8 +22,8 @@ let gateway, shop, browser;
 
 before(async () => {
   assert.ok(existsSync(CHROMIUM), `${CHROMIUM} is missing: run \`make tools-browser\`, or name it in CHROMIUM`);
-  gateway = await Gateway.start();
-  [shop, browser] = await Promise.all([Shop.open(gateway), chromium.launch({ executablePath: CHROMIUM })]);
+  gateway = await Gateway.start({ SECKILL_PAYMENT_PROVIDER: "sandbox" });
+  [shop, browser] = await Promise.all([Shop.open(gateway), chromium.launch(LAUNCH)]);
 });
 
 after(async () => {

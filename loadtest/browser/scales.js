@@ -7,6 +7,8 @@ export async function weigh(visitor, path) {
   let bytes = 0;
   devtools.on("Network.loadingFinished", ({ encodedDataLength }) => (bytes += encodedDataLength));
   await devtools.send("Network.enable");
+  // Whoever has signed in has been here before.
+  await devtools.send("Network.clearBrowserCache");
   await visitor.page.goto(path, { waitUntil: "networkidle" });
   await devtools.detach();
   return bytes;

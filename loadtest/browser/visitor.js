@@ -5,7 +5,7 @@ import { mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 import { GENEROUS_MS, until } from "./patience.js";
-import { PASSWORD } from "./shop.js";
+import { fillSignIn } from "./sign_in_page.js";
 
 const SCREENSHOTS = fileURLToPath(new URL("../../target/screenshots/", import.meta.url));
 const HEIGHTS = { 320: 640, 390: 844, 768: 1024, 1280: 800, 1440: 900 };
@@ -53,12 +53,20 @@ export class Visitor {
     return this.page.goto(path);
   }
 
-  /** Signs in without a page; the cookie is the browser's all the same. */
+  /** The back button, and the other one. A page that the browser has kept is there without loading. */
+  async goBack() {
+    await this.page.goBack({ waitUntil: "commit" });
+  }
+
+  async goForward() {
+    await this.page.goForward({ waitUntil: "commit" });
+  }
+
+  /** Signs in as a person does, and is at the first page. */
   async signIn(username) {
-    const answer = await this.#context.request.post(`${this.#origin}/api/v1/sessions`, {
-      data: { username, password: PASSWORD },
-    });
-    if (!answer.ok()) throw new Error(`sign-in: ${answer.status()} ${await answer.text()}`);
+    await this.open("/sign-in");
+    await fillSignIn(this.page, username);
+    await this.page.waitForURL(`${this.#origin}/`);
   }
 
   /** A browser reports each answer from 400 up, and each one lost; this one is part of the journey. */

@@ -75,14 +75,19 @@ journey("back and forward show the same order", async (world) => {
   const { ann, sale, orders, there } = await atSale(world);
   await there.press();
   const id = await there.orderShown();
+  await ann.page.evaluate(() => addEventListener("pageshow", ({ persisted }) => (globalThis.wasKept = persisted)));
   await ann.page.getByRole("link", { name: "Seckill" }).click();
   await ann.page.waitForURL("**/");
-  await ann.page.goBack();
+  await ann.goBack();
   assert.equal(await there.orderShown(), id);
-  await ann.page.goForward();
-  await ann.page.goBack();
+  assert.ok(await ann.page.evaluate(() => globalThis.wasKept), "the browser has kept the page");
+  await ann.goForward();
+  await ann.goBack();
   assert.equal(await there.orderShown(), id);
   assert.equal(new URL(ann.page.url()).pathname, sale.path);
+  // A page that was kept goes on.
+  await world.shop.step(sale.id, "end");
+  await there.says("This sale has ended.");
   assert.deepEqual(await orders(), [id]);
 });
 

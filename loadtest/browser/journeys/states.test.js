@@ -5,12 +5,13 @@ import assert from "node:assert/strict";
 
 import { graveFindings } from "../axe.js";
 import { journey, WIDTHS } from "../journey.js";
+import { ORDER_STATES } from "../order_states.js";
+import { SALE_STATES } from "../sale_states.js";
 import { sticksOut } from "../screen.js";
-import { STATES } from "../states.js";
 
 const SCREENS = [320, 390, 768, 1280, 1440];
 
-for (const { name, reach } of STATES) {
+for (const { name, reach } of [...SALE_STATES, ...ORDER_STATES]) {
   journey(`${name}: no scrolling sideways, and nothing that axe minds`, async ({ shop, visitor }) => {
     const ann = await reach(shop, visitor);
     const problems = [];

@@ -5,12 +5,7 @@ import assert from "node:assert/strict";
 import { journey } from "../journey.js";
 import { SalePage } from "../sale_page.js";
 import { PASSWORD } from "../shop.js";
-
-async function signIn(page, username, password) {
-  await page.getByLabel("Username").fill(username);
-  await page.getByLabel("Password").fill(password);
-  await page.getByRole("button", { name: "Sign in" }).click();
-}
+import { fillSignIn } from "../sign_in_page.js";
 
 journey("a stranger signs in to buy and comes back to the sale", async ({ shop, visitor }) => {
   const sale = await shop.sale();
@@ -20,7 +15,7 @@ journey("a stranger signs in to buy and comes back to the sale", async ({ shop, 
   await page.goto(sale.path);
   await there.says("The sale is open.");
   await page.getByRole("link", { name: "Sign in to buy" }).click();
-  await signIn(page, username, PASSWORD);
+  await fillSignIn(page, username, PASSWORD);
   await page.waitForURL(`**${sale.path}`);
   await there.press();
   await there.orderShown();
@@ -32,10 +27,10 @@ journey("a wrong password is told, without saying which half is wrong", async ({
   ann.expects(401, "/api/v1/sessions");
   await ann.open("/sign-in");
   for (const name of [username, "nobody-at-all"]) {
-    await signIn(ann.page, name, "not the password");
+    await fillSignIn(ann.page, name, "not the password");
     await ann.page.getByRole("alert").getByText("Username or password is wrong.").waitFor();
   }
-  await signIn(ann.page, username, PASSWORD);
+  await fillSignIn(ann.page, username, PASSWORD);
   await ann.page.waitForURL("**/");
   await ann.page.getByRole("button", { name: "Sign out" }).waitFor();
 });

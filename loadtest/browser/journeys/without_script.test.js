@@ -28,3 +28,11 @@ journey("without JavaScript a form says that it needs it", async ({ visitor }) =
     await ann.page.locator("#submit:disabled").waitFor();
   }
 });
+
+journey("without JavaScript a page that is filled in says that it needs it", async ({ visitor }) => {
+  const ann = await visitor({ javaScript: false });
+  for (const path of ["/orders", "/orders/1", "/account", "/reset#something", "/pay/1"]) {
+    await ann.open(path);
+    await instead(ann.page, /needs? JavaScript/).waitFor();
+  }
+});

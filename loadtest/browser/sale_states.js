@@ -1,12 +1,12 @@
-// Every page of the shop in every state that a visitor can find it in, and how to get there.
-// It must not know what is examined there.
+// The home page, the forms and the page of a sale in every state that a visitor can find them in, and how
+// to get there. It must not know what is examined there.
 
 import { SalePage } from "./sale_page.js";
 
 const WORD_WITHOUT_BREAKS = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft";
 
 /** `{ name, reach }`; `reach` is given the shop and `visitor(options)` and returns whoever is there. */
-export const STATES = [
+export const SALE_STATES = [
   // Before any sale is made; the order of this list matters to it alone.
   { name: "home-empty", reach: strangerAt("/", /No sale is planned/) },
   { name: "home", reach: home },
@@ -32,7 +32,7 @@ export const STATES = [
   { name: "order-expired", reach: orderExpired },
 ];
 
-function strangerAt(path, says) {
+export function strangerAt(path, says) {
   return async (shop, visitor) => {
     const ann = await visitor();
     await ann.open(path);

@@ -1,0 +1,109 @@
+// Money that reaches the shop pays an order once, or goes back; the page tells which.
+
+import assert from "node:assert/strict";
+
+import { journey } from "../journey.js";
+import { atOrder, BANK, OrderPage } from "../order_page.js";
+import { SalePage } from "../sale_page.js";
+
+const GOES_BACK = /The money (is on its way|went) back/;
+
+journey("from the button to a paid order", async ({ shop, visitor }) => {
+  const sale = await shop.sale();
+  const ann = await visitor({ as: await shop.register() });
+  const there = new SalePage(ann.page);
+  await ann.open(sale.path);
+  await there.press();
+  const id = await there.orderShown();
+  await ann.page.getByRole("link", { name: "Pay for this order" }).click();
+  const order = new OrderPage(ann.page);
+  await order.payBy(BANK.pay);
+  await order.says("This order is paid.");
+  assert.equal(new URL(ann.page.url()).pathname, `/orders/${id}`);
+  await order.pay.waitFor({ state: "hidden" });
+  await order.cancel.waitFor({ state: "hidden" });
+  // The sale's page knows it too.
+  await ann.open(sale.path);
+  await there.says("This order is paid.");
+});
+
+journey("a payment that is declined can be made again", async (world) => {
+  const { order, there } = await atOrder(world);
+  await there.payBy(BANK.decline);
+  await there.says("The payment did not go through");
+  await there.payBy(BANK.pay);
+  await there.says("This order is paid.");
+  const { status, payments } = await order();
+  assert.deepEqual([status, ...payments.map((payment) => payment.status)], ["paid", "failed", "succeeded"]);
+});
+
+journey("news that comes twice pays once", async (world) => {
+  const { order, there } = await atOrder(world);
+  await there.payBy(BANK.twice);
+  await there.says("This order is paid.");
+  const { status, payments } = await order();
+  assert.deepEqual([status, ...payments.map((payment) => payment.status)], ["paid", "succeeded"]);
+});
+
+journey("news that comes out of order leaves a paid order paid", async (world) => {
+  const { order, there } = await atOrder(world);
+  await there.payBy(BANK.disorder);
+  await there.says("This order is paid.");
+  assert.equal((await order()).status, "paid");
+});
+
+journey("an order that is paid in two tabs is paid once, and the rest goes back", async (world) => {
+  const { ann, id, order, there } = await atOrder(world);
+  const second = new OrderPage(await ann.tab());
+  await second.page.goto(`/orders/${id}`);
+  for (const tab of [there, second]) await tab.pay.click();
+  for (const tab of [there, second]) await tab.page.waitForURL("**/pay/*");
+  await there.atBank(BANK.pay);
+  await there.says("This order is paid.");
+  await second.atBank(BANK.pay);
+  await second.says("This order is paid.");
+  await second.payments.getByText(GOES_BACK).waitFor();
+  const { status, payments } = await order();
+  assert.equal(status, "paid");
+  assert.equal(payments.filter((payment) => payment.status === "succeeded").length, 1);
+});
+
+journey("a wrong amount goes back, and the order can still be paid", async (world) => {
+  const { order, there } = await atOrder(world);
+  await there.payBy(BANK.wrong);
+  await there.payments.getByText(GOES_BACK).waitFor();
+  assert.equal((await order()).status, "awaiting_payment");
+  await there.payBy(BANK.pay);
+  await there.says("This order is paid.");
+});
+
+journey("money that comes after the time to pay goes back", async (world) => {
+  const { order, there } = await atOrder(world, { payWithinS: 3 });
+  await there.payBy(BANK.late);
+  await there.says("This order was not paid in time");
+  await there.payments.getByText(GOES_BACK).waitFor();
+  assert.equal((await order()).status, "expired");
+});
+
+journey("a shopper who comes back from the bank undecided can go on", async (world) => {
+  const { ann, there } = await atOrder(world);
+  await there.pay.click();
+  await ann.page.waitForURL("**/pay/*");
+  await ann.page.getByRole("link", { name: "Back to the shop without paying" }).click();
+  await there.says("If you have not finished paying, you can go on.");
+  await there.payBy(BANK.pay);
+  await there.says("This order is paid.");
+});
+
+journey("the back button from the bank leads to the order, and it can be paid", async (world) => {
+  const { ann, there } = await atOrder(world);
+  await there.pay.click();
+  await ann.page.waitForURL("**/pay/*");
+  await ann.goBack();
+  await there.says("If you have not finished paying, you can go on.");
+  await there.payBy(BANK.pay);
+  await there.says("This order is paid.");
+  // Back from here leads to the order as it is, not to a bank that would be paid once more.
+  await ann.goBack();
+  await there.says("This order is paid.");
+});

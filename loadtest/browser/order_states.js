@@ -1,0 +1,117 @@
+// The pages around an order, the account and a product in every state that a visitor can find them in, and
+// how to get there. It must not know what is examined there.
+
+import { atOrder, BANK } from "./order_page.js";
+import { strangerAt } from "./sale_states.js";
+
+/** As the states of a sale. */
+export const ORDER_STATES = [
+  { name: "product", reach: product },
+  { name: "orders-empty", reach: shopperAt("/orders", "You have no orders yet.") },
+  { name: "orders", reach: orders },
+  { name: "orders-signed-out", reach: strangerAt("/orders", "Sign in to see your orders.") },
+  { name: "order-signed-out", reach: strangerAt("/orders/1", "Sign in to see this order.") },
+  { name: "order-not-found", reach: orderNotFound },
+  { name: "order-open", reach: orderAfter(async () => {}, "It is kept for you") },
+  { name: "order-offline", reach: orderAfter(({ ann }) => ann.losesNetwork(), "You are offline") },
+  { name: "order-under-way", reach: orderUnderWay },
+  { name: "order-declined", reach: orderAfter(({ there }) => there.payBy(BANK.decline), "The payment did not go through") },
+  { name: "order-paid", reach: orderAfter(({ there }) => there.payBy(BANK.pay), "This order is paid.") },
+  { name: "order-wrong-amount", reach: orderAfter(({ there }) => there.payBy(BANK.wrong), /The money (is on its way|went) back/) },
+  { name: "order-page-cancelled", reach: orderAfter(({ api, id }) => api.ask("DELETE", `/orders/${id}`), "This order is cancelled") },
+  { name: "order-page-expired", reach: orderAfter(async () => {}, "This order was not paid in time", { payWithinS: 1 }) },
+  { name: "bank", reach: bank },
+  { name: "bank-unusual", reach: bankUnusual },
+  { name: "bank-settled", reach: bankSettled },
+  { name: "account", reach: shopperAt("/account", "Signed in as") },
+  { name: "account-invalid", reach: accountInvalid },
+  { name: "account-signed-out", reach: strangerAt("/account", "Sign in to see your account.") },
+  { name: "reset", reach: strangerAt("/reset#something", "New password") },
+  { name: "reset-no-token", reach: strangerAt("/reset", "This address lacks the end of its link.") },
+];
+
+function shopperAt(path, says) {
+  return async (shop, visitor) => {
+    const ann = await visitor({ as: await shop.register() });
+    await ann.open(path);
+    await ann.page.getByText(says).first().waitFor();
+    return ann;
+  };
+}
+
+async function product(shop, visitor) {
+  const sale = await shop.sale();
+  const ann = await visitor();
+  await ann.open(sale.path);
+  await ann.page.getByRole("main").getByRole("link", { name: "Kettle", exact: true }).click();
+  await ann.page.waitForURL("**/products/*");
+  return ann;
+}
+
+async function orders(shop, visitor) {
+  const [sale, soon] = [await shop.sale({ limit: 30 }), await shop.sale({ payWithinS: 1 })];
+  const username = await shop.register();
+  const api = await shop.as(username);
+  await api.buy(soon);
+  for (let made = 0; made < 22; made += 1) await api.buy(sale);
+  const ann = await visitor({ as: username });
+  await ann.open("/orders");
+  await ann.page.getByRole("button", { name: "Show more" }).click();
+  await ann.page.getByText("These are all your orders.").waitFor();
+  return ann;
+}
+
+async function orderNotFound(shop, visitor) {
+  const ann = await visitor({ as: await shop.register() });
+  ann.expects(404, "/orders/");
+  await ann.open("/orders/999999");
+  await ann.page.getByText("There is no such order, or it is not yours.").waitFor();
+  return ann;
+}
+
+function orderAfter(act, says, terms) {
+  return async (shop, visitor) => {
+    const world = await atOrder({ shop, visitor }, terms);
+    await act(world);
+    await world.there.says(says);
+    return world.ann;
+  };
+}
+
+async function bank(shop, visitor) {
+  const { ann, there } = await atOrder({ shop, visitor });
+  await there.pay.click();
+  await ann.page.getByText("Unusual endings").waitFor();
+  return ann;
+}
+
+async function bankUnusual(shop, visitor) {
+  const ann = await bank(shop, visitor);
+  await ann.page.getByText("Unusual endings").click();
+  await ann.page.getByRole("button", { name: BANK.wrong }).waitFor();
+  return ann;
+}
+
+async function bankSettled(shop, visitor) {
+  const ann = await bank(shop, visitor);
+  const address = ann.page.url();
+  await ann.page.getByRole("button", { name: BANK.pay }).click();
+  await ann.page.getByText("This order is paid.").waitFor();
+  await ann.open(address);
+  await ann.page.getByText("There is nothing more to decide here.").waitFor();
+  return ann;
+}
+
+async function orderUnderWay(shop, visitor) {
+  const ann = await bank(shop, visitor);
+  await ann.page.getByRole("link", { name: "Back to the shop without paying" }).click();
+  await ann.page.getByText("you can go on.").waitFor();
+  return ann;
+}
+
+async function accountInvalid(shop, visitor) {
+  const ann = await shopperAt("/account", "Signed in as")(shop, visitor);
+  await ann.page.getByRole("button", { name: "Change the password" }).click();
+  await ann.page.locator("#password-error:not(:empty)").waitFor();
+  return ann;
+}
