@@ -46,9 +46,9 @@ impl Race {
         let mut world = World::new(7, 1);
         world.ask(Command::Publish(Box::new(published(1, 1))));
         let Verdict::Placed(order) = world.ask(Command::PlaceOrder(buy(1, 1, 1))) else { panic!() };
-        let payments = [(); 2].map(|()| match world.ask(pay(order.id, 1)) {
-            Verdict::PaymentStarted(payment) => payment.id,
-            other => panic!("not started: {other:?}"),
+        let payments = [(); 2].map(|()| {
+            let Verdict::PaymentStarted(payment) = world.ask(pay(order.id, 1)) else { panic!() };
+            payment.id
         });
         Self { world, order: order.id, payments, cancelled: false }
     }

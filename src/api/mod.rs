@@ -15,11 +15,13 @@ pub mod limits;
 mod orders;
 mod pages;
 mod passwords;
+mod payments;
 pub mod problem;
 mod products;
 mod query;
 mod reply;
 mod route;
+mod sandbox;
 mod sessions;
 mod shards;
 mod strict;
@@ -179,6 +181,10 @@ where
         Route::Orders => orders::list(call).await,
         Route::Order(order) if is_read => orders::show(call, order).await,
         Route::Order(order) => orders::cancel(call, order).await,
+        Route::Payments(order) => payments::start(call, &body, order).await,
+        Route::PaymentWebhook => payments::webhook(call, &body).await,
+        Route::SandboxPayment(payment) if is_read => sandbox::show(call, payment).await,
+        Route::SandboxPayment(payment) => sandbox::choose(call, &body, payment).await,
         Route::Admin(route) => admin::answer(call, &body, route).await,
         // Answered before they could come here.
         Route::ActivityOrders(_) | Route::ActivityState(_) | Route::Page => {

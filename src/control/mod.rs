@@ -7,6 +7,7 @@ mod closing;
 mod flush;
 mod learn;
 mod pages;
+mod refunds;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,10 +23,12 @@ use tokio::sync::{Mutex, Notify, watch};
 
 use crate::api::{self, Access, Owners, PageMap};
 use crate::audit::{AuditError, audit};
+use crate::payment::PaymentPort;
 use crate::store::{Store, StoreError};
 
 pub use closing::SumsTail;
 pub use flush::FlushStatus;
+pub use refunds::RefundStatus;
 
 /// How often the store and the clock are looked at.
 const SECOND: Duration = Duration::from_secs(1);
@@ -49,6 +52,10 @@ pub struct Control {
     rendered: Mutex<pages::Rendered>,
     /// What the flush is at.
     pub flush: Arc<FlushStatus>,
+    /// What shoppers pay by.
+    payment: Option<PaymentPort>,
+    /// What the refunds are at.
+    pub refunds: Arc<RefundStatus>,
     /// What the journal adds up to; never behind what the flush has told the keeper, or the
     /// segments that it reads could be recycled.
     pub sums: Arc<std::sync::Mutex<SumsTail>>,
@@ -77,13 +84,15 @@ pub struct ControlParts {
     pub pages: Arc<ArcSwap<PageMap>>,
     /// The journal's folder, for the audit.
     pub journal: PathBuf,
+    /// What shoppers pay by; none: nothing is ever owed back.
+    pub payment: Option<PaymentPort>,
 }
 
 impl Control {
     /// The tasks' common ground; nothing runs yet.
     #[must_use]
     pub fn new(parts: ControlParts) -> Arc<Self> {
-        let ControlParts { engine, store, owners, access, clock, pages, journal } = parts;
+        let ControlParts { engine, store, owners, access, clock, pages, journal, payment } = parts;
         let (stop, _) = watch::channel(false);
         let sums = Arc::new(std::sync::Mutex::new(SumsTail::new(&engine)));
         Arc::new(Self {
@@ -97,6 +106,8 @@ impl Control {
             stale: Notify::new(),
             rendered: Mutex::default(),
             flush: Arc::default(),
+            payment,
+            refunds: Arc::default(),
             sums,
             learned: Mutex::default(),
             stop,
@@ -132,6 +143,7 @@ impl Control {
             move || flush::run(&control, &runtime)
         });
         let pages = tokio::spawn(Arc::clone(&self).keep_pages());
+        let refunds = tokio::spawn(Arc::clone(&self).keep_refunds());
         let mut stopped = self.stop.subscribe();
         let mut second = tokio::time::interval(SECOND);
         let mut sweep = tokio::time::interval(SWEEP);
@@ -147,6 +159,7 @@ impl Control {
             }
         }
         pages.abort();
+        refunds.abort();
         if let Err(error) = flush.await {
             tracing::error!(%error, "the flush ended badly");
         }

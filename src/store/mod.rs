@@ -180,6 +180,22 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// A flushed payment. Refused: [`Refusal::NotFound`].
     async fn payment(&self, id: PaymentId) -> Stored<PaymentRow>;
 
+    /// Money came for a payment whose order has left its gateway's memory: where it had failed, or
+    /// had not ended, it is owed back from here on. Returns the payment as it is now. Refused:
+    /// [`Refusal::NotFound`].
+    async fn owe_back(&self, id: PaymentId, at: Timestamp) -> Stored<PaymentRow>;
+
+    /// The payments after an id whose money is owed back, by id, at most [`PAGE_ROWS_MAX`].
+    async fn payments_owed_back(
+        &self,
+        after: Option<PaymentId>,
+        limit: u32,
+    ) -> Stored<Vec<PaymentId>>;
+
+    /// The money of a payment that was owed back has been given; nothing changes where it was not
+    /// owed. Refused: [`Refusal::NotFound`].
+    async fn refunded(&self, id: PaymentId, at: Timestamp) -> Stored<()>;
+
     /// Flushed orders, newest first.
     async fn orders(
         &self,

@@ -8,6 +8,7 @@ mod connections;
 mod flush;
 mod once;
 mod orders;
+mod payments;
 mod products;
 mod schema;
 mod users;
@@ -226,7 +227,23 @@ impl Store for Sqlite {
     }
 
     async fn payment(&self, id: PaymentId) -> Stored<PaymentRow> {
-        self.connections.read(move |tx| orders::payment(tx, id)).await
+        self.connections.read(move |tx| payments::by_id(tx, id)).await
+    }
+
+    async fn owe_back(&self, id: PaymentId, at: Timestamp) -> Stored<PaymentRow> {
+        self.connections.write(move |tx| payments::owe_back(tx, id, at)).await
+    }
+
+    async fn payments_owed_back(
+        &self,
+        after: Option<PaymentId>,
+        limit: u32,
+    ) -> Stored<Vec<PaymentId>> {
+        self.connections.read(move |tx| payments::owed_back(tx, after, limit)).await
+    }
+
+    async fn refunded(&self, id: PaymentId, at: Timestamp) -> Stored<()> {
+        self.connections.write(move |tx| payments::refunded(tx, id, at)).await
     }
 
     async fn orders(

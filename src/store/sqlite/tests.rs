@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, fs, process};
 
 use rusqlite::Connection;
-use seckill_shards::ids::{ActivityId, UserId};
+use seckill_shards::ids::{ActivityId, PaymentId, UserId};
 
-use super::{Sqlite, orders, schema};
+use super::{Sqlite, orders, payments, schema};
 use crate::store::conformance::conformance;
 use crate::store::{Fault, NewUser, OrdersOf, Roles, Store, StoreError};
 
@@ -87,6 +87,21 @@ async fn several_gateways_share_a_file_and_it_outlives_them() {
     assert_eq!(fresh.again().user(UserId(51)).await.unwrap().roles, Roles::ADMIN);
 }
 
+/// The first schema with an order's payment in it, as an older version left it.
+#[tokio::test]
+async fn an_older_schema_becomes_the_newest_and_keeps_what_it_has() {
+    let fresh = Fresh::open();
+    let old = fresh.folder.join("old.db");
+    let db = Connection::open(&old).unwrap();
+    db.execute_batch(include_str!("schema.sql")).unwrap();
+    db.execute("INSERT INTO payment VALUES (1, 2, 500, 4, 10, 11)", ()).unwrap();
+    db.pragma_update(None, "user_version", 1).unwrap();
+    drop(db);
+    let store = Sqlite::open(&old).unwrap();
+    assert_eq!(store.payments_owed_back(None, 10).await.unwrap(), [PaymentId(1)]);
+    assert_eq!(store.payment(PaymentId(1)).await.unwrap().amount, 500);
+}
+
 #[tokio::test]
 async fn a_newer_schema_is_refused_and_left_alone() {
     let fresh = Fresh::open();
@@ -111,11 +126,11 @@ fn other_files_are_refused() {
 }
 
 #[test]
-fn lists_of_orders_search_and_never_scan() {
+fn lists_search_and_never_scan() {
     let fresh = Fresh::open();
     let db = Connection::open(fresh.file()).unwrap();
-    let plan = |of| {
-        let sql = format!("EXPLAIN QUERY PLAN {}", orders::list_sql(of));
+    let plan_of = |sql: &str| {
+        let sql = format!("EXPLAIN QUERY PLAN {sql}");
         let mut explain = db.prepare(&sql).unwrap();
         let mut lines = explain.raw_query();
         let mut plan = Vec::new();
@@ -124,6 +139,7 @@ fn lists_of_orders_search_and_never_scan() {
         }
         plan
     };
+    let plan = |of| plan_of(&orders::list_sql(of));
     let scans = |plan: &[String]| plan.iter().filter(|line| line.starts_with("SCAN")).count();
     let of_activity = plan(OrdersOf::Activity(ActivityId(1)));
     assert_eq!(scans(&of_activity), 0, "{of_activity:?}");
@@ -133,4 +149,6 @@ fn lists_of_orders_search_and_never_scan() {
     let of_user = plan(OrdersOf::User(UserId(1)));
     assert_eq!(scans(&of_user), 1, "the parts only: {of_user:?}");
     assert!(of_user[1].contains("SEARCH u USING PRIMARY KEY (part=? AND user_id=?)"));
+    let owed = plan_of(payments::OWED_BACK);
+    assert!(owed[0].contains("INDEX payment_owed_back (id>?)"), "{owed:?}");
 }
