@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, fs, process};
 
 use rusqlite::Connection;
+use seckill_shards::clock::Timestamp;
 use seckill_shards::ids::{ActivityId, UserId};
 
 use super::{Sqlite, orders, schema};
 use crate::store::conformance::conformance;
-use crate::store::{Fault, NewUser, OrdersOf, Roles, Store, StoreError};
+use crate::store::{Fault, NewUser, OrdersOf, PasswordReset, Roles, Store, StoreError};
 
 conformance!(Fresh::open());
 
@@ -95,6 +96,25 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     let refused = fault(Sqlite::open(&fresh.file()));
     let Fault::NewerSchema { found, known } = refused else { panic!("{refused}") };
     assert_eq!((found, known), (newer, schema::newest()));
+}
+
+#[tokio::test]
+async fn an_older_schema_is_brought_up_to_date() {
+    let fresh = Fresh::open();
+    let file = fresh.folder.join("older.db");
+    let db = Connection::open(&file).unwrap();
+    db.execute_batch(include_str!("schema.sql")).unwrap();
+    db.execute_batch("INSERT INTO account VALUES (7, 'ann', 'Ann', NULL, 4)").unwrap();
+    db.pragma_update(None, "user_version", 1).unwrap();
+    drop(db);
+    let store = Sqlite::open(&file).unwrap();
+    assert_eq!(store.user(UserId(7)).await.unwrap().username, "ann");
+    let reset = PasswordReset { user: UserId(7), token: [1; 16], until: Timestamp(1) };
+    store.open_reset(reset).await.unwrap();
+    drop(store);
+    let version = "PRAGMA user_version";
+    let found = Connection::open(&file).unwrap().query_row(version, [], |row| row.get(0));
+    assert_eq!(found, Ok(schema::newest()));
 }
 
 #[test]
