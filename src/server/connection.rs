@@ -202,6 +202,8 @@ impl Link {
     pub(super) async fn serve(self: &Rc<Self>, peer: IpAddr) {
         let service = service_fn(|request| self.answer(request, peer));
         let connection = http1::Builder::new()
+            // Who has said all there is to say still listens.
+            .half_close(true)
             .max_buf_size(BUFFER_BYTES_MAX)
             .max_header_size(HEAD_BYTES_MAX)
             .serve_connection(Io(Rc::clone(self)), service);
@@ -444,8 +446,8 @@ impl hyper::rt::Read for Io {
                 cursor.put_slice(bytes);
                 bytes.len()
             }))?;
-            // hyper reads ahead while it is at work on a request: the next one is then its own, and
-            // so are all that follow, or they would be answered out of order.
+            // It may have taken more than the rest of a request: what follows is then its own, or it
+            // would be answered out of order.
             link.reader.set(Reader::HyperForGood);
             read
         } else {
