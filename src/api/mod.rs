@@ -8,6 +8,7 @@ mod admin;
 mod auth;
 mod context;
 mod counters;
+mod forwarded;
 pub mod hot;
 mod idempotency;
 mod json;
@@ -76,22 +77,10 @@ impl Call<'_> {
         })
     }
 
-    /// Where the request comes from, as far as the proxies on its way are to be believed: the last
-    /// address that none of them has.
+    /// Where the request comes from.
     fn client(&self) -> IpAddr {
         let trusted = &self.context.shared.trusted_proxies;
-        if !trusted.contains(&self.peer) {
-            return self.peer;
-        }
-        let lines = self.head.headers.get_all("x-forwarded-for").iter().rev();
-        let lines = lines.filter_map(|line| line.to_str().ok());
-        let mut addresses = lines.flat_map(|line| line.rsplit(','));
-        addresses
-            .find_map(|address| match address.trim().parse() {
-                Ok(address) if trusted.contains(&address) => None,
-                address => Some(address.unwrap_or(self.peer)),
-            })
-            .unwrap_or(self.peer)
+        forwarded::client(&self.head.headers, self.peer, trusted)
     }
 }
 
