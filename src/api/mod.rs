@@ -15,6 +15,7 @@ mod json;
 pub mod limits;
 mod orders;
 mod pages;
+mod password_resets;
 mod passwords;
 pub mod problem;
 mod products;
@@ -161,6 +162,7 @@ where
         Route::Sessions if method == Method::POST => sessions::create(call, &body).await,
         Route::Sessions => sessions::delete_all(call).await,
         Route::CurrentSession => sessions::delete_current(call).await,
+        Route::PasswordResets => password_resets::redeem(call, &body).await,
         Route::Products => products::list(call).await,
         Route::Product(product) => products::show(call, product).await,
         Route::Activities => activities::list(call).await,

@@ -6,6 +6,7 @@ use super::json::{Fields, expect_json};
 use super::limits::{DISPLAY_NAME_BYTES_MAX, PASSWORD_CHARS, USERNAME_CHARS};
 use super::problem::{Effect, Problem};
 use super::reply::Reply;
+use super::throttle::Attempt;
 use super::{Answer, Call, text};
 use crate::store::{NewUser, Roles, User, UserUpdate};
 
@@ -17,7 +18,9 @@ pub(super) async fn create(call: &Call<'_>, body: &[u8]) -> Answer {
     let password = fields.required("password", password);
     let display_name = display_name(&mut fields).unwrap_or_default();
     fields.finish()?;
-    let password_hash = Some(call.context.shared.passwords.hash(password).await?);
+    let shared = &call.context.shared;
+    shared.throttle.take(Attempt::Register(call.client()), shared.now())?;
+    let password_hash = Some(shared.passwords.hash(password).await?);
     let user = NewUser { username, display_name, password_hash, roles: Roles::SHOPPER };
     let user =
         call.context.store(Effect::Write, |store| async move { store.create_user(user).await });
@@ -60,11 +63,12 @@ async fn rehash(call: &Call<'_>, new: String, old: String) -> Result<String, Pro
     let user = call.context.store(Effect::Read, |store| async move { store.user(id).await });
     let user = user.await?;
     let shared = &call.context.shared;
-    shared.throttle.take(&user.username, call.client(), shared.now())?;
+    let attempt = Attempt::SignIn(&user.username, call.client());
+    shared.throttle.take(attempt, shared.now())?;
     if !shared.passwords.verify(old, user.password_hash).await? {
         return Err(Problem::field("/old_password", "is not right"));
     }
-    shared.throttle.give(&user.username, call.client());
+    shared.throttle.give(attempt);
     shared.passwords.hash(new).await
 }
 
@@ -92,7 +96,8 @@ fn username(fields: &mut Fields, name: &str) -> Option<String> {
     checked(fields, name, check_username)
 }
 
-fn password(fields: &mut Fields, name: &str) -> Option<String> {
+/// A password to be.
+pub(super) fn password(fields: &mut Fields, name: &str) -> Option<String> {
     checked(fields, name, check_password)
 }
 

@@ -182,6 +182,23 @@ fn roles_open_doors_and_no_others() {
         .problem(403, "forbidden");
 }
 
+/// A token says what its owner might do when it was issued, so a change of roles ends it.
+#[test]
+fn a_change_of_roles_acts_on_tokens_that_are_there() {
+    let gateway = Gateway::start(Start::cores(2));
+    let mut shop = Shop::open(&gateway);
+    let mut ann = shop::register(&gateway, "ann");
+    let me = ann.get("/api/v1/users/me").expect(200).json();
+    let roles = format!("/api/v1/admin/users/{}/roles", shop::id_of(&me));
+    for given in [json!(["shopper", "operator"]), json!(["shopper"])] {
+        let grant = Request::new("PUT", &roles).json(&json!({ "roles": given }));
+        assert_eq!(shop.admin.send(grant).expect(200).json()["roles"], given);
+        ann.get("/api/v1/users/me").problem(401, "unauthenticated");
+        ann = shop::sign_in(&gateway, "ann");
+        assert_eq!(ann.get("/api/v1/users/me").expect(200).json()["roles"], given);
+    }
+}
+
 #[test]
 fn an_administrator_finds_accounts_by_name() {
     let gateway = Gateway::start(Start::cores(1));

@@ -8,5 +8,7 @@
 mod accounts;
 mod buying;
 mod process;
+mod resets;
 mod selling;
+mod throttling;
 mod web;
