@@ -115,7 +115,7 @@ impl Shared {
             access: parts.access,
             pages: parts.pages,
             site: parts.site,
-            trusted_proxies: parts.trusted_proxies,
+            trusted_proxies: parts.trusted_proxies.iter().map(IpAddr::to_canonical).collect(),
             passwords: Passwords::new(parts.runtime.clone()),
             throttle: Throttle::default(),
             payment: parts.payment,

@@ -17,6 +17,8 @@ pub(super) enum Route {
     Sessions,
     /// `/api/v1/sessions/current`
     CurrentSession,
+    /// `/api/v1/password-resets`
+    PasswordResets,
     /// `/api/v1/products`
     Products,
     /// `/api/v1/products/{id}`
@@ -66,6 +68,10 @@ pub(super) enum AdminRoute {
     Users,
     /// `/api/v1/admin/users/{id}/roles`
     Roles(UserId),
+    /// `/api/v1/admin/users/{id}/unblock`
+    Unblock(UserId),
+    /// `/api/v1/admin/users/{id}/password-reset`
+    PasswordReset(UserId),
     /// `/api/v1/admin/audit/{activity_id}`
     Audit(ActivityId),
 }
@@ -133,6 +139,7 @@ impl Route {
             ("users", None, None) => Self::Users,
             ("sessions", Some("current"), None) => Self::CurrentSession,
             ("sessions", None, None) => Self::Sessions,
+            ("password-resets", None, None) => Self::PasswordResets,
             _ => return None,
         })
     }
@@ -141,9 +148,11 @@ impl Route {
     #[must_use]
     pub(super) fn allow(self) -> &'static str {
         match self {
-            Self::Users | Self::ActivityOrders(_) | Self::Payments(_) | Self::PaymentWebhook => {
-                "POST"
-            }
+            Self::Users
+            | Self::PasswordResets
+            | Self::ActivityOrders(_)
+            | Self::Payments(_)
+            | Self::PaymentWebhook => "POST",
             Self::SandboxPayment(_) => "GET, HEAD, POST",
             Self::Sessions => "POST, DELETE",
             Self::CurrentSession => "DELETE",
@@ -185,6 +194,8 @@ impl AdminRoute {
             }
             ("orders", None, None) => Self::Orders,
             ("users", Some(user), Some("roles")) => Self::Roles(id(user)?),
+            ("users", Some(user), Some("unblock")) => Self::Unblock(id(user)?),
+            ("users", Some(user), Some("password-reset")) => Self::PasswordReset(id(user)?),
             ("users", None, None) => Self::Users,
             ("audit", Some(activity), None) => Self::Audit(id(activity)?),
             _ => return None,
@@ -193,7 +204,12 @@ impl AdminRoute {
 
     fn allow(self) -> &'static str {
         match self {
-            Self::Products | Self::Activities | Self::Step(..) | Self::OrderStep(..) => "POST",
+            Self::Products
+            | Self::Activities
+            | Self::Step(..)
+            | Self::OrderStep(..)
+            | Self::Unblock(_)
+            | Self::PasswordReset(_) => "POST",
             Self::Product(_) | Self::Activity(_) => "PATCH",
             Self::Roles(_) => "PUT",
             Self::Orders | Self::Users | Self::Audit(_) => "GET, HEAD",
@@ -233,6 +249,7 @@ mod tests {
             ("/api/v1/users/me", Route::Me, "GET, HEAD, PATCH"),
             ("/api/v1/sessions", Route::Sessions, "POST, DELETE"),
             ("/api/v1/sessions/current", Route::CurrentSession, "DELETE"),
+            ("/api/v1/password-resets", Route::PasswordResets, "POST"),
             ("/api/v1/products", Route::Products, "GET, HEAD"),
             ("/api/v1/products/7", Route::Product(ProductId(7)), "GET, HEAD"),
             ("/api/v1/activities", Route::Activities, "GET, HEAD"),
@@ -265,6 +282,12 @@ mod tests {
             ("/api/v1/admin/orders", Route::Admin(AdminRoute::Orders), "GET, HEAD"),
             ("/api/v1/admin/users", Route::Admin(AdminRoute::Users), "GET, HEAD"),
             ("/api/v1/admin/users/9/roles", Route::Admin(AdminRoute::Roles(UserId(9))), "PUT"),
+            ("/api/v1/admin/users/9/unblock", Route::Admin(AdminRoute::Unblock(UserId(9))), "POST"),
+            (
+                "/api/v1/admin/users/9/password-reset",
+                Route::Admin(AdminRoute::PasswordReset(UserId(9))),
+                "POST",
+            ),
             ("/api/v1/admin/audit/9", Route::Admin(AdminRoute::Audit(ActivityId(9))), "GET, HEAD"),
             ("/", Route::Page, "GET, HEAD"),
             ("/activities/7", Route::Page, "GET, HEAD"),

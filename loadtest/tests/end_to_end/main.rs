@@ -9,5 +9,7 @@ mod accounts;
 mod buying;
 mod paying;
 mod process;
+mod resets;
 mod selling;
+mod throttling;
 mod web;

@@ -40,6 +40,8 @@ pub(super) async fn answer(call: &Call<'_>, body: &[u8], route: AdminRoute) -> A
         AdminRoute::OrderStep(order, step) => orders::step(call, order, step).await,
         AdminRoute::Users => users::list(call).await,
         AdminRoute::Roles(user) => users::set_roles(call, user).await,
+        AdminRoute::Unblock(user) => users::unblock(call, user).await,
+        AdminRoute::PasswordReset(user) => users::reset_password(call, user).await,
         AdminRoute::Audit(activity) => audit::show(call, activity).await,
     }
 }
@@ -59,7 +61,7 @@ impl OperatorCall<'_> {
         self.version()?.ok_or_else(missing)
     }
 
-    /// A step that needs nothing may come with no body or an empty object.
+    /// A call that needs nothing may come with no body or an empty object.
     fn expect_no_fields(&self) -> Result<(), Problem> {
         if self.body.is_empty() { Ok(()) } else { json::Fields::of(self.body)?.finish() }
     }

@@ -10,6 +10,7 @@ mod once;
 mod orders;
 mod payments;
 mod products;
+mod resets;
 mod schema;
 mod users;
 mod values;
@@ -30,9 +31,9 @@ use tokio::sync::{mpsc, oneshot};
 use self::connections::Connections;
 use super::{
     Activity, ActivityUpdate, Fault, FlushBatch, JournalFound, JournalPosition, NewActivity,
-    NewProduct, NewUser, Once, OrderCursor, OrderFilter, Outcome, Page, PaymentRow, Product,
-    ProductUpdate, Revocation, Snapshot, StatusSum, Store, StoreError, Stored, StoredOrder, User,
-    UserUpdate,
+    NewProduct, NewUser, Once, OrderCursor, OrderFilter, Outcome, Page, PasswordReset, PaymentRow,
+    Product, ProductUpdate, Revocation, Snapshot, StatusSum, Store, StoreError, Stored,
+    StoredOrder, User, UserUpdate,
 };
 
 /// Chunks of an audit that wait to be taken.
@@ -99,6 +100,22 @@ impl Store for Sqlite {
         self.connections.write(move |tx| users::update(tx, id, &update)).await
     }
 
+    async fn open_reset(&self, reset: PasswordReset) -> Stored<()> {
+        self.connections.write(move |tx| resets::open(tx, &reset)).await
+    }
+
+    async fn reset_of(&self, token: Digest, now: Timestamp) -> Stored<UserId> {
+        self.connections.read(move |tx| resets::user_of(tx, &token, now)).await
+    }
+
+    async fn use_reset(&self, token: Digest, now: Timestamp, update: UserUpdate) -> Stored<User> {
+        let redeem = move |tx: &rusqlite::Transaction<'_>| {
+            let user = resets::take(tx, &token, now)?;
+            users::update(tx, user, &update)
+        };
+        self.connections.write(redeem).await
+    }
+
     async fn revoke_token(&self, token: Digest, until: Timestamp) -> Stored<()> {
         self.connections.write(move |tx| users::revoke_token(tx, &token, until)).await
     }
@@ -110,6 +127,7 @@ impl Store for Sqlite {
     async fn sweep(&self, now: Timestamp) -> Stored<()> {
         let sweep = move |tx: &rusqlite::Transaction<'_>| {
             users::sweep_revocations(tx, now)?;
+            resets::sweep(tx, now)?;
             once::sweep(tx, now)
         };
         self.connections.write(sweep).await

@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, fs, process};
 
 use rusqlite::Connection;
+use seckill_shards::clock::Timestamp;
 use seckill_shards::ids::{ActivityId, PaymentId, UserId};
 
 use super::{Sqlite, orders, payments, schema};
 use crate::store::conformance::conformance;
-use crate::store::{Fault, NewUser, OrdersOf, Roles, Store, StoreError};
+use crate::store::{Fault, NewUser, OrdersOf, PasswordReset, Roles, Store, StoreError};
 
 conformance!(Fresh::open());
 
@@ -87,21 +88,6 @@ async fn several_gateways_share_a_file_and_it_outlives_them() {
     assert_eq!(fresh.again().user(UserId(51)).await.unwrap().roles, Roles::ADMIN);
 }
 
-/// The first schema with an order's payment in it, as an older version left it.
-#[tokio::test]
-async fn an_older_schema_becomes_the_newest_and_keeps_what_it_has() {
-    let fresh = Fresh::open();
-    let old = fresh.folder.join("old.db");
-    let db = Connection::open(&old).unwrap();
-    db.execute_batch(include_str!("schema.sql")).unwrap();
-    db.execute("INSERT INTO payment VALUES (1, 2, 500, 4, 10, 11)", ()).unwrap();
-    db.pragma_update(None, "user_version", 1).unwrap();
-    drop(db);
-    let store = Sqlite::open(&old).unwrap();
-    assert_eq!(store.payments_owed_back(None, 10).await.unwrap(), [PaymentId(1)]);
-    assert_eq!(store.payment(PaymentId(1)).await.unwrap().amount, 500);
-}
-
 #[tokio::test]
 async fn a_newer_schema_is_refused_and_left_alone() {
     let fresh = Fresh::open();
@@ -110,6 +96,27 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     let refused = fault(Sqlite::open(&fresh.file()));
     let Fault::NewerSchema { found, known } = refused else { panic!("{refused}") };
     assert_eq!((found, known), (newer, schema::newest()));
+}
+
+#[tokio::test]
+async fn an_older_schema_is_brought_up_to_date() {
+    let fresh = Fresh::open();
+    let file = fresh.folder.join("older.db");
+    let db = Connection::open(&file).unwrap();
+    db.execute_batch(include_str!("schema.sql")).unwrap();
+    db.execute_batch("INSERT INTO account VALUES (7, 'ann', 'Ann', NULL, 4)").unwrap();
+    db.execute_batch("INSERT INTO payment VALUES (1, 2, 500, 4, 10, 11)").unwrap();
+    db.pragma_update(None, "user_version", 1).unwrap();
+    drop(db);
+    let store = Sqlite::open(&file).unwrap();
+    assert_eq!(store.user(UserId(7)).await.unwrap().username, "ann");
+    let reset = PasswordReset { user: UserId(7), token: [1; 16], until: Timestamp(1) };
+    store.open_reset(reset).await.unwrap();
+    assert_eq!(store.payments_owed_back(None, 10).await.unwrap(), [PaymentId(1)]);
+    drop(store);
+    let version = "PRAGMA user_version";
+    let found = Connection::open(&file).unwrap().query_row(version, [], |row| row.get(0));
+    assert_eq!(found, Ok(schema::newest()));
 }
 
 #[test]
