@@ -4,8 +4,9 @@
 use maud::{Markup, html};
 
 use crate::{
-    activity::{ActivityView, picture, prices, time},
+    activity::{ActivityView, prices},
     layout::{Shell, document},
+    parts::{Alt, picture, time},
     prerender::{self, Page},
 };
 
@@ -23,11 +24,10 @@ pub fn home(view: &HomeView) -> Page {
 }
 
 fn markup(view: &HomeView) -> Markup {
-    let shell = Shell {
-        title: "Flash sales",
-        description: "Every flash sale of this shop: what is sold, for how much, and from when.",
-        script: None,
-    };
+    let shell = Shell::plain(
+        "Flash sales",
+        "Every flash sale of this shop: what is sold, for how much, and from when.",
+    );
     let main = html! {
         h1 { "Flash sales" }
         @if view.activities.is_empty() {
@@ -44,7 +44,7 @@ fn markup(view: &HomeView) -> Markup {
 fn card(activity: &ActivityView) -> Markup {
     html! {
         article.card {
-            (picture(activity, ""))
+            (picture(activity.image_url.as_deref(), &activity.product_title, Alt::Beside))
             h2 { a href={ "/activities/" (activity.id) } { (activity.title) } }
             p.product { (activity.product_title) }
             (prices(activity))

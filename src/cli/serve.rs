@@ -100,6 +100,7 @@ impl Gateway {
             clock: Arc::clone(&clock),
             pages: Arc::clone(&pages),
             journal: config.journal(),
+            has_sandbox: true,
         });
         let shared = Arc::new(Shared::new(SharedParts {
             engine: Arc::clone(&engine),

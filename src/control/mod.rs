@@ -3,10 +3,13 @@
 //!
 //! It knows no sockets. Each task is a file; a fault is logged and tried again.
 
+mod catalogue;
 mod closing;
 mod flush;
 mod learn;
+mod limits;
 mod pages;
+mod views;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,6 +45,7 @@ pub struct Control {
     clock: Arc<MachineClock>,
     pages: Arc<ArcSwap<PageMap>>,
     journal: PathBuf,
+    has_sandbox: bool,
     /// Something that the pages show has changed.
     stale: Notify,
     /// What was rendered last: held while it is rendered again, so that an older state of the
@@ -77,13 +81,16 @@ pub struct ControlParts {
     pub pages: Arc<ArcSwap<PageMap>>,
     /// The journal's folder, for the audit.
     pub journal: PathBuf,
+    /// Whether payments go to the sandbox bank, which then has a page.
+    pub has_sandbox: bool,
 }
 
 impl Control {
     /// The tasks' common ground; nothing runs yet.
     #[must_use]
     pub fn new(parts: ControlParts) -> Arc<Self> {
-        let ControlParts { engine, store, owners, access, clock, pages, journal } = parts;
+        let ControlParts { engine, store, owners, access, clock, pages, journal, has_sandbox } =
+            parts;
         let (stop, _) = watch::channel(false);
         let sums = Arc::new(std::sync::Mutex::new(SumsTail::new(&engine)));
         Arc::new(Self {
@@ -94,8 +101,9 @@ impl Control {
             clock,
             pages,
             journal,
+            has_sandbox,
             stale: Notify::new(),
-            rendered: Mutex::default(),
+            rendered: Mutex::new(pages::Rendered::new(has_sandbox)),
             flush: Arc::default(),
             sums,
             learned: Mutex::default(),
