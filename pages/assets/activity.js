@@ -118,6 +118,8 @@ function showStage() {
   if (shownStage !== null && shownStage !== now && !pressed) notice("");
   shownStage = now;
   setText($("stage"), STAGE_SENTENCES[now]);
+  // A sale that was ended early has not ended when it was to.
+  $("ends").hidden = now === "over" && clock.now() < state.endsAt;
   setText($("left"), `${state.remaining.toLocaleString("en")} of ${counted(Number(stockTotal), "unit")} left`);
   $("left-bar").value = state.remaining;
 }
@@ -195,6 +197,7 @@ function placed(pressKey, order) {
   const seen = cards.has(order.id);
   key.bind(pressKey, order.id);
   showOrder(order);
+  pollIn(0);
   if (!holdsUnits(order)) {
     notice("Your earlier press had already been answered, and that order is closed. Press again to buy.");
     return;

@@ -24,6 +24,7 @@ export class OrderCard {
 
   show(order) {
     this.#order = order;
+    this.element.dataset.status = order.status;
     this.#parts.id.textContent = order.id;
     this.#parts.units.textContent = counted(unitsOf(order), "unit");
     this.#parts.total.textContent = moneyText(order.total);

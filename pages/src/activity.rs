@@ -114,7 +114,7 @@ fn buy_panel(view: &ActivityView) -> Markup {
         section.panel aria-label="Buy" {
             p.schedule {
                 span { "Starts " (time(view.starts_at)) }
-                " " span { "Ends " (time(view.ends_at)) }
+                " " span #ends { "Ends " (time(view.ends_at)) }
             }
             noscript {
                 p.warning {

@@ -20,7 +20,7 @@ struct Asset {
 
 /// Every asset. What is imported stands before what imports it, so that a change in one file
 /// changes the name of each file that stands on it.
-const SOURCES: [(&str, &str); 29] = [
+const SOURCES: [(&str, &str); 30] = [
     ("shop.css", include_str!("../assets/shop.css")),
     ("pages.css", include_str!("../assets/pages.css")),
     ("pay.css", include_str!("../assets/pay.css")),
@@ -46,6 +46,7 @@ const SOURCES: [(&str, &str); 29] = [
     ("register.js", include_str!("../assets/register.js")),
     ("account.js", include_str!("../assets/account.js")),
     ("reset.js", include_str!("../assets/reset.js")),
+    ("home.js", include_str!("../assets/home.js")),
     ("activity.js", include_str!("../assets/activity.js")),
     ("orders.js", include_str!("../assets/orders.js")),
     ("order_page.js", include_str!("../assets/order_page.js")),
