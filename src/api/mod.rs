@@ -47,7 +47,7 @@ pub use self::access::Access;
 pub use self::auth::Site;
 pub use self::context::{Context, Control, Shared, SharedParts};
 pub use self::counters::{Counters, add_one};
-pub use self::pages::PageMap;
+pub use self::pages::{ORDER_SHELL, PAY_SHELL, PageMap};
 pub use self::passwords::hash as hash_password;
 pub use self::problem::{Problem, Slug};
 pub use self::reply::HttpResponse;

@@ -3,11 +3,14 @@
 //!
 //! It knows no sockets. Each task is a file; a fault is logged and tried again.
 
+mod catalogue;
 mod closing;
 mod flush;
 mod learn;
+mod limits;
 mod pages;
 mod refunds;
+mod views;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -93,6 +96,7 @@ impl Control {
     #[must_use]
     pub fn new(parts: ControlParts) -> Arc<Self> {
         let ControlParts { engine, store, owners, access, clock, pages, journal, payment } = parts;
+        let has_sandbox = has_sandbox(payment.as_ref());
         let (stop, _) = watch::channel(false);
         let sums = Arc::new(std::sync::Mutex::new(SumsTail::new(&engine)));
         Arc::new(Self {
@@ -104,7 +108,7 @@ impl Control {
             pages,
             journal,
             stale: Notify::new(),
-            rendered: Mutex::default(),
+            rendered: Mutex::new(pages::Rendered::new(has_sandbox)),
             flush: Arc::default(),
             payment,
             refunds: Arc::default(),
@@ -210,4 +214,9 @@ impl api::Control for Control {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Whether payments go to the sandbox bank, which then has a page.
+fn has_sandbox(payment: Option<&PaymentPort>) -> bool {
+    payment.is_some_and(|port| port.sandbox.is_some())
 }
