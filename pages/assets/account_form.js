@@ -3,47 +3,49 @@
 
 import { safeNext } from "./next.js";
 
-const form = document.getElementById("account-form");
-const button = document.getElementById("submit");
-
-/** Opens the form. `send` gets the filled-in fields and returns null when all is done, or the refusal. */
-export function openForm(send) {
+/**
+ * Opens a form. `send` gets the filled-in fields and returns null when all is done, or the refusal;
+ * `done` is what follows then.
+ */
+export function openForm(send, { form = document.getElementById("account-form"), done = goOn } = {}) {
+  const button = form.querySelector("[type=submit]");
   button.disabled = false;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (button.disabled) return;
-    clearErrors();
-    if (showWhatIsInvalid()) return;
+    clearErrors(form);
+    if (showWhatIsInvalid(form)) return;
     button.disabled = true;
     const fields = Object.fromEntries([...new FormData(form)].filter(([, value]) => value !== ""));
     const refusal = await send(fields);
-    if (refusal === null) {
-      location.replace(safeNext(new URLSearchParams(location.search).get("next"), location.origin));
-      return;
-    }
-    button.disabled = false;
-    showRefusal(refusal);
+    button.disabled = refusal === null && done === goOn;
+    if (refusal === null) done();
+    else showRefusal(form, refusal);
   });
 }
 
-function showWhatIsInvalid() {
-  const invalid = inputs().filter((input) => !input.checkValidity());
+function goOn() {
+  location.replace(safeNext(new URLSearchParams(location.search).get("next"), location.origin));
+}
+
+function showWhatIsInvalid(form) {
+  const invalid = inputs(form).filter((input) => !input.checkValidity());
   for (const input of invalid) showError(input, input.validity.patternMismatch ? "Please use only the characters named above." : input.validationMessage);
   invalid[0]?.focus();
   return invalid.length > 0;
 }
 
 /** Errors that name a field go beside it, the rest above the button. */
-function showRefusal(refusal) {
+function showRefusal(form, refusal) {
   const rest = [];
   for (const { pointer, detail } of refusal.problem.errors ?? []) {
-    const input = inputs().find(({ name }) => name === fieldOf(pointer));
+    const input = inputs(form).find(({ name }) => name === fieldOf(pointer));
     if (input) showError(input, detail);
     else rest.push(detail);
   }
-  const first = inputs().find((input) => input.hasAttribute("aria-invalid"));
-  if (!first || rest.length > 0) document.getElementById("form-error").textContent = rest.join(" ") || sentence(refusal);
-  (first ?? button).focus();
+  const first = inputs(form).find((input) => input.hasAttribute("aria-invalid"));
+  if (!first || rest.length > 0) form.querySelector("[role=alert]").textContent = rest.join(" ") || sentence(refusal);
+  (first ?? form.querySelector("[type=submit]")).focus();
 }
 
 /** `/username`, and `#/username` as RFC 9457 writes it, name the field `username`. */
@@ -62,12 +64,14 @@ function sentence({ slug, problem, retryAfterMs }) {
     case "unavailable":
     case "outcome-unknown":
       return "The shop is very busy." + wait;
+    case "unauthenticated":
+      return problem.detail || "You are signed out. Sign in again, then come back.";
     default:
       return problem.detail || problem.title || "That did not work. Try again in a moment.";
   }
 }
 
-function inputs() {
+function inputs(form) {
   return [...form.querySelectorAll("input")];
 }
 
@@ -76,7 +80,7 @@ function showError(input, text) {
   document.getElementById(`${input.name}-error`).textContent = text;
 }
 
-function clearErrors() {
-  for (const input of inputs()) input.removeAttribute("aria-invalid");
+function clearErrors(form) {
+  for (const input of inputs(form)) input.removeAttribute("aria-invalid");
   for (const error of form.querySelectorAll(".error")) error.textContent = "";
 }

@@ -3,14 +3,16 @@
 // asked of the files it imports.
 
 import { request } from "./api.js";
+import { cancelIsMeant, cancelOrder } from "./cancel.js";
 import { ShopClock } from "./clock.js";
 import { counted, countdownHolds, countdownText } from "./format.js";
 import { PurchaseKey, tabStorage } from "./key.js";
 import { holdsUnits, lookDelay, unitsOf } from "./order.js";
-import { OrderCard, setText } from "./order_card.js";
+import { OrderCard } from "./order_card.js";
 import { advise } from "./problems.js";
 import { failureDelay, pollDelay, sells, STAGE_SENTENCES, stageOf, stateFrom } from "./sale.js";
 import { lookWhoIsSignedIn, signedInAtLoad } from "./shell.js";
+import { setText } from "./when.js";
 
 // How long one press goes on by itself before it is given back to the shopper.
 const PRESS_LASTS_MS = 90_000;
@@ -116,6 +118,8 @@ function showStage() {
   if (shownStage !== null && shownStage !== now && !pressed) notice("");
   shownStage = now;
   setText($("stage"), STAGE_SENTENCES[now]);
+  // A sale that was ended early has not ended when it was to.
+  $("ends").hidden = now === "over" && clock.now() < state.endsAt;
   setText($("left"), `${state.remaining.toLocaleString("en")} of ${counted(Number(stockTotal), "unit")} left`);
   $("left-bar").value = state.remaining;
 }
@@ -193,6 +197,7 @@ function placed(pressKey, order) {
   const seen = cards.has(order.id);
   key.bind(pressKey, order.id);
   showOrder(order);
+  pollIn(0);
   if (!holdsUnits(order)) {
     notice("Your earlier press had already been answered, and that order is closed. Press again to buy.");
     return;
@@ -297,26 +302,15 @@ async function look(id) {
 }
 
 async function cancel(id) {
-  if (!(await reallyCancel())) return;
+  if (!(await cancelIsMeant())) return;
   const card = cards.get(id);
   card.cancelling = true;
-  const answer = await request("DELETE", `/api/v1/orders/${encodeURIComponent(id)}`);
+  const failure = await cancelOrder(id);
   card.cancelling = false;
-  if (!answer.ok) {
-    notice(answer.slug === "order-state"
-      ? "This order could not be cancelled any more; it is shown as it is now."
-      : "The shop could not be asked to cancel. Look at the order and try again.");
-  }
+  if (failure) notice(failure);
   await look(id);
-}
-
-function reallyCancel() {
-  const dialog = $("cancel-dialog");
-  dialog.returnValue = "keep";
-  dialog.showModal();
-  return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "cancel"), { once: true });
-  });
+  // The button that had the focus is gone.
+  if (document.activeElement === document.body) card.focus();
 }
 
 // ---- coming and coming back -----------------------------------------------------------------

@@ -8,7 +8,8 @@ const SLUG_OF_STATUS = { 401: "unauthenticated", 404: "not-found", 429: "rate-li
 
 /**
  * Asks once. The answer is `{ ok: true, status, body }`, or `{ ok: false, status, slug, problem, retryAfterMs }`;
- * the slug is "lost" where no answer came at all. `sent` and `received` are readings of the monotonic clock.
+ * the slug is "lost" where no answer came at all. `sent` and `received` are readings of the monotonic clock,
+ * `date` is the shop's time to the second, NaN where it did not say.
  */
 export async function request(method, path, { body, headers } = {}) {
   const sent = performance.now();
@@ -25,9 +26,9 @@ export async function request(method, path, { body, headers } = {}) {
     });
     const received = performance.now();
     const text = await response.text();
-    return { sent, received, ...answer(response, text) };
+    return { sent, received, date: Date.parse(response.headers.get("date") ?? ""), ...answer(response, text) };
   } catch {
-    return { ok: false, status: 0, slug: "lost", problem: {}, retryAfterMs: null, sent, received: performance.now() };
+    return { ok: false, status: 0, slug: "lost", problem: {}, retryAfterMs: null, sent, received: performance.now(), date: NaN };
   } finally {
     clearTimeout(timer);
   }

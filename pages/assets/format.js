@@ -38,7 +38,7 @@ export function counted(count, noun) {
 /** An instant in the visitor's time zone. */
 export function localInstantText(iso) {
   return new Intl.DateTimeFormat("en-GB", {
-    dateStyle: "long",
+    dateStyle: "medium",
     timeStyle: Date.parse(iso) % 60_000 === 0 ? "short" : "medium",
   }).format(new Date(iso));
 }

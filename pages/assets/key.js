@@ -1,5 +1,5 @@
-// The idempotency key of a purchase. One key buys one order however often it is sent, so it is
-// kept where a reload cannot lose it, before the request goes out.
+// The idempotency key of a purchase or a payment. One key buys one order, or pays once, however
+// often it is sent, so it is kept where a reload cannot lose it, before the request goes out.
 // It must not know requests: it says which key to send and remembers what came of it.
 
 const PREFIX = "seckill.key.";
@@ -9,8 +9,9 @@ export class PurchaseKey {
   #storage;
   #make;
 
-  constructor(activityId, storage, make = newKey) {
-    this.#name = PREFIX + activityId;
+  /** `what` is bought or paid: an activity's id, or `pay.` and an order's. What it makes is called its order here. */
+  constructor(what, storage, make = newKey) {
+    this.#name = PREFIX + what;
     this.#storage = storage;
     this.#make = make;
   }

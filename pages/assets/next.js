@@ -1,7 +1,7 @@
 // Where to go after signing in: an address of this shop and of no one else.
 // It must not know the page: it is given the wish and the shop's origin.
 
-const FORMS = ["/sign-in", "/register"];
+const FORMS = ["/sign-in", "/register", "/reset"];
 
 /**
  * The wished path where it is safe, else "/". A browser reads "\" as "/" and drops tabs and line

@@ -1,4 +1,4 @@
-// What an order means to its shopper.
+// What an order and its payments mean to their shopper.
 // It must not know the page or the network: an order of the API goes in.
 
 /** Whether the order may still become something else by itself. */
@@ -11,14 +11,54 @@ export function holdsUnits(order) {
   return isOpen(order) || order.status === "paid";
 }
 
+/** Whether its units went back, so that they may be on sale again for this shopper too. */
+export function gaveUnitsBack({ status }) {
+  return status === "expired" || status === "cancelled";
+}
+
 /** Units in all lines. */
 export function unitsOf({ lines }) {
   return lines.reduce((units, { quantity }) => units + quantity, 0);
 }
 
+/** What was ordered, in one line. */
+export function titleOf({ lines }) {
+  const more = lines.length - 1;
+  return lines.length === 0 ? "Order" : lines[0].title + (more > 0 ? ` and ${more} more` : "");
+}
+
 /** Milliseconds left to pay, or null where no such clock runs. */
 export function leftToPay(order, now) {
   return order.status === "awaiting_payment" && order.pay_before ? Date.parse(order.pay_before) - now : null;
+}
+
+/** Whether the order can be paid now; while the shop's time is not known yet, it is asked all the same. */
+export function canBePaid(order, now) {
+  return order.status === "awaiting_payment" && !(order.pay_before && leftToPay(order, now) <= 0);
+}
+
+/** The payment that is under way, if there is one. */
+export function paymentUnderWay({ payments = [] }) {
+  return payments.find(({ status }) => status === "started");
+}
+
+function owes({ payments = [] }) {
+  return payments.some(({ status }) => status === "refund_due");
+}
+
+const STATUS_WORDS = {
+  accepted: "Being confirmed",
+  awaiting_payment: "Waiting for payment",
+  paid: "Paid",
+  expired: "Not paid in time",
+  cancelled: "Cancelled",
+  rejected: "Not confirmed",
+  refunded: "Paid back",
+};
+
+/** The status in a word or two, for a list. */
+export function statusWord({ status }) {
+  return STATUS_WORDS[status] ?? asWords(status);
 }
 
 export function orderSentence(order, now) {
@@ -28,7 +68,9 @@ export function orderSentence(order, now) {
     case "awaiting_payment":
       return leftToPay(order, now) <= 0
         ? "The time to pay is over. Asking the shop how this order ended."
-        : "It is kept for you until the time to pay is over.";
+        : paymentUnderWay(order)
+          ? "We are waiting for the payment to be confirmed."
+          : "It is kept for you until the time to pay is over.";
     case "paid":
       return "This order is paid.";
     case "expired":
@@ -38,19 +80,50 @@ export function orderSentence(order, now) {
     case "rejected":
       return "This order could not be confirmed, so it ended. Nothing is to be paid.";
     case "refunded":
-      return "This order was paid back.";
+      return owes(order) ? "This order is given back. The money is on its way back to you." : "This order was paid back.";
     default:
-      return `This order is ${String(order.status).replaceAll("_", " ")}.`;
+      return `This order is ${asWords(order.status).toLowerCase()}.`;
   }
 }
 
-/** Milliseconds until it is worth asking for the order again; null when it is closed. */
-export function lookDelay(order, now, { hidden, random }) {
-  if (!isOpen(order)) return null;
+const REASONS = {
+  limit_reached: "You already hold the most that one shopper may buy in this sale.",
+  unconfirmed: "It could not be confirmed in time.",
+};
+
+/** Why the order is as it is, where the shop says so; else "". */
+export function reasonSentence({ reason }) {
+  if (typeof reason !== "string" || reason === "") return "";
+  return REASONS[reason.replaceAll("-", "_")] ?? `${asWords(reason)}.`;
+}
+
+const PAYMENT_SENTENCES = {
+  started: "Waiting for the payment to be confirmed",
+  succeeded: "Paid",
+  failed: "The payment did not go through",
+  refund_due: "The money is on its way back",
+  refunded: "The money went back",
+};
+
+export function paymentSentence({ status }) {
+  return PAYMENT_SENTENCES[status] ?? asWords(status);
+}
+
+function asWords(name) {
+  const words = String(name).replaceAll(/[_-]/g, " ").replace(/\.$/, "");
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+/** Milliseconds until it is worth asking for the order again; null when nothing of it can change by itself. */
+export function lookDelay(order, now, { hidden, random, looks = 0 }) {
   const jitter = 0.75 + random / 2;
+  // Money on its way back arrives in the provider's own time.
+  if (!isOpen(order)) return owes(order) ? (hidden ? 60_000 : 5000) * jitter : null;
   if (order.status === "accepted") return (hidden ? 20_000 : 2000) * jitter;
   const left = leftToPay(order, now);
   if (left === null || left <= 0) return (hidden ? 20_000 : 3000) * jitter;
+  // The news of a payment comes soon, or is long in coming.
+  const seldom = paymentUnderWay(order) ? Math.min(1000 * 1.25 ** looks, 20_000) : 20_000;
   // A little after its end, so that the shop has ended it too.
-  return Math.min((hidden ? 60_000 : 20_000) * jitter, left + 300 + 700 * random);
+  return Math.min((hidden ? 60_000 : seldom) * jitter, left + 300 + 700 * random);
 }

@@ -2,15 +2,18 @@
 // It must not know the network: it shows what it is given.
 
 import { counted, countdownHolds, countdownText, localInstantText, moneyText } from "./format.js";
-import { isOpen, leftToPay, orderSentence, unitsOf } from "./order.js";
+import { canBePaid, isOpen, leftToPay, orderSentence, unitsOf } from "./order.js";
+import { copyOf, setText } from "./when.js";
 
 export class OrderCard {
   #order;
-  #parts = {};
+  #parts;
 
   constructor(template, order, onCancel) {
-    this.element = template.content.firstElementChild.cloneNode(true);
-    for (const part of this.element.querySelectorAll("[data-order]")) this.#parts[part.dataset.order] = part;
+    const { element, parts } = copyOf(template, "order");
+    this.element = element;
+    this.#parts = parts;
+    this.#parts.link.href = `/orders/${encodeURIComponent(order.id)}`;
     this.#parts.cancel.addEventListener("click", () => onCancel(this.#order.id));
     this.show(order);
   }
@@ -21,6 +24,7 @@ export class OrderCard {
 
   show(order) {
     this.#order = order;
+    this.element.dataset.status = order.status;
     this.#parts.id.textContent = order.id;
     this.#parts.units.textContent = counted(unitsOf(order), "unit");
     this.#parts.total.textContent = moneyText(order.total);
@@ -34,6 +38,7 @@ export class OrderCard {
     const left = leftToPay(this.#order, now);
     const runs = left !== null && left > 0;
     setText(this.#parts.sentence, orderSentence(this.#order, now));
+    setText(this.#parts.link, canBePaid(this.#order, now) ? "Pay for this order" : "See this order");
     this.#parts.countdown.hidden = !runs;
     if (!runs) return Infinity;
     setText(this.#parts.clock, countdownText(left));
@@ -48,9 +53,4 @@ export class OrderCard {
   focus() {
     this.element.querySelector("h2").focus();
   }
-}
-
-/** Text that has not changed is left alone, so that a screen reader does not read it again. */
-export function setText(element, text) {
-  if (element.textContent !== text) element.textContent = text;
 }

@@ -1,4 +1,4 @@
-// What to tell a shopper whose press was refused, and what to do about it.
+// What to tell a shopper whose press on Buy or Pay was refused, and what to do about it.
 // It must not know the page or the network: an answer goes in, advice comes out.
 
 const STEP_MS = 1000;
@@ -54,6 +54,40 @@ export function advise({ slug, problem, retryAfterMs }, unprompted, random) {
       return { act: "new-key", say: "An earlier press got in the way. Press again." };
     default:
       return { act: "stop", say: plain(problem.detail ?? problem.title) };
+  }
+}
+
+/**
+ * What to say of a payment that was not begun, and whether its key is of no more use. The key of
+ * one that may have been begun is sent again: it stays one payment.
+ */
+export function payAdvice({ slug, problem, retryAfterMs }) {
+  const again = retryAfterMs ? `in ${Math.ceil(retryAfterMs / 1000)} seconds` : "in a moment";
+  const keep = (say) => ({ say, dropsKey: false });
+  switch (slug) {
+    case "order-state":
+      return { say: "This order cannot be paid any more; it is shown as it is now.", dropsKey: true };
+    case "idempotency-mismatch":
+      return { say: "An earlier press got in the way. Press again.", dropsKey: true };
+    case "unavailable":
+      return keep("Paying is switched off right now. Your order stays as it is; try again later.");
+    case "rate-limited":
+      return keep(`That was a little too fast. Press again ${again}.`);
+    case "overloaded":
+      return keep(`Very many people are paying right now. Press again ${again}.`);
+    case "limit-reached":
+      return keep("Your earlier press is still being worked on. Press again in a moment.");
+    case "outcome-unknown":
+    case "lost":
+      return keep("The shop has not answered. Press again when you like: it stays one payment.");
+    case "unauthenticated":
+      return keep("You are signed out. Sign in again to pay; the order is kept for you.");
+    case "not-found":
+      return keep("The shop does not know this order any more.");
+    case "cross-origin":
+      return keep("This page is open under another address than the shop's, so it cannot pay. Open the shop under its own address.");
+    default:
+      return keep(problem.detail || problem.title || "The payment could not be begun. Try again in a moment.");
   }
 }
 

@@ -3,6 +3,7 @@
 
 import { openForm } from "./account_form.js";
 import { request } from "./api.js";
+import { mark } from "./session.js";
 
 // A sign-in that failed after the account was made must not make it again.
 let made = null;
@@ -15,7 +16,9 @@ openForm(async (fields) => {
     made = username;
   }
   const answer = await request("POST", "/api/v1/sessions", { body: { username, password } });
-  return answer.ok ? null : answer;
+  if (!answer.ok) return answer;
+  mark.set();
+  return null;
 });
 
 function taken(answer) {

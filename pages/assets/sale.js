@@ -44,6 +44,16 @@ export const STAGE_SENTENCES = {
   over: "This sale has ended.",
 };
 
+/** The stage in a word or two. */
+export const STAGE_WORDS = {
+  before: "Coming",
+  open: "Open now",
+  taken: "All taken for now",
+  paused: "Paused",
+  "sold-out": "Sold out",
+  over: "Ended",
+};
+
 /**
  * Milliseconds until the next question, at least a second. `random` in 0..1 spreads the visitors,
  * so that they do not all ask in one instant; the opening itself needs no question.

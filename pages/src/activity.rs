@@ -4,8 +4,10 @@
 use maud::{Markup, html};
 
 use crate::{
-    format::{Money, counted, duration_text, grouped, instant_attribute, instant_text},
+    format::{Money, counted, duration_text, grouped},
     layout::{Shell, document},
+    order::cancel_dialog,
+    parts::{Alt, description, picture, time},
     prerender::{self, Page},
 };
 
@@ -18,6 +20,8 @@ pub struct ActivityView {
     pub title: String,
     /// The name of what is sold.
     pub product_title: String,
+    /// The product's id in decimal, where the product has a page.
+    pub product_page: Option<String>,
     /// Plain text; a line break starts a paragraph.
     pub description: String,
     /// A picture of the product: a path on this shop, or an https address.
@@ -48,15 +52,16 @@ fn markup(view: &ActivityView) -> Markup {
     let shell = Shell {
         title: &view.title,
         description: &format!("{} for {}.", view.product_title, view.sale_price.text()),
+        sheet: None,
         script: Some("activity.js"),
     };
     let main = html! {
         article.sale #sale data-activity-id=(view.id) data-stock-total=(view.stock_total)
             data-per-user-limit=(view.per_user_limit) {
-            (picture(view, &view.product_title))
+            (picture(view.image_url.as_deref(), &view.product_title, Alt::Product))
             div.offer {
                 h1 { (view.title) }
-                p.product { (view.product_title) }
+                (product(view))
                 (prices(view))
                 (buy_panel(view))
                 section.orders #orders aria-label="Your orders in this sale" {}
@@ -70,15 +75,14 @@ fn markup(view: &ActivityView) -> Markup {
     document(&shell, &main)
 }
 
-/// The picture, or the first letter of the product where there is none, in a frame whose size is
-/// known before the picture has come.
-pub(crate) fn picture(view: &ActivityView, alt: &str) -> Markup {
+/// The name of what is sold, as a link where it has a page of its own.
+fn product(view: &ActivityView) -> Markup {
     html! {
-        div.picture {
-            @if let Some(image_url) = &view.image_url {
-                img src=(image_url) alt=(alt) width="640" height="480" decoding="async";
+        p.product {
+            @if let Some(id) = &view.product_page {
+                a href={ "/products/" (id) } { (view.product_title) }
             } @else {
-                span aria-hidden="true" { (view.product_title.chars().next().unwrap_or('?')) }
+                (view.product_title)
             }
         }
     }
@@ -102,11 +106,6 @@ pub(crate) fn prices(view: &ActivityView) -> Markup {
     }
 }
 
-/// An instant in UTC; the shell's script shows it in the visitor's own time zone.
-pub(crate) fn time(millis: u64) -> Markup {
-    html! { time datetime=(instant_attribute(millis)) { (instant_text(millis)) } }
-}
-
 /// What changes while a sale runs. Before the script has come it says when the sale starts; the
 /// room of what the script fills in is kept, so that nothing moves.
 fn buy_panel(view: &ActivityView) -> Markup {
@@ -115,7 +114,7 @@ fn buy_panel(view: &ActivityView) -> Markup {
         section.panel aria-label="Buy" {
             p.schedule {
                 span { "Starts " (time(view.starts_at)) }
-                " " span { "Ends " (time(view.ends_at)) }
+                " " span #ends { "Ends " (time(view.ends_at)) }
             }
             noscript {
                 p.warning {
@@ -150,16 +149,6 @@ fn terms(view: &ActivityView) -> Markup {
     }
 }
 
-fn description(text: &str) -> Markup {
-    html! {
-        div.description {
-            @for paragraph in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-                p { (paragraph) }
-            }
-        }
-    }
-}
-
 /// One order, copied and filled in by the script.
 fn order_template() -> Markup {
     html! {
@@ -176,23 +165,8 @@ fn order_template() -> Markup {
                     div { dt { "Total" } dd data-order="total" {} }
                     div data-order="pay-before-row" { dt { "Pay before" } dd data-order="pay-before" {} }
                 }
+                a.primary data-order="link" { "See this order" }
                 button.quiet type="button" data-order="cancel" hidden { "Cancel this order" }
-            }
-        }
-    }
-}
-
-/// A cancelled order cannot be had back in a sale that is sold out, so it is asked for twice.
-fn cancel_dialog() -> Markup {
-    html! {
-        dialog #cancel-dialog aria-labelledby="cancel-title" {
-            form method="dialog" {
-                h2 #cancel-title { "Cancel this order?" }
-                p { "What it holds goes back on sale at once, and someone else may take it." }
-                div.choices {
-                    button.quiet value="keep" autofocus { "Keep the order" }
-                    button.danger value="cancel" { "Cancel the order" }
-                }
             }
         }
     }

@@ -20,23 +20,37 @@ struct Asset {
 
 /// Every asset. What is imported stands before what imports it, so that a change in one file
 /// changes the name of each file that stands on it.
-const SOURCES: [(&str, &str); 16] = [
+const SOURCES: [(&str, &str); 30] = [
     ("shop.css", include_str!("../assets/shop.css")),
+    ("pages.css", include_str!("../assets/pages.css")),
+    ("pay.css", include_str!("../assets/pay.css")),
     ("icon.svg", include_str!("../assets/icon.svg")),
     ("api.js", include_str!("../assets/api.js")),
     ("clock.js", include_str!("../assets/clock.js")),
+    ("connection.js", include_str!("../assets/connection.js")),
     ("format.js", include_str!("../assets/format.js")),
     ("key.js", include_str!("../assets/key.js")),
     ("next.js", include_str!("../assets/next.js")),
     ("problems.js", include_str!("../assets/problems.js")),
     ("sale.js", include_str!("../assets/sale.js")),
+    ("sandbox.js", include_str!("../assets/sandbox.js")),
+    ("session.js", include_str!("../assets/session.js")),
+    ("when.js", include_str!("../assets/when.js")),
+    ("cancel.js", include_str!("../assets/cancel.js")),
     ("order.js", include_str!("../assets/order.js")),
     ("shell.js", include_str!("../assets/shell.js")),
     ("order_card.js", include_str!("../assets/order_card.js")),
+    ("order_facts.js", include_str!("../assets/order_facts.js")),
     ("account_form.js", include_str!("../assets/account_form.js")),
     ("sign_in.js", include_str!("../assets/sign_in.js")),
     ("register.js", include_str!("../assets/register.js")),
+    ("account.js", include_str!("../assets/account.js")),
+    ("reset.js", include_str!("../assets/reset.js")),
+    ("home.js", include_str!("../assets/home.js")),
     ("activity.js", include_str!("../assets/activity.js")),
+    ("orders.js", include_str!("../assets/orders.js")),
+    ("order_page.js", include_str!("../assets/order_page.js")),
+    ("pay.js", include_str!("../assets/pay.js")),
 ];
 
 static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| fingerprinted(&SOURCES));

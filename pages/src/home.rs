@@ -4,8 +4,9 @@
 use maud::{Markup, html};
 
 use crate::{
-    activity::{ActivityView, picture, prices, time},
+    activity::{ActivityView, prices},
     layout::{Shell, document},
+    parts::{Alt, picture, time},
     prerender::{self, Page},
 };
 
@@ -26,7 +27,8 @@ fn markup(view: &HomeView) -> Markup {
     let shell = Shell {
         title: "Flash sales",
         description: "Every flash sale of this shop: what is sold, for how much, and from when.",
-        script: None,
+        sheet: None,
+        script: Some("home.js"),
     };
     let main = html! {
         h1 { "Flash sales" }
@@ -43,12 +45,13 @@ fn markup(view: &HomeView) -> Markup {
 
 fn card(activity: &ActivityView) -> Markup {
     html! {
-        article.card {
-            (picture(activity, ""))
+        article.card data-activity-id=(activity.id) {
+            (picture(activity.image_url.as_deref(), &activity.product_title, Alt::Beside))
             h2 { a href={ "/activities/" (activity.id) } { (activity.title) } }
             p.product { (activity.product_title) }
             (prices(activity))
-            p.when { "Starts " (time(activity.starts_at)) }
+            p.when { span data-starts { "Starts" } " " (time(activity.starts_at)) }
+            p.badge {}
         }
     }
 }

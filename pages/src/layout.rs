@@ -11,8 +11,17 @@ pub(crate) struct Shell<'a> {
     pub(crate) title: &'a str,
     /// One sentence for search engines and previews.
     pub(crate) description: &'a str,
+    /// The page's own style sheet, beside the shop's.
+    pub(crate) sheet: Option<&'static str>,
     /// The page's own script, beside the shell's.
     pub(crate) script: Option<&'static str>,
+}
+
+impl<'a> Shell<'a> {
+    /// A page without a sheet and a script of its own.
+    pub(crate) fn plain(title: &'a str, description: &'a str) -> Self {
+        Self { title, description, sheet: None, script: None }
+    }
 }
 
 /// A whole document around the content of its `main`.
@@ -24,6 +33,7 @@ pub(crate) fn document(shell: &Shell<'_>, main: &Markup) -> Markup {
             body {
                 a.skip href="#main" { "Skip to the content" }
                 (header())
+                (connection())
                 main #main tabindex="-1" { (main) }
             }
         }
@@ -31,7 +41,17 @@ pub(crate) fn document(shell: &Shell<'_>, main: &Markup) -> Markup {
 }
 
 fn head(shell: &Shell<'_>) -> Markup {
+    let sheets = ["shop.css"].into_iter().chain(shell.sheet);
     let scripts = ["shell.js"].into_iter().chain(shell.script);
+    head_of(shell, sheets, scripts)
+}
+
+/// The head of a document with these sheets and scripts.
+pub(crate) fn head_of(
+    shell: &Shell<'_>,
+    sheets: impl Iterator<Item = &'static str>,
+    scripts: impl Iterator<Item = &'static str> + Clone,
+) -> Markup {
     let mut imports: Vec<&str> = scripts.clone().flat_map(assets::import_paths).collect();
     imports.sort_unstable();
     imports.dedup();
@@ -44,7 +64,9 @@ fn head(shell: &Shell<'_>) -> Markup {
             meta name="description" content=(shell.description);
             title { (shell.title) " · Seckill" }
             link rel="icon" type="image/svg+xml" href=(assets::path("icon.svg"));
-            link rel="stylesheet" href=(assets::path("shop.css"));
+            @for sheet in sheets {
+                link rel="stylesheet" href=(assets::path(sheet));
+            }
             @for import in imports {
                 link rel="modulepreload" href=(import);
             }
@@ -68,7 +90,46 @@ fn header() -> Markup {
                 }
                 span #signed-in hidden {
                     span #signed-in-name {}
+                    a href="/orders" { "Orders" }
+                    a href="/account" { "Account" }
                     button #sign-out.quiet type="button" { "Sign out" }
+                }
+            }
+        }
+    }
+}
+
+/// Where the connection's loss is told.
+pub(crate) fn connection() -> Markup {
+    html! { p.connection #connection role="status" hidden {} }
+}
+
+/// What a page shows that is filled in by its script, while it has nothing to fill in. Each part
+/// names the states in which it is seen; a page begins with `loading`.
+pub(crate) struct Waiting {
+    /// A sentence for the time until the answer is there.
+    pub(crate) loading: &'static str,
+    /// What a signed-out visitor is told.
+    pub(crate) signed_out: &'static str,
+    /// What could not be loaded.
+    pub(crate) failed: &'static str,
+    /// What a browser without scripts is told, and what it can do all the same.
+    pub(crate) no_script: &'static str,
+}
+
+impl Waiting {
+    pub(crate) fn markup(&self) -> Markup {
+        html! {
+            noscript { p.warning { (self.no_script) } }
+            div.waiting aria-live="polite" {
+                p.loading data-when="loading" { (self.loading) }
+                div.told data-when="signed-out" hidden {
+                    p { (self.signed_out) }
+                    a.quiet data-keep-next href="/sign-in" { "Sign in" }
+                }
+                div.told data-when="failed" hidden {
+                    p { (self.failed) }
+                    button #retry.quiet type="button" { "Try again" }
                 }
             }
         }

@@ -3,6 +3,7 @@
 //! It knows what a shopper sees. It must not know HTTP, sockets, the store or how a sale decides:
 //! the gateway fills the views, and sends what comes back under the headers named here.
 
+mod account;
 mod activity;
 mod assets;
 mod format;
@@ -10,18 +11,30 @@ mod home;
 mod layout;
 mod negotiation;
 mod not_found;
+mod order;
+mod orders;
+mod parts;
+mod pay;
 mod prerender;
+mod product;
 mod register;
+mod reset;
 mod sign_in;
 
+pub use account::account;
 pub use activity::{ActivityView, activity};
 pub use assets::assets;
 pub use format::Money;
 pub use home::{HomeView, home};
 pub use negotiation::matches;
 pub use not_found::not_found;
+pub use order::order;
+pub use orders::orders;
+pub use pay::pay;
 pub use prerender::{Encoded, Page, prerender};
+pub use product::{ProductView, SaleView, Stock, product};
 pub use register::register;
+pub use reset::reset;
 pub use sign_in::sign_in;
 
 /// The `Content-Security-Policy` that every page is written for: no inline script, no inline

@@ -15,11 +15,7 @@ pub fn not_found() -> Page {
 }
 
 fn markup() -> Markup {
-    let shell = Shell {
-        title: "Not found",
-        description: "There is nothing at this address.",
-        script: None,
-    };
+    let shell = Shell::plain("Not found", "There is nothing at this address.");
     let main = html! {
         h1 { "There is nothing here" }
         p { "The address may be mistyped, or the sale may be gone." }

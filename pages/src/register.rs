@@ -19,6 +19,7 @@ fn markup() -> Markup {
     let shell = Shell {
         title: "Register",
         description: "Make an account to buy in the flash sales of this shop.",
+        sheet: None,
         script: Some("register.js"),
     };
     let main = html! {

@@ -18,6 +18,7 @@ fn markup() -> Markup {
     let shell = Shell {
         title: "Sign in",
         description: "Sign in to buy in the flash sales of this shop.",
+        sheet: None,
         script: Some("sign_in.js"),
     };
     let main = html! {

@@ -1,10 +1,11 @@
 //! The pages as a browser gets them, against what they were when a person last read them.
 //! `UPDATE_GOLDEN=1 cargo test -p seckill-pages` writes them anew; read the difference.
 
-use std::{env, fs, path::Path};
+use std::{env, fs, path::Path, sync::LazyLock};
 
-use seckill_pages::{ActivityView, HomeView, Money, Page, activity, assets, home};
-use seckill_pages::{not_found, register, sign_in};
+use seckill_pages::{ActivityView, HomeView, Money, Page, ProductView, SaleView, Stock};
+use seckill_pages::{account, activity, assets, home, not_found, order, orders, pay, product};
+use seckill_pages::{register, reset, sign_in};
 
 const SCRIPT: &str = "</title><script>alert(1)</script>";
 
@@ -17,6 +18,7 @@ fn lamp() -> ActivityView {
         id: "7".to_owned(),
         title: "Midnight lamps".to_owned(),
         product_title: "Reading lamp".to_owned(),
+        product_page: Some("3".to_owned()),
         description: "Warm light.\n\nFolds flat & weighs little.".to_owned(),
         image_url: Some("/images/lamp.webp".to_owned()),
         sale_price: usd(1_990),
@@ -36,13 +38,35 @@ fn hostile() -> ActivityView {
         title: SCRIPT.to_owned(),
         product_title: "\"><img src=x onerror=alert(1)>".to_owned(),
         description: format!("{SCRIPT}\n<style>*{{display:none}}</style>"),
+        product_page: Some("9\" onload=\"alert(1)".to_owned()),
         image_url: Some("x\" onerror=\"alert(1)".to_owned()),
         list_price: Some(usd(100)),
         ..lamp()
     }
 }
 
-fn pages() -> Vec<(&'static str, Page)> {
+fn lamp_itself() -> ProductView {
+    let ActivityView { product_title: title, description, image_url, .. } = lamp();
+    let sale = SaleView {
+        id: "7".to_owned(),
+        title: "Midnight lamps".to_owned(),
+        price: usd(1_990),
+        starts_at: 1_795_737_600_000,
+        ends_at: 1_795_741_200_000,
+    };
+    let (id, price, stock) = ("3".to_owned(), usd(4_900), Stock::Few(2));
+    ProductView { id, title, description, image_url, price, stock, sales: vec![sale] }
+}
+
+fn hostile_itself() -> ProductView {
+    let ActivityView { id, product_title, description, image_url, .. } = hostile();
+    let sales =
+        vec![SaleView { id: id.clone(), title: product_title, ..lamp_itself().sales[0].clone() }];
+    ProductView { id, title: SCRIPT.to_owned(), description, image_url, sales, ..lamp_itself() }
+}
+
+/// Every page once: compressing is slow.
+static PAGES: LazyLock<Vec<(&'static str, Page)>> = LazyLock::new(|| {
     vec![
         (
             "home",
@@ -54,11 +78,19 @@ fn pages() -> Vec<(&'static str, Page)> {
         ("home_hostile", home(&HomeView { activities: vec![hostile()] })),
         ("activity", activity(&lamp())),
         ("activity_hostile", activity(&hostile())),
+        ("product", product(&lamp_itself())),
+        ("product_alone", product(&ProductView { sales: Vec::new(), ..lamp_itself() })),
+        ("product_hostile", product(&hostile_itself())),
         ("sign_in", sign_in()),
         ("register", register()),
+        ("account", account()),
+        ("reset", reset()),
+        ("orders", orders()),
+        ("order", order()),
+        ("pay", pay()),
         ("not_found", not_found()),
     ]
-}
+});
 
 fn text(page: &Page) -> String {
     String::from_utf8(page.identity.body.to_vec()).expect("maud writes UTF-8")
@@ -73,8 +105,8 @@ fn tags(html: &str) -> Vec<&str> {
 fn pages_are_what_they_were() {
     let update = env::var_os("UPDATE_GOLDEN").is_some();
     let assets = assets();
-    for (name, page) in pages() {
-        let mut html = text(&page).replace("><", ">\n<");
+    for (name, page) in PAGES.iter() {
+        let mut html = text(page).replace("><", ">\n<");
         // A change of a script is no change of the page.
         for (path, _) in &assets {
             let (stem, _) = path.rsplit_once('-').unwrap();
@@ -93,8 +125,8 @@ fn pages_are_what_they_were() {
 
 #[test]
 fn nothing_runs_or_styles_from_within_a_page() {
-    for (name, page) in pages() {
-        for tag in tags(&text(&page)) {
+    for (name, page) in PAGES.iter() {
+        for tag in tags(&text(page)) {
             assert!(!tag.starts_with("style"), "{name}: <{tag}>");
             // Inside quotes everything is text.
             let names: String = tag.split('"').step_by(2).collect();
@@ -111,7 +143,8 @@ fn nothing_runs_or_styles_from_within_a_page() {
 
 #[test]
 fn hostile_words_stay_words() {
-    for page in [activity(&hostile()), home(&HomeView { activities: vec![hostile()] })] {
+    let home = home(&HomeView { activities: vec![hostile()] });
+    for page in [activity(&hostile()), home, product(&hostile_itself())] {
         let html = text(&page);
         assert!(!html.contains("<script>") && !html.contains("<img src=x"));
         assert!(!html.contains("\" onerror=") && !html.contains("\" onload="));
@@ -122,8 +155,8 @@ fn hostile_words_stay_words() {
 
 #[test]
 fn pages_are_small_and_whole() {
-    for (name, page) in pages() {
-        let html = text(&page);
+    for (name, page) in PAGES.iter() {
+        let html = text(page);
         assert!(html.len() < 60_000, "{name}: {} bytes", html.len());
         assert!(html.starts_with("<!DOCTYPE html><html lang=\"en\">"), "{name}");
         assert!(html.ends_with("</html>"), "{name}");
@@ -134,11 +167,54 @@ fn pages_are_small_and_whole() {
     }
 }
 
+/// What a browser that has nothing yet is sent for a page, its pictures aside.
+#[test]
+fn a_page_with_all_that_it_needs_is_light() {
+    let assets = assets();
+    let bytes = |page: &Page| page.br.as_ref().unwrap_or(&page.identity).body.len();
+    for (name, page) in PAGES.iter() {
+        let html = text(page);
+        let needed = assets.iter().filter(|(path, _)| html.contains(path));
+        let total = bytes(page) + needed.map(|(_, asset)| bytes(asset)).sum::<usize>();
+        assert!(total < 30_000, "{name}: {total} bytes");
+    }
+}
+
+/// Headings go down one step at a time, and each field of a form has its label.
+#[test]
+fn pages_can_be_read_aloud() {
+    for (name, page) in PAGES.iter() {
+        let html = text(page);
+        let levels = tags(&html).into_iter().filter_map(|tag| {
+            let level = tag.strip_prefix('h')?.chars().next()?.to_digit(10)?;
+            Some(level)
+        });
+        let mut last = 0;
+        for level in levels {
+            assert!(level <= last + 1, "{name}: h{level} after h{last}");
+            last = level;
+        }
+        assert_eq!(html.matches("<main").count(), 1, "{name}");
+        assert!(html.contains("<header"), "{name}");
+        for input in tags(&html).iter().filter(|tag| tag.starts_with("input")) {
+            let id = input.split_once("id=\"").and_then(|(_, rest)| rest.split_once('"'));
+            let (id, _) = id.unwrap_or_else(|| panic!("{name}: <{input}>"));
+            assert!(html.contains(&format!("<label for=\"{id}\"")), "{name}: {id}");
+        }
+        let mut ids: Vec<&str> =
+            html.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        let count = ids.len();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), count, "{name}: an id stands twice");
+    }
+}
+
 #[test]
 fn every_asset_that_a_page_names_is_there() {
     let assets = assets();
-    for (name, page) in pages() {
-        let html = text(&page);
+    for (name, page) in PAGES.iter() {
+        let html = text(page);
         let named = html.split('"').filter(|value| value.starts_with("/assets/"));
         for path in named {
             assert!(assets.iter().any(|(asset, _)| asset == path), "{name}: {path}");

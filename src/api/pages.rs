@@ -15,19 +15,36 @@ use seckill_pages::{Encoded, Page};
 
 use super::problem::Slug;
 use super::reply::Reply;
-use super::{Answer, Call};
+use super::{Answer, Call, route};
 
 /// The published pages by path, for example `/activities/7`; [`NOT_FOUND`] is the one for an
-/// address with nothing at it.
+/// address with nothing at it, and a shell is one page for every id.
 pub type PageMap = HashMap<String, Page>;
 
 pub(super) const NOT_FOUND: &str = "/404";
+
+/// Where the page of every order is in a [`PageMap`]. No path of a request begins like this.
+pub const ORDER_SHELL: &str = "shell:/orders/";
+/// Where the sandbox bank's page for every payment is in a [`PageMap`], if it is there.
+pub const PAY_SHELL: &str = "shell:/pay/";
+
+const SHELLS: [&str; 2] = [ORDER_SHELL, PAY_SHELL];
+
+/// The shell for a path that ends with an id.
+fn shell(path: &str) -> Option<&'static str> {
+    let is_of = |shell: &&str| {
+        let id = shell.strip_prefix("shell:").and_then(|prefix| path.strip_prefix(prefix));
+        id.and_then(route::id::<u64>).is_some()
+    };
+    SHELLS.into_iter().find(is_of)
+}
 
 /// `GET` of anything outside `/api/`.
 pub(super) fn serve(call: &Call<'_>) -> Answer {
     let pages = call.context.shared.pages.load();
     let path = call.head.uri.path();
-    if let Some(page) = pages.get(path).filter(|_| path != NOT_FOUND) {
+    let page = pages.get(path).or_else(|| pages.get(shell(path)?));
+    if let Some(page) = page.filter(|_| path != NOT_FOUND) {
         let (encoding, known) = (header(call, &ACCEPT_ENCODING), header(call, &IF_NONE_MATCH));
         return Ok(found(page, encoding, known));
     }
@@ -99,4 +116,29 @@ fn header<'a>(call: &'a Call<'_>, name: &HeaderName) -> Option<&'a str> {
 /// Whether a browser asks, rather than a program.
 fn takes_html(call: &Call<'_>) -> bool {
     header(call, &ACCEPT).is_some_and(|accept| accept.contains("text/html"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_is_for_every_id_and_nothing_else() {
+        for (path, expected) in [
+            ("/orders/0", Some(ORDER_SHELL)),
+            ("/orders/18446744073709551615", Some(ORDER_SHELL)),
+            ("/pay/7", Some(PAY_SHELL)),
+            ("/orders/", None),
+            ("/orders", None),
+            ("/orders/007", None),
+            ("/orders/18446744073709551616", None),
+            ("/orders/7/", None),
+            ("/orders/x", None),
+            ("/orders/7/pay", None),
+            ("/pay/-7", None),
+            ("shell:/orders/7", None),
+        ] {
+            assert_eq!(shell(path), expected, "{path}");
+        }
+    }
 }

@@ -3,10 +3,14 @@
 //!
 //! It knows no sockets. Each task is a file; a fault is logged and tried again.
 
+mod catalogue;
 mod closing;
 mod flush;
 mod learn;
+mod limits;
 mod pages;
+mod refunds;
+mod views;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,10 +26,12 @@ use tokio::sync::{Mutex, Notify, watch};
 
 use crate::api::{self, Access, Owners, PageMap};
 use crate::audit::{AuditError, audit};
+use crate::payment::PaymentPort;
 use crate::store::{Store, StoreError};
 
 pub use closing::SumsTail;
 pub use flush::FlushStatus;
+pub use refunds::RefundStatus;
 
 /// How often the store and the clock are looked at.
 const SECOND: Duration = Duration::from_secs(1);
@@ -49,6 +55,10 @@ pub struct Control {
     rendered: Mutex<pages::Rendered>,
     /// What the flush is at.
     pub flush: Arc<FlushStatus>,
+    /// What shoppers pay by.
+    payment: Option<PaymentPort>,
+    /// What the refunds are at.
+    pub refunds: Arc<RefundStatus>,
     /// What the journal adds up to; never behind what the flush has told the keeper, or the
     /// segments that it reads could be recycled.
     pub sums: Arc<std::sync::Mutex<SumsTail>>,
@@ -77,13 +87,16 @@ pub struct ControlParts {
     pub pages: Arc<ArcSwap<PageMap>>,
     /// The journal's folder, for the audit.
     pub journal: PathBuf,
+    /// What shoppers pay by; none: nothing is ever owed back.
+    pub payment: Option<PaymentPort>,
 }
 
 impl Control {
     /// The tasks' common ground; nothing runs yet.
     #[must_use]
     pub fn new(parts: ControlParts) -> Arc<Self> {
-        let ControlParts { engine, store, owners, access, clock, pages, journal } = parts;
+        let ControlParts { engine, store, owners, access, clock, pages, journal, payment } = parts;
+        let has_sandbox = has_sandbox(payment.as_ref());
         let (stop, _) = watch::channel(false);
         let sums = Arc::new(std::sync::Mutex::new(SumsTail::new(&engine)));
         Arc::new(Self {
@@ -95,8 +108,10 @@ impl Control {
             pages,
             journal,
             stale: Notify::new(),
-            rendered: Mutex::default(),
+            rendered: Mutex::new(pages::Rendered::new(has_sandbox)),
             flush: Arc::default(),
+            payment,
+            refunds: Arc::default(),
             sums,
             learned: Mutex::default(),
             stop,
@@ -132,6 +147,7 @@ impl Control {
             move || flush::run(&control, &runtime)
         });
         let pages = tokio::spawn(Arc::clone(&self).keep_pages());
+        let refunds = tokio::spawn(Arc::clone(&self).keep_refunds());
         let mut stopped = self.stop.subscribe();
         let mut second = tokio::time::interval(SECOND);
         let mut sweep = tokio::time::interval(SWEEP);
@@ -147,6 +163,7 @@ impl Control {
             }
         }
         pages.abort();
+        refunds.abort();
         if let Err(error) = flush.await {
             tracing::error!(%error, "the flush ended badly");
         }
@@ -197,4 +214,9 @@ impl api::Control for Control {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Whether payments go to the sandbox bank, which then has a page.
+fn has_sandbox(payment: Option<&PaymentPort>) -> bool {
+    payment.is_some_and(|port| port.sandbox.is_some())
 }

@@ -3,12 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use seckill_pages::{ActivityView, HomeView, Money};
+use seckill_pages::{ActivityView, HomeView, Page, ProductView};
 use seckill_shards::ids::ProductId;
 use seckill_shards::shard::{Activity, Phase, Sale};
 
-use super::Control;
-use crate::api::PageMap;
+use super::catalogue::Catalogue;
+use super::limits::PRODUCT_PAGES_AT_ONCE;
+use super::views;
+use super::{Control, has_sandbox};
+use crate::api::{ORDER_SHELL, PAY_SHELL, PageMap};
 
 impl Control {
     /// Renders again whenever something has changed.
@@ -19,63 +22,112 @@ impl Control {
         }
     }
 
-    /// Renders the pages whose content has changed, and serves them.
+    /// Renders the pages whose content has changed, and serves them. Of the products' pages only
+    /// so many at once; the rest is stale still, and follows.
     pub(super) async fn render_pages(&self) {
         let mut rendered = self.rendered.lock().await;
+        // With the store away the pages go on with what is known.
+        if let Err(error) = rendered.catalogue.learn(&*self.store).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the pages miss products");
+        }
+        let content = self.content(&rendered.catalogue).await;
+        let unrendered = Rendered::new(has_sandbox(self.payment.as_ref()));
+        let mut last = std::mem::replace(&mut *rendered, unrendered);
+        let render = tokio::task::spawn_blocking(move || {
+            let is_whole = last.update(content);
+            (last, is_whole)
+        });
+        match render.await {
+            Ok((next, is_whole)) => {
+                self.pages.store(Arc::new(next.pages.clone()));
+                *rendered = next;
+                if !is_whole {
+                    self.stale.notify_one();
+                }
+            }
+            Err(error) => tracing::error!(%error, "the pages could not be rendered"),
+        }
+    }
+
+    /// What the pages are to show now.
+    async fn content(&self, catalogue: &Catalogue) -> Content {
         let now = self.engine.clock().now();
         let mut sales: Vec<(Arc<Activity>, Arc<Sale>)> = Vec::new();
         for activity in self.engine.activities().values() {
             sales.push((Arc::clone(activity), Arc::clone(&activity.sale())));
         }
         sales.sort_by_key(|(activity, sale)| (sale.terms.starts_at, activity.id));
-        let mut views = Vec::new();
+        let mut content = Content::default();
+        let mut on_sale: HashMap<ProductId, Vec<_>> = HashMap::new();
         for (activity, sale) in sales {
+            let (id, product) = (activity.id, sale.terms.product);
             let is_over = matches!(sale.phase(now), Phase::Ended | Phase::Closed);
-            let (description, image_url) = self.describe(sale.terms.product).await;
-            views.push((is_over, view(&activity, &sale, description, image_url)));
-        }
-        let mut last = std::mem::take(&mut *rendered);
-        let render = tokio::task::spawn_blocking(move || {
-            last.update(views);
-            last
-        });
-        match render.await {
-            Ok(next) => {
-                self.pages.store(Arc::new(next.pages.clone()));
-                *rendered = next;
+            if !is_over {
+                on_sale.entry(product).or_default().push(views::sale(id, &sale.terms));
             }
-            Err(error) => tracing::error!(%error, "the pages could not be rendered"),
+            let view = match catalogue.find(product) {
+                Some(product) => views::activity(id, &sale.terms, Some(product), true),
+                // It has no page; with the store away as well, the sale's does without its text.
+                None => {
+                    let product = self.store.product(product).await.ok();
+                    views::activity(id, &sale.terms, product.as_ref(), false)
+                }
+            };
+            content.activities.push((is_over, view));
         }
+        for product in catalogue.iter() {
+            let sales = on_sale.remove(&product.id).unwrap_or_default();
+            content.products.push(views::product(product, sales));
+        }
+        // What a sale leads to comes first.
+        content.products.sort_by_key(|product| product.sales.is_empty());
+        content
     }
+}
 
-    /// A product's description and picture; with the store away a page does without.
-    async fn describe(&self, product: ProductId) -> (String, Option<String>) {
-        match self.store.product(product).await {
-            Ok(product) => {
-                let image = (!product.image_url.is_empty()).then_some(product.image_url);
-                (product.description, image)
-            }
-            Err(_) => (String::new(), None),
-        }
-    }
+/// What the pages are to show.
+#[derive(Debug, Default)]
+struct Content {
+    /// The sales, each with whether it is over.
+    activities: Vec<(bool, ActivityView)>,
+    /// The products, those first whose pages matter most.
+    products: Vec<ProductView>,
 }
 
 /// The pages and what they were rendered from; compressing is slow, so what is the same is kept.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Rendered {
+    has_sandbox: bool,
     pages: PageMap,
     home: Option<HomeView>,
     activities: HashMap<String, ActivityView>,
+    products: HashMap<String, ProductView>,
+    catalogue: Catalogue,
 }
 
 impl Rendered {
-    fn update(&mut self, views: Vec<(bool, ActivityView)>) {
-        if self.pages.is_empty() {
-            self.pages.extend(seckill_pages::assets());
-            self.pages.insert("/sign-in".to_owned(), seckill_pages::sign_in());
-            self.pages.insert("/register".to_owned(), seckill_pages::register());
-            self.pages.insert("/404".to_owned(), seckill_pages::not_found());
+    /// No pages yet; `has_sandbox` says whether the sandbox bank's is to be among them.
+    pub(super) fn new(has_sandbox: bool) -> Self {
+        Self {
+            has_sandbox,
+            pages: PageMap::default(),
+            home: None,
+            activities: HashMap::new(),
+            products: HashMap::new(),
+            catalogue: Catalogue::default(),
         }
+    }
+
+    /// Renders what is not as it is to be; false where some of the products are still to come.
+    fn update(&mut self, content: Content) -> bool {
+        if self.pages.is_empty() {
+            self.pages.extend(fixed_pages(self.has_sandbox));
+        }
+        self.update_sales(content.activities);
+        self.update_products(content.products)
+    }
+
+    fn update_sales(&mut self, views: Vec<(bool, ActivityView)>) {
         let mut on_sale = Vec::new();
         for (is_over, view) in views {
             if self.activities.get(&view.id) != Some(&view) {
@@ -93,29 +145,72 @@ impl Rendered {
             self.home = Some(home);
         }
     }
+
+    fn update_products(&mut self, views: Vec<ProductView>) -> bool {
+        let known = &self.products;
+        let stale = views.into_iter().filter(|view| known.get(&view.id) != Some(view));
+        let mut stale: Vec<ProductView> = stale.take(PRODUCT_PAGES_AT_ONCE + 1).collect();
+        let is_whole = stale.len() <= PRODUCT_PAGES_AT_ONCE;
+        stale.truncate(PRODUCT_PAGES_AT_ONCE);
+        for view in stale {
+            let path = format!("/products/{}", view.id);
+            self.pages.insert(path, seckill_pages::product(&view));
+            self.products.insert(view.id.clone(), view);
+        }
+        is_whole
+    }
 }
 
-fn view(
-    activity: &Activity,
-    sale: &Sale,
-    description: String,
-    image_url: Option<String>,
-) -> ActivityView {
-    let terms = &sale.terms;
-    let currency = String::from_utf8_lossy(&terms.currency).into_owned();
-    let money = |amount| Money { amount, currency: currency.clone() };
-    ActivityView {
-        id: activity.id.to_string(),
-        title: terms.title.clone(),
-        product_title: terms.product_title.clone(),
-        description,
-        image_url,
-        sale_price: money(terms.sale_price),
-        list_price: (terms.list_price > terms.sale_price).then(|| money(terms.list_price)),
-        stock_total: u64::from(terms.stocked),
-        per_user_limit: terms.per_user_limit,
-        pay_within_seconds: terms.pay_window_ms / 1_000,
-        starts_at: terms.starts_at.0,
-        ends_at: terms.ends_at.0,
+/// The pages that show nothing which could change, the shells among them.
+fn fixed_pages(has_sandbox: bool) -> Vec<(String, Page)> {
+    let mut pages = seckill_pages::assets();
+    let mut add = |path: &str, page: Page| pages.push((path.to_owned(), page));
+    add("/sign-in", seckill_pages::sign_in());
+    add("/register", seckill_pages::register());
+    add("/account", seckill_pages::account());
+    add("/reset", seckill_pages::reset());
+    add("/orders", seckill_pages::orders());
+    add(ORDER_SHELL, seckill_pages::order());
+    add("/404", seckill_pages::not_found());
+    if has_sandbox {
+        add(PAY_SHELL, seckill_pages::pay());
+    }
+    pages
+}
+
+#[cfg(test)]
+mod tests {
+    use seckill_pages::{Money, Stock};
+
+    use super::*;
+
+    fn product(id: usize) -> ProductView {
+        ProductView {
+            id: id.to_string(),
+            title: "A lamp".to_owned(),
+            description: String::new(),
+            image_url: None,
+            price: Money { amount: 100, currency: "USD".to_owned() },
+            stock: Stock::Plenty,
+            sales: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn many_products_come_in_several_goes() {
+        let products: Vec<_> = (1..=PRODUCT_PAGES_AT_ONCE + 1).map(product).collect();
+        let mut rendered = Rendered::new(false);
+        assert!(!rendered.update_products(products.clone()));
+        assert_eq!(rendered.pages.len(), PRODUCT_PAGES_AT_ONCE);
+        assert!(rendered.update_products(products.clone()));
+        assert_eq!(rendered.pages.len(), products.len());
+    }
+
+    #[test]
+    fn the_sandbox_bank_is_there_only_where_it_is_asked_for() {
+        for has_sandbox in [false, true] {
+            let pages: PageMap = fixed_pages(has_sandbox).into_iter().collect();
+            assert_eq!(pages.contains_key(PAY_SHELL), has_sandbox);
+        }
     }
 }

@@ -37,7 +37,8 @@ fn pages_are_served_whole_compressed_and_unchanged() {
         let is_there = visitor.get(&activity).status == 200;
         (is_there && visitor.get("/").text().contains(&activity)).then_some(())
     });
-    for path in ["/", &activity, "/sign-in", "/register"] {
+    let mine = ["/orders", "/orders/12", "/account", "/reset"];
+    for path in ["/", &activity, "/sign-in", "/register"].into_iter().chain(mine) {
         let plain = visitor.get(path).expect(200);
         assert!(plain.header("content-type").unwrap().starts_with("text/html"), "{path}");
         assert!(plain.text().starts_with("<!DOCTYPE html>"), "{path}");
@@ -66,6 +67,47 @@ fn pages_are_served_whole_compressed_and_unchanged() {
 }
 
 #[test]
+fn one_page_serves_every_order_and_knows_none() {
+    let gateway = Gateway::start(Start::cores(1));
+    let mut visitor = Client::new(gateway.address());
+    let page = visitor.get("/orders/12").expect(200);
+    for path in ["/orders/0", "/orders/18446744073709551615"] {
+        let other = visitor.get(path).expect(200);
+        assert_eq!(other.body, page.body, "{path}");
+        assert_eq!(other.header("etag"), page.header("etag"), "{path}");
+    }
+}
+
+#[test]
+fn a_product_has_a_page_that_follows_its_changes() {
+    let gateway = Gateway::start(Start::cores(1));
+    let mut shop = Shop::open(&gateway);
+    let sale = format!("/activities/{}", shop.sale(Sale::of(5)));
+    let mut visitor = Client::new(gateway.address());
+    let product = until("the sale leads to its product", GENEROUS, || {
+        let page = visitor.get(&sale).text();
+        let (_, rest) = page.split_once("href=\"/products/")?;
+        Some(format!("/products/{}", rest.split_once('"')?.0))
+    });
+    until("the product leads to its sale", GENEROUS, || {
+        let page = visitor.get(&product);
+        (page.status == 200 && page.text().contains(&sale)).then_some(())
+    });
+    let id = &product["/products/".len()..];
+    let version = visitor.get(&format!("/api/v1{product}")).expect(200).json()["version"].clone();
+    let hostile = "<script>alert(1)</script>";
+    let change = Request::new("PATCH", &format!("/api/v1/admin/products/{id}"))
+        .header("if-match", format!("\"{version}\""))
+        .json(&json!({ "title": hostile }));
+    drop(shop.admin.send(change).expect(200));
+    until("the page shows the new title, as text", GENEROUS, || {
+        let page = visitor.get(&product).expect(200).text();
+        assert!(!page.contains(hostile));
+        page.contains("&lt;script&gt;alert(1)").then_some(())
+    });
+}
+
+#[test]
 fn what_a_page_needs_is_served_and_kept() {
     let gateway = Gateway::start(Start::cores(1));
     let mut visitor = Client::new(gateway.address());
@@ -84,7 +126,19 @@ fn what_a_page_needs_is_served_and_kept() {
 fn nothing_there_is_a_page_for_people_and_a_problem_for_programs() {
     let gateway = Gateway::start(Start::cores(1));
     let mut visitor = Client::new(gateway.address());
-    for path in ["/nothing", "/activities/999999", "/activities/", "/assets/none.js"] {
+    for path in [
+        "/nothing",
+        "/activities/999999",
+        "/activities/",
+        "/assets/none.js",
+        "/products/999999",
+        "/orders/",
+        "/orders/012",
+        "/orders/x",
+        "/orders/18446744073709551616",
+        "/orders/1/pay",
+        "/shell:/orders/",
+    ] {
         let page = get(&mut visitor, path, "accept", "text/html,*/*;q=0.8").expect(404);
         assert!(page.header("content-type").unwrap().starts_with("text/html"), "{path}");
         get(&mut visitor, path, "accept", "application/json").problem(404, "not-found");

@@ -63,3 +63,14 @@ test("without randomUUID the key is still a random UUID", () => {
   assert.equal(newKey(source), "ffffffff-ffff-4fff-bfff-ffffffffffff");
   assert.match(newKey(), /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
 });
+
+test("a payment has a key of its own, which ends when it has failed", () => {
+  const storage = tab();
+  keyIn(storage).bind("bought", "11");
+  const pay = keyIn(storage, "pay.11");
+  const first = pay.take(new Set());
+  pay.bind(first, "5");
+  assert.equal(keyIn(storage, "pay.11").take(new Set()), first);
+  assert.notEqual(pay.take(new Set(["5"])), first);
+  assert.equal(keyIn(storage).last.key, "bought");
+});

@@ -15,7 +15,7 @@ test("anything else leads home", () => {
   for (const wish of [
     null, undefined, "", "activities/7", "//evil.test", "///evil.test", "/\\evil.test", "\\\\evil.test",
     "/\t/evil.test", "/\n/evil.test", " //evil.test", "/ /evil.test", "http://evil.test/", "javascript:alert(1)",
-    "JavaScript:alert(1)", "data:text/html,x", "/.//evil.test", "/a/..//evil.test", "/%2e//evil.test", "/sign-in", "/register?next=/", "/\u0000/evil",
+    "JavaScript:alert(1)", "data:text/html,x", "/.//evil.test", "/a/..//evil.test", "/%2e//evil.test", "/sign-in", "/register?next=/", "/reset", "/\u0000/evil",
   ]) {
     assert.equal(safeNext(wish, origin), "/", String(wish));
   }

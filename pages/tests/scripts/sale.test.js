@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { holdsUnits, isOpen, leftToPay, lookDelay, orderSentence, unitsOf } from "../../assets/order.js";
 import { advise, waitFor } from "../../assets/problems.js";
-import { failureDelay, pollDelay, sells, stageOf, STAGE_SENTENCES } from "../../assets/sale.js";
+import { failureDelay, pollDelay, sells, stageOf, STAGE_SENTENCES, STAGE_WORDS } from "../../assets/sale.js";
 
 const state = { phase: "scheduled", remaining: 10, mayReturn: false, startsAt: 1000, endsAt: 9000 };
 
@@ -23,7 +23,7 @@ test("the shop's time opens and ends a sale by itself", () => {
     [{ phase: "closed" }, 2000, "over"],
   ]) {
     assert.equal(stageOf({ ...state, ...change }, now), stage);
-    assert.ok(STAGE_SENTENCES[stage]);
+    assert.ok(STAGE_SENTENCES[stage] && STAGE_WORDS[stage]);
   }
   assert.deepEqual(["before", "open", "taken", "paused", "sold-out", "over", null].filter(sells), ["open", "taken"]);
 });

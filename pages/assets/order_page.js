@@ -1,0 +1,180 @@
+// The page of one order: what became of it, the time left to pay, the ways to pay and to cancel.
+// It decides nothing by itself: what an order means, when to ask again and which key to send are
+// asked of the files it imports.
+
+import { request } from "./api.js";
+import { cancelIsMeant, cancelOrder } from "./cancel.js";
+import { ShopClock } from "./clock.js";
+import { countdownHolds, countdownText } from "./format.js";
+import { dropEveryKey, PurchaseKey, tabStorage } from "./key.js";
+import { safeNext } from "./next.js";
+import { canBePaid, isOpen, leftToPay, lookDelay, orderSentence, paymentUnderWay } from "./order.js";
+import { showFacts } from "./order_facts.js";
+import { payAdvice } from "./problems.js";
+import { failureDelay } from "./sale.js";
+import { mark } from "./session.js";
+import { showUser } from "./shell.js";
+import { setText, showState, stateOfRefusal } from "./when.js";
+
+// The longest that `setTimeout` is trusted with at once.
+const LONGEST_SLEEP_MS = 60_000;
+
+const $ = (id) => document.getElementById(id);
+const id = location.pathname.split("/").pop();
+const api = `/api/v1/orders/${encodeURIComponent(id)}`;
+
+const clock = new ShopClock();
+const storage = tabStorage();
+const key = new PurchaseKey(`pay.${id}`, storage);
+
+let order = null;
+let busy = false; // a press is under way
+let looking = false;
+let looks = 0; // since something changed
+let failures = 0;
+let lookTimer, tickTimer;
+
+// ---- the order as it is ---------------------------------------------------------------------
+
+async function look() {
+  if (looking) return;
+  if (!mark.isSet) return showState("signed-out");
+  looking = true;
+  const answer = await request("GET", api);
+  looking = false;
+  if (answer.ok) return found(answer);
+  if (answer.slug === "unauthenticated") signedOut();
+  // What was shown stays, and is looked at again.
+  if (order === null || answer.slug === "unauthenticated" || answer.slug === "not-found") return showState(stateOfRefusal(answer));
+  failures += 1;
+  if (failures > 1) setText($("trouble"), "The shop cannot be reached. This page keeps trying.");
+  lookIn(failureDelay(failures, answer.retryAfterMs, Math.random()));
+}
+
+async function found({ body, sent, received, date }) {
+  const was = order && meaning(order);
+  failures = 0;
+  setText($("trouble"), "");
+  order = body;
+  looks = was === meaning(order) ? looks + 1 : 0;
+  if (was !== null && looks === 0) say("");
+  showFacts(order);
+  showState("order");
+  tick();
+  // A clock is needed by an open order alone, and while it is open so is its sale.
+  if (isOpen(order) && clock.sampleCount === 0) await askTheTime({ sent, received, date });
+  lookIn(lookDelay(order, clock.now(), { hidden: document.hidden, random: Math.random(), looks }));
+  tick();
+}
+
+/** What must change before something new is to be said. */
+function meaning({ status, payments = [] }) {
+  return JSON.stringify([status, payments.map((payment) => [payment.payment_id, payment.status])]);
+}
+
+/** From its sale to the millisecond; where an order is of none, from the last answer to the second. */
+async function askTheTime({ sent, received, date }) {
+  if (order.activity_id) {
+    const state = await request("GET", `/api/v1/activities/${encodeURIComponent(order.activity_id)}/state`);
+    if (state.ok) clock.take({ sent: state.sent, received: state.received, server: Date.parse(state.body.server_time) });
+  }
+  if (clock.sampleCount === 0) clock.take({ sent, received, server: date + 500 });
+}
+
+function lookIn(delay) {
+  clearTimeout(lookTimer);
+  if (delay !== null) lookTimer = setTimeout(look, Math.min(Number.isNaN(delay) ? 3000 : delay, LONGEST_SLEEP_MS));
+}
+
+/** Shows everything as of now, and comes back when the first thing shown is no longer right. */
+function tick() {
+  clearTimeout(tickTimer);
+  if (order === null) return;
+  const now = clock.now();
+  const left = leftToPay(order, now);
+  const runs = left !== null && left > 0;
+  setText($("sentence"), orderSentence(order, now));
+  $("countdown").hidden = !runs;
+  if (runs) setText($("clock"), countdownText(left));
+  $("pay").hidden = !canBePaid(order, now);
+  $("pay").disabled = $("cancel").disabled = busy;
+  setText($("pay"), paymentUnderWay(order) ? "Go on paying" : "Pay");
+  $("under-way").hidden = !(paymentUnderWay(order) && canBePaid(order, now));
+  $("cancel").hidden = !isOpen(order);
+  if (runs) tickTimer = setTimeout(tick, countdownHolds(left));
+}
+
+function say(text) {
+  setText($("notice"), text);
+}
+
+function signedOut() {
+  showUser(null);
+  dropEveryKey(storage);
+}
+
+// ---- what a shopper can do ------------------------------------------------------------------
+
+/** One press at a time, and the order is looked at afterwards. */
+async function press(act) {
+  if (busy) return;
+  busy = true;
+  tick();
+  const leaves = await act();
+  // A page that is being left stays closed, or a second press could slip in.
+  if (leaves) return;
+  busy = false;
+  tick();
+  await look();
+}
+
+async function pay() {
+  say("One moment…");
+  // The key of a payment that failed has done its work; any other is sent again and stays one payment.
+  const failed = (order.payments ?? []).filter(({ status }) => status === "failed");
+  const pressKey = key.take(new Set(failed.map((payment) => payment.payment_id)));
+  const answer = await request("POST", `${api}/payments`, { body: { method: "sandbox" }, headers: { "idempotency-key": pressKey } });
+  if (answer.ok) {
+    key.bind(pressKey, answer.body.payment_id);
+    const next = safeNext(answer.body.redirect_url, location.origin);
+    if (answer.body.status !== "started" || next === "/") return say("");
+    location.assign(next);
+    return true;
+  }
+  if (answer.slug === "unauthenticated") signedOut();
+  const { say: sentence, dropsKey } = payAdvice(answer);
+  if (dropsKey) key.drop();
+  say(sentence);
+}
+
+async function cancel() {
+  if (!(await cancelIsMeant())) return;
+  await press(async () => say(await cancelOrder(id)));
+  // The button that had the focus is gone.
+  if ($("cancel").hidden && document.activeElement === document.body) $("order-title").focus();
+}
+
+/** A page that was away has an old order and a clock that may have slept. */
+function comeBack() {
+  if (document.hidden) return;
+  clock.distrust();
+  looks = 0;
+  look();
+}
+
+$("pay").addEventListener("click", () => press(pay));
+$("cancel").addEventListener("click", cancel);
+$("retry").addEventListener("click", () => {
+  showState("loading");
+  look();
+});
+document.addEventListener("visibilitychange", comeBack);
+addEventListener("online", comeBack);
+addEventListener("pageshow", ({ persisted }) => {
+  if (!persisted) return;
+  // The browser has kept the page as it was when it was left to pay.
+  busy = false;
+  say("");
+  comeBack();
+});
+look();

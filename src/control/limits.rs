@@ -1,0 +1,12 @@
+//! Every bound of what runs beside the sale, with the checks that hold them together.
+//!
+//! It knows numbers only.
+
+/// Products that have a page: each takes some 10 KiB of memory, and some 10 ms of a CPU when it
+/// changes.
+pub(super) const PRODUCT_PAGES_MAX: usize = 2_000;
+/// Pages of products that are rendered in one go, before the pages are swapped and it is looked
+/// again at what is stale: about half a second.
+pub(super) const PRODUCT_PAGES_AT_ONCE: usize = 50;
+
+const _: () = assert!(PRODUCT_PAGES_AT_ONCE <= PRODUCT_PAGES_MAX);
