@@ -26,7 +26,7 @@ export const ORDER_STATES = [
   { name: "account", reach: shopperAt("/account", "Signed in as") },
   { name: "account-invalid", reach: accountInvalid },
   { name: "account-signed-out", reach: strangerAt("/account", "Sign in to see your account.") },
-  { name: "reset", reach: strangerAt("/reset#something", "New password") },
+  { name: "reset", reach: strangerAt("/reset#something", "8 to 128 characters.") },
   { name: "reset-no-token", reach: strangerAt("/reset", "This address lacks the end of its link.") },
 ];
 
