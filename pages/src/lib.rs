@@ -5,6 +5,7 @@
 
 mod activity;
 mod assets;
+mod docs;
 mod format;
 mod home;
 mod layout;
@@ -16,6 +17,9 @@ mod sign_in;
 
 pub use activity::{ActivityView, activity};
 pub use assets::assets;
+pub use docs::{
+    AnswerView, CallGroup, CallView, DocsView, MemberView, ProblemView, ShapeView, docs,
+};
 pub use format::Money;
 pub use home::{HomeView, home};
 pub use negotiation::matches;

@@ -3,8 +3,11 @@
 
 use std::{env, fs, path::Path};
 
-use seckill_pages::{ActivityView, HomeView, Money, Page, activity, assets, home};
-use seckill_pages::{not_found, register, sign_in};
+use seckill_pages::{
+    ActivityView, AnswerView, CallGroup, CallView, DocsView, HomeView, MemberView, Money, Page,
+    ProblemView, ShapeView,
+};
+use seckill_pages::{activity, assets, docs, home, not_found, register, sign_in};
 
 const SCRIPT: &str = "</title><script>alert(1)</script>";
 
@@ -42,6 +45,51 @@ fn hostile() -> ActivityView {
     }
 }
 
+/// An API of one call.
+fn api() -> DocsView {
+    let text = str::to_owned;
+    let member = |name, place| MemberView {
+        name: text(name),
+        place: text(place),
+        shape: text("string as `^[0-9]+$`"),
+        is_required: place == "path",
+    };
+    let answer = |status, words, shape: Option<&str>, problems: &[&str]| AnswerView {
+        status: text(status),
+        text: text(words),
+        shape: shape.map(text),
+        problems: problems.iter().copied().map(text).collect(),
+    };
+    let call = CallView {
+        id: text("showLamp"),
+        method: text("GET"),
+        path: text("/api/v1/lamps/{lamp_id}"),
+        summary: text("Shows a lamp"),
+        description: text("For anyone. It is <bright>."),
+        takes: vec![member("lamp_id", "path"), member("limit", "query")],
+        body: Some(text("Nothing")),
+        answers: vec![
+            answer("200", "OK", Some("Lamp"), &[]),
+            answer("404", "", None, &["not-found", "internal"]),
+        ],
+    };
+    let shape = |name, members| ShapeView { name: text(name), text: text("A shape"), members };
+    let problem = ProblemView {
+        slug: text("not-found"),
+        status: 404,
+        title: text("There is no such thing"),
+        when: text("No such thing."),
+        remedy: text("Look at the `address`."),
+    };
+    DocsView {
+        about: text("It speaks `JSON`."),
+        groups: vec![CallGroup { title: text("All lamps"), calls: vec![call] }],
+        shapes: vec![shape("Lamp", vec![member("id", "")]), shape("Nothing", Vec::new())],
+        problems: vec![problem.clone(), ProblemView { slug: text("internal"), ..problem }],
+        everywhere: vec![text("internal")],
+    }
+}
+
 fn pages() -> Vec<(&'static str, Page)> {
     vec![
         (
@@ -57,6 +105,7 @@ fn pages() -> Vec<(&'static str, Page)> {
         ("sign_in", sign_in()),
         ("register", register()),
         ("not_found", not_found()),
+        ("docs", docs(&api()).compressed()),
     ]
 }
 
@@ -131,6 +180,17 @@ fn pages_are_small_and_whole() {
         assert_eq!(page.content_type, "text/html; charset=utf-8");
         assert_eq!(page.cache_control, "public, no-cache");
         assert!(page.br.is_some() && page.gzip.is_some(), "{name}");
+    }
+}
+
+#[test]
+fn every_place_that_a_page_points_to_is_on_it() {
+    for (name, page) in pages() {
+        let html = text(&page);
+        for place in html.split("href=\"#").skip(1) {
+            let (place, _) = place.split_once('"').unwrap();
+            assert_eq!(html.matches(&format!("id=\"{place}\"")).count(), 1, "{name}: {place}");
+        }
     }
 }
 
