@@ -12,6 +12,7 @@ pub mod hot;
 mod idempotency;
 mod json;
 pub mod limits;
+pub mod openapi;
 mod orders;
 mod pages;
 mod passwords;
@@ -129,7 +130,7 @@ where
     if !route.allows(&call.head.method) {
         return Err(Problem::method_not_allowed(route.allow()));
     }
-    if route == Route::Page {
+    if matches!(route, Route::Page | Route::Document) {
         no_body(call, body).await?;
         return pages::serve(call);
     }
@@ -181,7 +182,7 @@ where
         Route::Order(order) => orders::cancel(call, order).await,
         Route::Admin(route) => admin::answer(call, &body, route).await,
         // Answered before they could come here.
-        Route::ActivityOrders(_) | Route::ActivityState(_) | Route::Page => {
+        Route::ActivityOrders(_) | Route::ActivityState(_) | Route::Document | Route::Page => {
             Err(Slug::NotFound.into())
         }
     }

@@ -33,6 +33,8 @@ pub(super) enum Route {
     Orders,
     /// `/api/v1/orders/{id}`
     Order(OrderId),
+    /// `/api/v1/openapi.json`: this list for programs, which is served as pages are.
+    Document,
     /// Anything below `/api/v1/admin/`: operators' business.
     Admin(AdminRoute),
     /// Anything outside `/api/`: a page, or nothing.
@@ -113,6 +115,7 @@ impl Route {
             ("users", None, None) => Self::Users,
             ("sessions", Some("current"), None) => Self::CurrentSession,
             ("sessions", None, None) => Self::Sessions,
+            ("openapi.json", None, None) => Self::Document,
             _ => return None,
         })
     }
@@ -133,6 +136,7 @@ impl Route {
             | Self::Activity(_)
             | Self::ActivityState(_)
             | Self::Orders
+            | Self::Document
             | Self::Page => "GET, HEAD",
         }
     }
@@ -212,6 +216,7 @@ mod tests {
             ("/api/v1/activities/7/orders", Route::ActivityOrders(ActivityId(7)), "POST"),
             ("/api/v1/orders", Route::Orders, "GET, HEAD"),
             ("/api/v1/orders/137438953472", Route::Order(OrderId(1 << 37)), "GET, HEAD, DELETE"),
+            ("/api/v1/openapi.json", Route::Document, "GET, HEAD"),
             ("/api/v1/admin/products", Route::Admin(AdminRoute::Products), "POST"),
             ("/api/v1/admin/products/1", Route::Admin(AdminRoute::Product(ProductId(1))), "PATCH"),
             ("/api/v1/admin/activities", Route::Admin(AdminRoute::Activities), "POST"),

@@ -8,11 +8,12 @@ use seckill_shards::ids::ProductId;
 use seckill_shards::shard::{Activity, Phase, Sale};
 
 use super::Control;
-use crate::api::PageMap;
+use crate::api::{self, PageMap};
 
 impl Control {
     /// Renders again whenever something has changed.
     pub(super) async fn keep_pages(self: Arc<Self>) {
+        self.compress_documents().await;
         loop {
             self.stale.notified().await;
             self.render_pages().await;
@@ -48,6 +49,19 @@ impl Control {
         }
     }
 
+    /// Compresses what the start did not wait for, once.
+    async fn compress_documents(&self) {
+        let compress =
+            || api::openapi::pages().into_iter().map(|(path, it)| (path, it.compressed()));
+        let compressed = tokio::task::spawn_blocking(move || compress().collect::<Vec<_>>()).await;
+        let mut rendered = self.rendered.lock().await;
+        match compressed {
+            Ok(pages) => rendered.pages.extend(pages),
+            Err(error) => tracing::error!(%error, "the documents stay uncompressed"),
+        }
+        self.pages.store(Arc::new(rendered.pages.clone()));
+    }
+
     /// A product's description and picture; with the store away a page does without.
     async fn describe(&self, product: ProductId) -> (String, Option<String>) {
         match self.store.product(product).await {
@@ -75,6 +89,7 @@ impl Rendered {
             self.pages.insert("/sign-in".to_owned(), seckill_pages::sign_in());
             self.pages.insert("/register".to_owned(), seckill_pages::register());
             self.pages.insert("/404".to_owned(), seckill_pages::not_found());
+            self.pages.extend(api::openapi::pages());
         }
         let mut on_sale = Vec::new();
         for (is_over, view) in views {
