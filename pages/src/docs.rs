@@ -119,7 +119,7 @@ fn markup(view: &DocsView) -> Markup {
     };
     let main = html! {
         h1 { "The API" }
-        p.description { (prose(&view.about)) }
+        div.description { p { (prose(&view.about)) } }
         p { "For programs: " a href="/api/v1/openapi.json" { "OpenAPI 3.1" } }
         (contents(view))
         @for group in &view.groups {
