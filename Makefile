@@ -14,8 +14,10 @@ PROFILE := --locked --profile checked
 FUZZ := cargo +nightly fuzz run --fuzz-dir loadtest/fuzz
 REPORT := loadtest/soak-report.txt
 WRK_DIR := benches/http/wrk
+TOOLS_API := target/tools-api
 
-.PHONY: help run test lint unit loom scripts sim soak bench fuzz load fmt clean tools-bench tools-fuzz
+.PHONY: help run test lint unit loom scripts sim soak bench fuzz load api-test fmt clean \
+	tools-api tools-bench tools-fuzz
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -73,11 +75,20 @@ load: ## Storm the sale of `make run` with wrk for ten seconds
 	cd $(WRK_DIR) && wrk -t1 -c64 -d10s --latency -s buy.lua \
 		http://127.0.0.1:8080/api/v1/activities/3/orders -- $(CURDIR)/target/tokens 0 200000 1 $$RANDOM cycle
 
+api-test: tools-api ## The API held against its own document by a fuzzer, as shopper and as operator
+	$(CARGO) build $(PROFILE) --bin seckill
+	python3 -B loadtest/api/run.py target/checked/seckill $(TOOLS_API)/bin/schemathesis
+
 fmt: ## Format the sources
 	$(CARGO) fmt --all
 
 clean: ## Remove what was built
 	$(CARGO) clean
+
+tools-api:
+	@test -x $(TOOLS_API)/bin/schemathesis || { \
+		{ python3 -c 'import ensurepip' 2>/dev/null || (apt-get update && apt-get install -y python3-venv); } \
+		&& python3 -m venv $(TOOLS_API) && $(TOOLS_API)/bin/pip install --quiet schemathesis==4.32.5; }
 
 tools-bench:
 	@{ command -v wrk nginx redis-server && test -e /usr/lib/nginx/modules/ngx_http_lua_module.so; } >/dev/null \
