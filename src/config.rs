@@ -14,6 +14,8 @@ use seckill_shards::ids::GATEWAY_MAX;
 use seckill_shards::limits::SHARDS_MAX;
 use sha2::{Digest, Sha256};
 
+use crate::payment::webhook::WebhookKeys;
+
 /// Every key, as a file and a flag spell it; a variable is `SECKILL_` and the key in capitals.
 const KEYS: &[&str] = &[
     "connections_max",
@@ -26,6 +28,9 @@ const KEYS: &[&str] = &[
     "listen",
     "log",
     "ops_listen",
+    "payment_provider",
+    "payment_webhook_secret",
+    "payment_webhook_secret_file",
     "public_url",
     "secret",
     "secret_file",
@@ -41,6 +46,7 @@ const OPS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 
 const PREFIX: &str = "SECKILL_";
 const SECRET_CHARACTERS_MIN: usize = 32;
 const SECRET_NAME: &str = "secret";
+const WEBHOOK_SECRET_NAME: &str = "payment-webhook-secret";
 
 /// A setting that cannot be used: one line, for people.
 #[derive(Debug, thiserror::Error)]
@@ -86,8 +92,27 @@ pub struct Config {
     pub drain_seconds: u64,
     /// The filter of the log.
     pub log: String,
+    /// Who takes the shoppers' money; none: nobody, and paying is unavailable.
+    pub payment_provider: Option<PaymentProvider>,
     /// The key of tokens, where one is given.
     secret: Option<Secret>,
+    /// The keys of the provider's webhooks, where they are given.
+    webhook_keys: Option<WebhookKeys>,
+}
+
+/// A provider that the gateway has an adapter for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PaymentProvider {
+    /// The one without money, whose page lets anybody play the bank.
+    Sandbox,
+}
+
+impl FromStr for PaymentProvider {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        if word == "sandbox" { Ok(Self::Sandbox) } else { Err(()) }
+    }
 }
 
 /// Where a value comes from, for the message that refuses it.
@@ -184,7 +209,7 @@ impl Layers {
     /// # Errors
     /// [`ConfigError`] for a value out of its bounds or a clash.
     pub fn finish(mut self) -> Result<Config, ConfigError> {
-        let secret = self.secret()?;
+        let (secret, webhook_keys) = (self.secret()?, self.webhook_keys()?);
         let data: PathBuf = self.take("data", "a path")?.unwrap_or_else(|| "data".into());
         let store = match self.take::<String>("store_url", "sqlite:PATH")? {
             None => data.join("store.db"),
@@ -197,12 +222,14 @@ impl Layers {
         let listen = self.take("listen", address)?.unwrap_or(LISTEN);
         let ops_listen = self.take("ops_listen", address)?.unwrap_or(OPS_LISTEN);
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let demo = self.take("demo", "true or false")?.unwrap_or(false);
+        let provider = self.take("payment_provider", "sandbox")?;
         let config = Config {
             data,
             listen,
             ops_listen,
             cores: self.take("cores", "a number")?.unwrap_or_else(|| cores_for(cpus)),
-            demo: self.take("demo", "true or false")?.unwrap_or(false),
+            demo,
             gateway_id: self.take("gateway_id", "0 to 1023")?.unwrap_or(0),
             store,
             public_url: self.take("public_url", "an http or https address")?,
@@ -212,7 +239,9 @@ impl Layers {
                 << 20,
             drain_seconds: self.take("drain_seconds", "a number")?.unwrap_or(20),
             log: self.take("log", "a filter, as info")?.unwrap_or_else(|| "info".to_owned()),
+            payment_provider: provider.or_else(|| demo.then_some(PaymentProvider::Sandbox)),
             secret,
+            webhook_keys,
         };
         assert!(self.values.is_empty(), "every key is taken");
         config.check()
@@ -228,27 +257,40 @@ impl Layers {
     }
 
     fn secret(&mut self) -> Result<Option<Secret>, ConfigError> {
-        let (given, file) = (self.values.remove("secret"), self.values.remove("secret_file"));
-        let value = match (given, file) {
+        let Some(Value { text, source }) = self.secret_text("secret")? else { return Ok(None) };
+        if text.len() < SECRET_CHARACTERS_MIN {
+            return Err(ConfigError(format!(
+                "{source}: at least {SECRET_CHARACTERS_MIN} characters"
+            )));
+        }
+        Ok(Some(Secret(Sha256::digest(text).into())))
+    }
+
+    fn webhook_keys(&mut self) -> Result<Option<WebhookKeys>, ConfigError> {
+        let Some(Value { text, source }) = self.secret_text("payment_webhook_secret")? else {
+            return Ok(None);
+        };
+        let keys = WebhookKeys::parse(&text);
+        keys.map(Some).map_err(|form| ConfigError(format!("{source}: {form}")))
+    }
+
+    /// The text of a secret: given, or read from the file that is named.
+    fn secret_text(&mut self, key: &str) -> Result<Option<Value>, ConfigError> {
+        let file_key = format!("{key}_file");
+        let value = match (self.values.remove(key), self.values.remove(&file_key)) {
             (Some(_), Some(_)) => {
-                return Err(ConfigError("give secret or secret_file, not both".to_owned()));
+                return Err(ConfigError(format!("give {key} or {file_key}, not both")));
             }
             (None, None) => return Ok(None),
             (Some(given), None) => given,
             (None, Some(file)) => {
-                let text = std::fs::read_to_string(&file.text);
-                let text = text.map_err(|error| {
-                    ConfigError(format!("secret_file {} cannot be read: {error}", file.text))
+                let text = std::fs::read_to_string(&file.text).map_err(|error| {
+                    ConfigError(format!("{file_key} {} cannot be read: {error}", file.text))
                 })?;
                 Value { text, source: file.source }
             }
         };
-        let text = value.text.trim();
-        if text.len() < SECRET_CHARACTERS_MIN {
-            let least = SECRET_CHARACTERS_MIN;
-            return Err(ConfigError(format!("{}: at least {least} characters", value.source)));
-        }
-        Ok(Some(Secret(Sha256::digest(text).into())))
+        Ok(Some(Value { text: value.text.trim().to_owned(), source: value.source }))
     }
 }
 
@@ -285,14 +327,25 @@ impl Config {
     /// # Errors
     /// What the operating system says of the file.
     pub fn token_secret(&self) -> io::Result<Secret> {
-        if let Some(secret) = &self.secret {
-            return Ok(secret.clone());
-        }
-        let path = self.data.join(SECRET_NAME);
+        self.secret.clone().map_or_else(|| self.kept_secret(SECRET_NAME), Ok)
+    }
+
+    /// The keys of webhooks: given, or one made once and kept in the data directory (0600).
+    ///
+    /// # Errors
+    /// What the operating system says of the file.
+    pub fn webhook_keys(&self) -> io::Result<WebhookKeys> {
+        let kept = || Ok(WebhookKeys::of(&self.kept_secret(WEBHOOK_SECRET_NAME)?.0));
+        self.webhook_keys.clone().map_or_else(kept, Ok)
+    }
+
+    fn kept_secret(&self, name: &str) -> io::Result<Secret> {
+        let path = self.data.join(name);
         match std::fs::read(&path) {
             Ok(bytes) => {
                 let bytes = bytes.try_into().map_err(|_| {
-                    io::Error::new(io::ErrorKind::InvalidData, "the secret file is not 32 bytes")
+                    let detail = format!("the file {name} is not 32 bytes");
+                    io::Error::new(io::ErrorKind::InvalidData, detail)
                 })?;
                 Ok(Secret(bytes))
             }
@@ -379,6 +432,11 @@ mod tests {
             (vec![("SECKILL_PUBLIC_URL", "shop.example/x")], "public_url must be"),
             (vec![("SECKILL_SECRET", "short")], "at least 32 characters"),
             (vec![("SECKILL_SECRET", secret.as_str()), ("SECKILL_SECRET_FILE", "/x")], "not both"),
+            (vec![("SECKILL_PAYMENT_PROVIDER", "bank")], "payment_provider must be sandbox"),
+            (
+                vec![("SECKILL_PAYMENT_WEBHOOK_SECRET", "whsec_short")],
+                "SECKILL_PAYMENT_WEBHOOK_SECRET: must be one to four keys",
+            ),
             (
                 vec![("SECKILL_DEMO", "true"), ("SECKILL_LISTEN", "0.0.0.0:80")],
                 "listens on loopback only",

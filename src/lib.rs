@@ -13,6 +13,7 @@ pub mod config;
 pub mod control;
 pub mod metrics;
 pub mod operations;
+pub mod payment;
 pub mod server;
 pub mod store;
 

@@ -20,7 +20,7 @@ use seckill_shards::engine::Engine;
 use seckill_shards::journal::{Histogram, Takes};
 
 use crate::api::Counters;
-use crate::control::{FlushStatus, SumsTail};
+use crate::control::{FlushStatus, RefundStatus, SumsTail};
 
 /// The words of refusals, by their numbers in the engine.
 const REFUSALS: [&str; 15] = [
@@ -48,6 +48,8 @@ pub struct Sources {
     pub engine: Arc<Engine>,
     /// The flush to the store.
     pub flush: Arc<FlushStatus>,
+    /// Money given back.
+    pub refunds: Arc<RefundStatus>,
     /// What the cores count of HTTP.
     pub http: Vec<Arc<Counters>>,
     /// The clock.
@@ -98,6 +100,7 @@ impl Collector for GatewayCollector {
         self.shards(&mut page);
         self.journal(&mut page);
         self.flush(&mut page);
+        self.refunds(&mut page);
         self.http(&mut page);
         process(&mut page);
         page.gauge(
@@ -288,6 +291,18 @@ impl GatewayCollector {
             "Attempts that failed",
             &[],
             load(&flush.faults),
+        );
+    }
+
+    fn refunds(&self, page: &mut Families) {
+        let refunds = &self.sources.refunds;
+        let load = |value: &std::sync::atomic::AtomicU64| value.load(Ordering::Relaxed);
+        page.counter("seckill_refunds_total", "Payments given back", &[], load(&refunds.given));
+        page.counter(
+            "seckill_refund_faults_total",
+            "Attempts that failed",
+            &[],
+            load(&refunds.faults),
         );
     }
 

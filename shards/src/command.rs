@@ -25,8 +25,8 @@ pub enum Command {
     SettlePayment {
         /// The payment.
         payment: PaymentId,
-        /// The money that came, in minor units; none where it failed.
-        paid: Option<i64>,
+        /// The money that came; none where it failed.
+        paid: Option<Paid>,
     },
     /// An operator gives a paid order's money back.
     RefundOrder {
@@ -93,6 +93,15 @@ pub struct StartPayment {
     pub key: Digest,
     /// Digest of the body.
     pub body: Digest,
+}
+
+/// Money that came for a payment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Paid {
+    /// Minor units of its currency.
+    pub amount: i64,
+    /// ISO 4217 code, three upper-case letters.
+    pub currency: [u8; 3],
 }
 
 /// What an operator does to an activity's phase.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Advice, FlockOperation, OFlags};
 
-use crate::limits::{BUFFER_ALIGN_BYTES, SECTOR_BYTES};
+use crate::limits::{BUFFER_ALIGN_BYTES, PIECE_BYTES, SECTOR_BYTES};
 
 /// A folder of files.
 pub trait Disk: Send + Sync + Debug + 'static {
@@ -152,7 +152,6 @@ pub struct MachineDisk {
 const LOCK_NAME: &str = "lock";
 const PRIVATE_FILE: u32 = 0o600;
 const PRIVATE_FOLDER: u32 = 0o700;
-static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 impl MachineDisk {
     /// Opens the folder for one writer, making it (mode 0700) where it is not there.
@@ -196,22 +195,19 @@ impl Disk for MachineDisk {
 
     fn create(&self, name: &str, bytes: u64) -> io::Result<Box<dyn DiskFile>> {
         let path = self.folder.join(name);
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .mode(PRIVATE_FILE)
-            .open(&path)?;
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(true).write(true).mode(PRIVATE_FILE).open(&path)?;
+        let file = self.open(name)?;
+        let mut zeros = AlignedBuffer::with_capacity(PIECE_BYTES);
+        zeros.extend(&[0; PIECE_BYTES]);
         let mut offset = 0;
         while offset < bytes {
-            let length = ZEROS.len().min(usize::try_from(bytes - offset).unwrap_or(usize::MAX));
-            file.write_all_at(&ZEROS[..length], offset)?;
+            let length = PIECE_BYTES.min(usize::try_from(bytes - offset).unwrap_or(usize::MAX));
+            file.write_at(offset, &zeros.as_slice()[..length])?;
             offset += length as u64;
         }
-        file.sync_all()?;
-        // The zeros are of no use in memory, and direct writes would have to evict them.
-        rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)?;
-        self.open(name)
+        file.sync()?;
+        Ok(file)
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {

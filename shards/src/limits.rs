@@ -48,6 +48,9 @@ pub const RECORD_BYTES_MAX: usize = 4_096;
 pub const GROUP_BYTES_MAX: usize = 1 << 20;
 /// Sector: frames begin on one, and a disk tears writes between them, not within.
 pub const SECTOR_BYTES: usize = 512;
+/// What is written to the disk beside the groups goes out in pieces of this size, one after the
+/// other: a group waits for one of them at most.
+pub const PIECE_BYTES: usize = 128 << 10;
 /// Buffers given to direct I/O begin on such an address.
 pub const BUFFER_ALIGN_BYTES: usize = 4_096;
 /// Default size of a segment.
@@ -67,6 +70,7 @@ const _: () = {
     assert!(SEGMENTS_RESERVED < SEGMENTS_AHEAD);
     assert!(RECORD_BYTES_MAX <= GROUP_BYTES_MAX);
     assert!(SEGMENT_BYTES > 4 * GROUP_BYTES_MAX as u64, "a segment holds several full groups");
+    assert!(PIECE_BYTES.is_multiple_of(BUFFER_ALIGN_BYTES), "pieces keep the alignment");
     assert!(BUFFER_ALIGN_BYTES.is_multiple_of(SECTOR_BYTES));
     assert!(TITLE_BYTES_MAX * 2 < RECORD_BYTES_MAX, "both titles fit one record");
 };

@@ -101,6 +101,8 @@ fn origin_of(url: &str) -> String {
 pub(super) struct Caller {
     /// What their token says.
     pub claims: Claims,
+    /// It came as a cookie, which the browser sends by itself and no script of its page can read.
+    pub by_cookie: bool,
 }
 
 impl Caller {
@@ -153,7 +155,7 @@ pub(super) fn caller(
     if by_cookie && !is_safe && !is_own() {
         return Err(Slug::CrossOrigin.into());
     }
-    Ok(Caller { claims })
+    Ok(Caller { claims, by_cookie })
 }
 
 #[cfg(test)]
@@ -253,7 +255,8 @@ mod tests {
 
     #[test]
     fn roles_include_the_smaller_ones() {
-        let caller = |roles| Caller { claims: Claims::new(UserId(1), roles, [0; 8], 1) };
+        let claims = |roles| Claims::new(UserId(1), roles, [0; 8], 1);
+        let caller = |roles| Caller { claims: claims(roles), by_cookie: false };
         assert!(caller(Roles::SHOPPER).operator().is_err());
         assert!(caller(Roles::OPERATOR).operator().is_ok());
         assert!(caller(Roles::OPERATOR).admin().is_err());

@@ -27,6 +27,7 @@ use super::reply::Desk;
 use super::shards::Shards;
 use super::throttle::Throttle;
 use super::tokens::Tokens;
+use crate::payment::PaymentPort;
 use crate::store::{Store, Stored};
 
 /// What the control side does for the API.
@@ -67,6 +68,8 @@ pub struct SharedParts {
     pub trusted_proxies: Vec<IpAddr>,
     /// Core threads, and so shards.
     pub cores: usize,
+    /// What shoppers pay by; none: paying is unavailable.
+    pub payment: Option<PaymentPort>,
 }
 
 /// What all cores share.
@@ -82,6 +85,7 @@ pub struct Shared {
     pub(super) trusted_proxies: Vec<IpAddr>,
     pub(super) passwords: Passwords,
     pub(super) throttle: Throttle,
+    pub(super) payment: Option<PaymentPort>,
     store: Arc<dyn Store>,
     store_calls: Arc<Semaphore>,
     counters: Vec<Arc<Counters>>,
@@ -111,9 +115,10 @@ impl Shared {
             access: parts.access,
             pages: parts.pages,
             site: parts.site,
-            trusted_proxies: parts.trusted_proxies,
+            trusted_proxies: parts.trusted_proxies.iter().map(IpAddr::to_canonical).collect(),
             passwords: Passwords::new(parts.runtime.clone()),
             throttle: Throttle::default(),
+            payment: parts.payment,
             store: parts.store,
             store_calls: Arc::new(Semaphore::new(STORE_CALLS_MAX)),
             counters: (0..parts.cores).map(|_| Arc::default()).collect(),

@@ -162,9 +162,10 @@ pub fn tell(waiting: &Waiting, context: &Context, told: &Told, out: &mut Vec<u8>
     }
 }
 
-/// Writes the answer to a request that took too long; the socket is closed behind it.
-pub fn cut_short(context: &Context, slug: Slug, out: &mut Vec<u8>) {
-    Counter { context, out, request_id: None }.write(&Err(slug.into()));
+/// Writes the answer to a request that no handler sees: it took too long, or is none. The socket is
+/// closed behind it.
+pub fn cut_short(context: &Context, problem: Problem, out: &mut Vec<u8>) {
+    Counter { context, out, request_id: None }.write(&Err(problem));
 }
 
 /// Where one request is answered: like the counter of a shop.

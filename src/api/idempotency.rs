@@ -37,7 +37,7 @@ pub(super) fn of_user(value: &[u8], user: UserId) -> Option<Digest> {
 }
 
 /// The first 128 bits of BLAKE3.
-fn digest(bytes: &[u8]) -> Digest {
+pub(super) fn digest(bytes: &[u8]) -> Digest {
     *blake3::hash(bytes).as_bytes().first_chunk().expect("a hash has 32 bytes")
 }
 

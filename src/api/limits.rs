@@ -49,14 +49,26 @@ pub const HASHES_AT_ONCE: usize = 2;
 pub const HASHES_WAITING_MAX: usize = 64;
 /// Revocations in memory before the expired ones are dropped.
 pub const REVOCATIONS_MAX: usize = 1 << 20;
-/// Users and addresses whose failed sign-ins are counted.
+/// Users and addresses whose attempts are counted.
 pub const THROTTLED_MAX: usize = 1 << 16;
-/// Length of the window in which failed sign-ins are counted, in milliseconds.
+/// Length of the window in which attempts are counted, in milliseconds.
 pub const THROTTLE_WINDOW_MS: u64 = 60_000;
+/// When to come back to a full table of counts, in seconds before jitter.
+pub const THROTTLE_FULL_S: u16 = 30;
 /// Failed sign-ins for one username in a window.
 pub const FAILURES_PER_USER_MAX: u32 = 10;
 /// Failed sign-ins from one address in a window.
 pub const FAILURES_PER_ADDRESS_MAX: u32 = 100;
+/// Accounts that one address asks for in a window: many shoppers may share one.
+pub const REGISTRATIONS_PER_ADDRESS_MAX: u32 = 100;
+/// Failed password resets from one address in a window.
+pub const RESETS_PER_ADDRESS_MAX: u32 = 20;
+/// How long the link of a password reset works, in milliseconds (24 h).
+pub const PASSWORD_RESET_MS: u64 = 24 * 3_600 * 1_000;
+/// Random bytes of its token.
+pub const RESET_TOKEN_BYTES: usize = 32;
+/// Characters that are looked at as its token.
+pub const RESET_TOKEN_CHARS: std::ops::RangeInclusive<usize> = 1..=128;
 
 const _: () = {
     assert!(LIST_ITEMS <= LIST_ITEMS_MAX);
@@ -69,4 +81,10 @@ const _: () = {
         PRICE_MAX <= i64::MAX / seckill_shards::limits::PER_USER_LIMIT_MAX as i64,
         "the total of an order fits 64 bits"
     );
+    assert!(THROTTLE_WINDOW_MS / 1_000 < u16::MAX as u64, "a wait for its end can be told");
+    assert!(
+        THROTTLE_FULL_S as u64 * 3 / 2 + 1 < THROTTLE_WINDOW_MS / 1_000,
+        "no one waits for longer than a window"
+    );
+    assert!(RESET_TOKEN_BYTES * 4 / 3 < *RESET_TOKEN_CHARS.end());
 };

@@ -8,18 +8,22 @@ mod admin;
 mod auth;
 mod context;
 mod counters;
+mod forwarded;
 pub mod hot;
 mod idempotency;
 mod json;
 pub mod limits;
 mod orders;
 mod pages;
+mod password_resets;
 mod passwords;
+mod payments;
 pub mod problem;
 mod products;
 mod query;
 mod reply;
 mod route;
+mod sandbox;
 mod sessions;
 mod shards;
 mod strict;
@@ -76,22 +80,10 @@ impl Call<'_> {
         })
     }
 
-    /// Where the request comes from, as far as the proxies on its way are to be believed: the last
-    /// address that none of them has.
+    /// Where the request comes from.
     fn client(&self) -> IpAddr {
         let trusted = &self.context.shared.trusted_proxies;
-        if !trusted.contains(&self.peer) {
-            return self.peer;
-        }
-        let lines = self.head.headers.get_all("x-forwarded-for").iter().rev();
-        let lines = lines.filter_map(|line| line.to_str().ok());
-        let mut addresses = lines.flat_map(|line| line.rsplit(','));
-        addresses
-            .find_map(|address| match address.trim().parse() {
-                Ok(address) if trusted.contains(&address) => None,
-                address => Some(address.unwrap_or(self.peer)),
-            })
-            .unwrap_or(self.peer)
+        forwarded::client(&self.head.headers, self.peer, trusted)
     }
 }
 
@@ -172,6 +164,7 @@ where
         Route::Sessions if method == Method::POST => sessions::create(call, &body).await,
         Route::Sessions => sessions::delete_all(call).await,
         Route::CurrentSession => sessions::delete_current(call).await,
+        Route::PasswordResets => password_resets::redeem(call, &body).await,
         Route::Products => products::list(call).await,
         Route::Product(product) => products::show(call, product).await,
         Route::Activities => activities::list(call).await,
@@ -179,6 +172,10 @@ where
         Route::Orders => orders::list(call).await,
         Route::Order(order) if is_read => orders::show(call, order).await,
         Route::Order(order) => orders::cancel(call, order).await,
+        Route::Payments(order) => payments::start(call, &body, order).await,
+        Route::PaymentWebhook => payments::webhook(call, &body).await,
+        Route::SandboxPayment(payment) if is_read => sandbox::show(call, payment).await,
+        Route::SandboxPayment(payment) => sandbox::choose(call, &body, payment).await,
         Route::Admin(route) => admin::answer(call, &body, route).await,
         // Answered before they could come here.
         Route::ActivityOrders(_) | Route::ActivityState(_) | Route::Page => {

@@ -101,6 +101,8 @@ slugs! {
     UnsupportedMediaType "unsupported-media-type" UNSUPPORTED_MEDIA_TYPE "The media type is not supported",
     /// The body is too large.
     TooLarge "too-large" PAYLOAD_TOO_LARGE "The request is too large",
+    /// The head is too large, or has too many fields.
+    HeadTooLarge "head-too-large" REQUEST_HEADER_FIELDS_TOO_LARGE "The head of the request is too large",
     /// The request did not arrive in time.
     Timeout "timeout" REQUEST_TIMEOUT "The request took too long to arrive",
     /// A bug.
@@ -147,6 +149,7 @@ struct Rare {
     status: Option<StatusCode>,
     errors: Vec<FieldError>,
     allow: Option<&'static str>,
+    closes: bool,
 }
 
 impl From<Slug> for Problem {
@@ -172,6 +175,15 @@ impl Problem {
     pub fn not_json() -> Self {
         let mut problem = Self::new(Slug::InvalidRequest, "The body is not JSON.");
         problem.rare().status = Some(StatusCode::BAD_REQUEST);
+        problem
+    }
+
+    /// What came is no request at all: where the next one begins is anybody's guess.
+    #[must_use]
+    pub fn malformed() -> Self {
+        let mut problem = Self::new(Slug::InvalidRequest, "This is not a request of HTTP/1.1.");
+        *problem.rare() =
+            Rare { status: Some(StatusCode::BAD_REQUEST), closes: true, ..Rare::default() };
         problem
     }
 
@@ -220,6 +232,13 @@ impl Problem {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.rare.as_ref().and_then(|rare| rare.status).unwrap_or_else(|| self.slug.status())
+    }
+
+    /// Whether something of the request is left unread, so that the connection cannot go on.
+    #[must_use]
+    pub fn closes(&self) -> bool {
+        matches!(self.slug, Slug::Timeout | Slug::TooLarge | Slug::HeadTooLarge)
+            || self.rare.as_ref().is_some_and(|rare| rare.closes)
     }
 
     /// The value of `Allow`, where it has one.
@@ -419,6 +438,7 @@ mod tests {
             ("not-acceptable", 406),
             ("unsupported-media-type", 415),
             ("too-large", 413),
+            ("head-too-large", 431),
             ("timeout", 408),
             ("internal", 500),
         ];
@@ -479,6 +499,8 @@ mod tests {
         assert_eq!(json["errors"][0]["pointer"], "/a\"b");
         assert_eq!(json["errors"][0]["detail"], "must\nbe");
         assert_eq!(json["errors"][1]["pointer"], "/c");
-        assert_eq!(Problem::not_json().status(), StatusCode::BAD_REQUEST);
+        for (problem, closes) in [(Problem::not_json(), false), (Problem::malformed(), true)] {
+            assert_eq!((problem.status(), problem.closes()), (StatusCode::BAD_REQUEST, closes));
+        }
     }
 }

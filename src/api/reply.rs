@@ -273,8 +273,7 @@ impl Desk {
         if let Some(allow) = problem.allow() {
             reply.headers.push((ALLOW, HeaderValue::from_static(allow)));
         }
-        // What is left of the request is not read, so the connection cannot go on.
-        if matches!(problem.slug, Slug::Timeout | Slug::TooLarge) {
+        if problem.closes() {
             reply.headers.push((CONNECTION, HeaderValue::from_static("close")));
         }
         if problem.slug == Slug::Unauthenticated {

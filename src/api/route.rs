@@ -4,7 +4,7 @@
 //! each thing has one address; nothing in a path is percent-decoded, so no two paths are one.
 
 use http::Method;
-use seckill_shards::ids::{ActivityId, OrderId, ProductId, UserId};
+use seckill_shards::ids::{ActivityId, OrderId, PaymentId, ProductId, UserId};
 
 /// What a path names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,6 +17,8 @@ pub(super) enum Route {
     Sessions,
     /// `/api/v1/sessions/current`
     CurrentSession,
+    /// `/api/v1/password-resets`
+    PasswordResets,
     /// `/api/v1/products`
     Products,
     /// `/api/v1/products/{id}`
@@ -33,6 +35,12 @@ pub(super) enum Route {
     Orders,
     /// `/api/v1/orders/{id}`
     Order(OrderId),
+    /// `/api/v1/orders/{id}/payments`
+    Payments(OrderId),
+    /// `/api/v1/webhooks/payments`
+    PaymentWebhook,
+    /// `/api/v1/sandbox/payments/{id}`
+    SandboxPayment(PaymentId),
     /// Anything below `/api/v1/admin/`: operators' business.
     Admin(AdminRoute),
     /// Anything outside `/api/`: a page, or nothing.
@@ -54,10 +62,16 @@ pub(super) enum AdminRoute {
     Step(ActivityId, Step),
     /// `/api/v1/admin/orders`
     Orders,
+    /// `/api/v1/admin/orders/{id}/{step}`
+    OrderStep(OrderId, OrderStep),
     /// `/api/v1/admin/users`
     Users,
     /// `/api/v1/admin/users/{id}/roles`
     Roles(UserId),
+    /// `/api/v1/admin/users/{id}/unblock`
+    Unblock(UserId),
+    /// `/api/v1/admin/users/{id}/password-reset`
+    PasswordReset(UserId),
     /// `/api/v1/admin/audit/{activity_id}`
     Audit(ActivityId),
 }
@@ -77,6 +91,15 @@ pub(super) enum Step {
     Restock,
     /// Moves unsold units back.
     Withdraw,
+}
+
+/// What an operator does to an order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum OrderStep {
+    /// Gives up an unpaid one.
+    Cancel,
+    /// Gives a paid one's money back.
+    Refund,
 }
 
 impl Route {
@@ -105,6 +128,9 @@ impl Route {
             ("activities", Some(activity), Some("state")) => Self::ActivityState(id(activity)?),
             ("activities", Some(activity), None) => Self::Activity(id(activity)?),
             ("activities", None, None) => Self::Activities,
+            ("orders", Some(order), Some("payments")) => Self::Payments(id(order)?),
+            ("webhooks", Some("payments"), None) => Self::PaymentWebhook,
+            ("sandbox", Some("payments"), Some(payment)) => Self::SandboxPayment(id(payment)?),
             ("orders", Some(order), None) => Self::Order(id(order)?),
             ("orders", None, None) => Self::Orders,
             ("products", Some(product), None) => Self::Product(id(product)?),
@@ -113,6 +139,7 @@ impl Route {
             ("users", None, None) => Self::Users,
             ("sessions", Some("current"), None) => Self::CurrentSession,
             ("sessions", None, None) => Self::Sessions,
+            ("password-resets", None, None) => Self::PasswordResets,
             _ => return None,
         })
     }
@@ -121,7 +148,12 @@ impl Route {
     #[must_use]
     pub(super) fn allow(self) -> &'static str {
         match self {
-            Self::Users | Self::ActivityOrders(_) => "POST",
+            Self::Users
+            | Self::PasswordResets
+            | Self::ActivityOrders(_)
+            | Self::Payments(_)
+            | Self::PaymentWebhook => "POST",
+            Self::SandboxPayment(_) => "GET, HEAD, POST",
             Self::Sessions => "POST, DELETE",
             Self::CurrentSession => "DELETE",
             Self::Me => "GET, HEAD, PATCH",
@@ -154,8 +186,16 @@ impl AdminRoute {
             }
             ("activities", Some(activity), None) => Self::Activity(id(activity)?),
             ("activities", None, None) => Self::Activities,
+            ("orders", Some(order), Some("cancel")) => {
+                Self::OrderStep(id(order)?, OrderStep::Cancel)
+            }
+            ("orders", Some(order), Some("refund")) => {
+                Self::OrderStep(id(order)?, OrderStep::Refund)
+            }
             ("orders", None, None) => Self::Orders,
             ("users", Some(user), Some("roles")) => Self::Roles(id(user)?),
+            ("users", Some(user), Some("unblock")) => Self::Unblock(id(user)?),
+            ("users", Some(user), Some("password-reset")) => Self::PasswordReset(id(user)?),
             ("users", None, None) => Self::Users,
             ("audit", Some(activity), None) => Self::Audit(id(activity)?),
             _ => return None,
@@ -164,7 +204,12 @@ impl AdminRoute {
 
     fn allow(self) -> &'static str {
         match self {
-            Self::Products | Self::Activities | Self::Step(..) => "POST",
+            Self::Products
+            | Self::Activities
+            | Self::Step(..)
+            | Self::OrderStep(..)
+            | Self::Unblock(_)
+            | Self::PasswordReset(_) => "POST",
             Self::Product(_) | Self::Activity(_) => "PATCH",
             Self::Roles(_) => "PUT",
             Self::Orders | Self::Users | Self::Audit(_) => "GET, HEAD",
@@ -204,6 +249,7 @@ mod tests {
             ("/api/v1/users/me", Route::Me, "GET, HEAD, PATCH"),
             ("/api/v1/sessions", Route::Sessions, "POST, DELETE"),
             ("/api/v1/sessions/current", Route::CurrentSession, "DELETE"),
+            ("/api/v1/password-resets", Route::PasswordResets, "POST"),
             ("/api/v1/products", Route::Products, "GET, HEAD"),
             ("/api/v1/products/7", Route::Product(ProductId(7)), "GET, HEAD"),
             ("/api/v1/activities", Route::Activities, "GET, HEAD"),
@@ -212,6 +258,14 @@ mod tests {
             ("/api/v1/activities/7/orders", Route::ActivityOrders(ActivityId(7)), "POST"),
             ("/api/v1/orders", Route::Orders, "GET, HEAD"),
             ("/api/v1/orders/137438953472", Route::Order(OrderId(1 << 37)), "GET, HEAD, DELETE"),
+            ("/api/v1/orders/7/payments", Route::Payments(OrderId(7)), "POST"),
+            ("/api/v1/webhooks/payments", Route::PaymentWebhook, "POST"),
+            ("/api/v1/sandbox/payments/7", Route::SandboxPayment(PaymentId(7)), "GET, HEAD, POST"),
+            (
+                "/api/v1/admin/orders/7/refund",
+                Route::Admin(AdminRoute::OrderStep(OrderId(7), OrderStep::Refund)),
+                "POST",
+            ),
             ("/api/v1/admin/products", Route::Admin(AdminRoute::Products), "POST"),
             ("/api/v1/admin/products/1", Route::Admin(AdminRoute::Product(ProductId(1))), "PATCH"),
             ("/api/v1/admin/activities", Route::Admin(AdminRoute::Activities), "POST"),
@@ -228,6 +282,12 @@ mod tests {
             ("/api/v1/admin/orders", Route::Admin(AdminRoute::Orders), "GET, HEAD"),
             ("/api/v1/admin/users", Route::Admin(AdminRoute::Users), "GET, HEAD"),
             ("/api/v1/admin/users/9/roles", Route::Admin(AdminRoute::Roles(UserId(9))), "PUT"),
+            ("/api/v1/admin/users/9/unblock", Route::Admin(AdminRoute::Unblock(UserId(9))), "POST"),
+            (
+                "/api/v1/admin/users/9/password-reset",
+                Route::Admin(AdminRoute::PasswordReset(UserId(9))),
+                "POST",
+            ),
             ("/api/v1/admin/audit/9", Route::Admin(AdminRoute::Audit(ActivityId(9))), "GET, HEAD"),
             ("/", Route::Page, "GET, HEAD"),
             ("/activities/7", Route::Page, "GET, HEAD"),

@@ -3,12 +3,14 @@
 use http::StatusCode;
 use http::header::SET_COOKIE;
 use seckill_shards::clock::Timestamp;
+use seckill_shards::ids::UserId;
 
 use super::auth::Caller;
 use super::json::{Fields, expect_json};
 use super::limits::PASSWORD_CHARS;
 use super::problem::{Effect, Problem, Slug};
 use super::reply::Reply;
+use super::throttle::Attempt;
 use super::tokens::{Claims, LIFETIME_S, SessionId, seconds};
 use super::{Answer, Call, text, users};
 use crate::store::{Refusal, SignOut, StoreError, User, UserUpdate};
@@ -22,15 +24,20 @@ pub(super) async fn create(call: &Call<'_>, body: &[u8]) -> Answer {
         .required_by("password", |fields| fields.secret("password", 1..=*PASSWORD_CHARS.end()));
     fields.finish()?;
     let shared = &call.context.shared;
-    shared.throttle.take(&username, call.client(), shared.now())?;
+    let attempt = Attempt::SignIn(&username, call.client());
+    shared.throttle.take(attempt, shared.now())?;
+    let read_s = seconds(shared.now());
     let user = find(call, username.clone()).await?;
     let hash = user.as_ref().and_then(|user| user.password_hash.clone());
     let is_right = shared.passwords.verify(password, hash).await?;
-    let wrong = || Problem::new(Slug::Unauthenticated, "The username or the password is wrong.");
     let user = user.filter(|_| is_right).ok_or_else(wrong)?;
-    shared.throttle.give(&username, call.client());
-    let session = crate::random_bytes().map_err(|_| Slug::Unavailable)?;
-    Ok(signed_in(call, &user, session))
+    shared.throttle.give(attempt);
+    let session = open(call, &user, read_s).await?;
+    Ok(signed_in(call, &user, &session))
+}
+
+fn wrong() -> Problem {
+    Problem::new(Slug::Unauthenticated, "The username or the password is wrong.")
 }
 
 async fn find(call: &Call<'_>, username: String) -> Result<Option<User>, Problem> {
@@ -44,28 +51,50 @@ async fn find(call: &Call<'_>, username: String) -> Result<Option<User>, Problem
     user.await
 }
 
-fn signed_in(call: &Call<'_>, user: &User, session: SessionId) -> Reply {
+/// A token that was just made.
+pub(super) struct Session {
+    /// The token.
+    pub(super) token: String,
+    expires_s: u32,
+}
+
+/// Opens a session of a user whose row was read in second `read_s` or later. It is dated then, so
+/// that a change of password or roles since takes it back with all the others.
+pub(super) async fn open(call: &Call<'_>, user: &User, read_s: u32) -> Result<Session, Problem> {
     let shared = &call.context.shared;
-    // Who signs in within the second of signing out everywhere is dated a second ahead.
-    let issued_s = seconds(shared.now()).max(shared.access.valid_from_s(user.id));
-    let claims = Claims::new(user.id, user.roles, session, issued_s);
-    let token = shared.tokens.issue(&claims);
+    let id = user.id;
+    let valid_from_s = shared.access.valid_from_s(id);
+    if valid_from_s > read_s {
+        // Who signs in within the second of signing out everywhere is dated a second ahead, where
+        // the row is still what it was when the password was looked at.
+        let again = call.context.store(Effect::Read, |store| async move { store.user(id).await });
+        if again.await? != *user {
+            return Err(wrong());
+        }
+    }
+    let session: SessionId = crate::random_bytes().map_err(|_| Slug::Unavailable)?;
+    let claims = Claims::new(id, user.roles, session, read_s.max(valid_from_s));
+    Ok(Session { token: shared.tokens.issue(&claims), expires_s: claims.expires_s })
+}
+
+fn signed_in(call: &Call<'_>, user: &User, session: &Session) -> Reply {
     let body = call.context.desk.bytes(|out| {
         text::raw(out, "{\"token\":");
-        text::string(out, &token);
+        text::string(out, &session.token);
         text::raw(out, ",\"expires_at\":");
-        text::instant(out, instant(claims.expires_s));
+        text::instant(out, instant(session.expires_s));
         text::raw(out, ",\"user\":");
         users::write(out, user);
         out.push(b'}');
     });
     let reply = Reply::json(StatusCode::CREATED, body).no_store();
-    reply.at("/api/v1/sessions/current".to_owned()).with(SET_COOKIE, shared.site.cookie(&token))
+    let cookie = call.context.shared.site.cookie(&session.token);
+    reply.at("/api/v1/sessions/current".to_owned()).with(SET_COOKIE, cookie)
 }
 
 /// `DELETE /api/v1/sessions/current`: at once here; elsewhere as soon as the store says so.
 pub(super) async fn delete_current(call: &Call<'_>) -> Answer {
-    let Caller { claims } = call.caller()?;
+    let Caller { claims, .. } = call.caller()?;
     let shared = &call.context.shared;
     shared.access.revoke_session(claims.session, claims.expires_s, seconds(shared.now()));
     let mut token = [0; 16];
@@ -88,16 +117,27 @@ pub(super) async fn delete_all(call: &Call<'_>) -> Answer {
     Ok(signed_out(call, stored.await.map(drop)))
 }
 
-/// Takes back every token of a user on this gateway; what the others are to be told comes back.
-pub(super) fn sign_out_now(call: &Call<'_>, user: seckill_shards::ids::UserId) -> SignOut {
+/// What takes back every token that a user has now, for the store to keep and to tell.
+pub(super) fn planned_sign_out(call: &Call<'_>, user: UserId) -> SignOut {
     let shared = &call.context.shared;
-    let now_s = seconds(shared.now());
     // Tokens count seconds, so those of this very second are taken back as well; and those of a
     // sign-in that an earlier sign-out of this second has dated ahead.
+    let now_s = seconds(shared.now());
     let valid_from_s = shared.access.valid_from_s(user).max(now_s).saturating_add(1);
     let until_s = valid_from_s.saturating_add(LIFETIME_S);
-    shared.access.revoke_user(user, valid_from_s, until_s, now_s);
     SignOut { valid_from: instant(valid_from_s), until: instant(until_s) }
+}
+
+/// The same, carried out on this gateway at once; what the others are to be told comes back.
+///
+/// Where a row of the store changes with it, this comes after it: whoever signed in meanwhile by
+/// the row as it was is signed out as well.
+pub(super) fn sign_out_now(call: &Call<'_>, user: UserId) -> SignOut {
+    let shared = &call.context.shared;
+    let sign_out = planned_sign_out(call, user);
+    let (valid_from_s, until_s) = (seconds(sign_out.valid_from), seconds(sign_out.until));
+    shared.access.revoke_user(user, valid_from_s, until_s, seconds(shared.now()));
+    sign_out
 }
 
 /// 204 with the store away as well: the token works no more here, and ends by itself elsewhere.

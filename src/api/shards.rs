@@ -14,7 +14,7 @@ use std::task::{Poll, Waker};
 use crossbeam_queue::ArrayQueue;
 use seckill_shards::command::{Command, Decision, OrderView, Refusal, Sequence, Verdict};
 use seckill_shards::engine::AbortOnPanic;
-use seckill_shards::ids::OrderId;
+use seckill_shards::ids::{OrderId, PaymentId};
 use seckill_shards::shard::Shard;
 use tokio::sync::{Notify, oneshot};
 
@@ -25,6 +25,7 @@ use super::limits::{HOPS_MAX, TURN_RECORDS_MAX, TURN_US_MAX};
 enum Hop {
     Command { command: Command, reply: oneshot::Sender<Verdict> },
     Orders { ids: Vec<OrderId>, reply: oneshot::Sender<Vec<OrderView>> },
+    OrderOfPayment { payment: PaymentId, reply: oneshot::Sender<Option<OrderView>> },
 }
 
 /// Where the other cores leave what they ask.
@@ -240,6 +241,23 @@ impl Shards {
         Ok(self.orders(vec![id]).await?.pop())
     }
 
+    /// The order that a payment is for, where it is in memory.
+    ///
+    /// # Errors
+    /// Where its owner takes no message.
+    pub async fn order_of_payment(
+        &self,
+        payment: PaymentId,
+    ) -> Result<Option<OrderView>, Overloaded> {
+        let owner = payment.owner(self.cores());
+        if owner == self.index {
+            return Ok(self.shard.borrow().order_of_payment(payment));
+        }
+        let (reply, found) = oneshot::channel();
+        self.owners.hop(owner, Hop::OrderOfPayment { payment, reply })?;
+        found.await.map_err(|_| Overloaded)
+    }
+
     fn orders_here(&self, ids: &[OrderId]) -> Vec<OrderView> {
         let shard = self.shard.borrow();
         ids.iter().filter_map(|id| shard.order(*id)).collect()
@@ -342,6 +360,9 @@ impl Shards {
         // A client that has gone away reads no reply; there is nothing to do about it.
         match hop {
             Hop::Orders { ids, reply } => drop(reply.send(self.orders_here(&ids))),
+            Hop::OrderOfPayment { payment, reply } => {
+                drop(reply.send(self.shard.borrow().order_of_payment(payment)));
+            }
             Hop::Command { command, reply } => {
                 let decision = self.with_shard(|shard| shard.decide(command));
                 match decision {

@@ -1,84 +1,134 @@
-//! Slows down who guesses passwords: failures are counted per username and per address, in windows.
+//! Slows down who guesses passwords or floods the shop with accounts: attempts are counted per
+//! username and per address, in windows.
 //!
 //! It must not know HTTP or passwords.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use seckill_shards::clock::Timestamp;
 
 use super::limits::{
-    FAILURES_PER_ADDRESS_MAX, FAILURES_PER_USER_MAX, THROTTLE_WINDOW_MS, THROTTLED_MAX,
+    FAILURES_PER_ADDRESS_MAX, FAILURES_PER_USER_MAX, REGISTRATIONS_PER_ADDRESS_MAX,
+    RESETS_PER_ADDRESS_MAX, THROTTLE_FULL_S, THROTTLE_WINDOW_MS, THROTTLED_MAX,
 };
 use super::problem::{Problem, Retry, Slug};
+
+/// What is tried, and from where.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Attempt<'a> {
+    /// A password for this username; given back where it was right.
+    SignIn(&'a str, IpAddr),
+    /// The token of a password reset; given back where it was good.
+    Reset(IpAddr),
+    /// A new account, made or not.
+    Register(IpAddr),
+}
+
+impl Attempt<'_> {
+    /// Who is counted for it, and how often in a window.
+    fn counted(self) -> Vec<(Subject, u32)> {
+        match self {
+            Self::SignIn(username, address) => vec![
+                (user(username), FAILURES_PER_USER_MAX),
+                (Subject::SignIns(block(address)), FAILURES_PER_ADDRESS_MAX),
+            ],
+            Self::Reset(address) => {
+                vec![(Subject::Resets(block(address)), RESETS_PER_ADDRESS_MAX)]
+            }
+            Self::Register(address) => {
+                vec![(Subject::Registrations(block(address)), REGISTRATIONS_PER_ADDRESS_MAX)]
+            }
+        }
+    }
+
+    fn limited(self, retry: Retry) -> Problem {
+        let detail = match self {
+            Self::SignIn(..) => "Too many attempts to sign in.",
+            Self::Reset(_) => "Too many attempts to set a password.",
+            Self::Register(_) => "Too many accounts from one address.",
+        };
+        Problem::new(Slug::RateLimited, detail).retry(retry)
+    }
+}
 
 /// Who is counted.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 enum Subject {
     User(String),
-    /// An IPv4 address, or the 64 bits of an IPv6 one that a subscriber has.
-    Address(u64),
+    SignIns(Block),
+    Resets(Block),
+    Registrations(Block),
 }
+
+/// An IPv4 address, or the 64 bits of an IPv6 one that a subscriber has.
+type Block = u64;
 
 #[derive(Clone, Copy, Debug)]
 struct Window {
     began: Timestamp,
-    failures: u32,
+    attempts: u32,
 }
 
-/// Failed sign-ins of the last minute, on this gateway.
+/// Attempts of the last minute, on this gateway.
 #[derive(Debug, Default)]
 pub(super) struct Throttle(Mutex<HashMap<Subject, Window>>);
 
 impl Throttle {
-    /// Counts an attempt as a failure, before the password is looked at, so that a crowd of
-    /// attempts at once gets no further than one after another.
+    /// Counts an attempt before it is looked at, so that a crowd of attempts at once gets no
+    /// further than one after another.
     ///
     /// # Errors
-    /// [`Slug::RateLimited`] where there were too many.
-    pub(super) fn take(
-        &self,
-        username: &str,
-        address: IpAddr,
-        now: Timestamp,
-    ) -> Result<(), Problem> {
-        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// [`Slug::RateLimited`] where there were too many, until the window is over.
+    pub(super) fn take(&self, attempt: Attempt<'_>, now: Timestamp) -> Result<(), Problem> {
+        let mut windows = self.windows();
         if windows.len() >= THROTTLED_MAX {
             windows.retain(|_, window| now.ms_since(window.began) < THROTTLE_WINDOW_MS);
         }
-        let limits =
-            [(user(username), FAILURES_PER_USER_MAX), (block(address), FAILURES_PER_ADDRESS_MAX)];
-        for (subject, most) in &limits {
+        let counted = attempt.counted();
+        for (subject, most) in &counted {
             let Some(window) = windows.get(subject) else { continue };
             let age_ms = now.ms_since(window.began);
-            if age_ms < THROTTLE_WINDOW_MS && window.failures >= *most {
-                return Err(limited(THROTTLE_WINDOW_MS - age_ms));
+            if age_ms < THROTTLE_WINDOW_MS && window.attempts >= *most {
+                // No jitter: whoever is counted is one, and beyond the window there is no need to wait.
+                let left_s = (THROTTLE_WINDOW_MS - age_ms).div_ceil(1_000);
+                let left_s = u16::try_from(left_s).expect("a window is short");
+                return Err(attempt.limited(Retry::After(left_s)));
             }
         }
         // A full table of fresh windows is an attack from many places: it is met as one.
         if windows.len() >= THROTTLED_MAX {
-            return Err(limited(THROTTLE_WINDOW_MS));
+            return Err(attempt.limited(Retry::Jittered(THROTTLE_FULL_S)));
         }
-        for (subject, _) in limits {
-            let fresh = Window { began: now, failures: 0 };
+        for (subject, _) in counted {
+            let fresh = Window { began: now, attempts: 0 };
             let window = windows.entry(subject).or_insert(fresh);
             if now.ms_since(window.began) >= THROTTLE_WINDOW_MS {
                 *window = fresh;
             }
-            window.failures += 1;
+            window.attempts += 1;
         }
         Ok(())
     }
 
     /// The attempt was no failure after all.
-    pub(super) fn give(&self, username: &str, address: IpAddr) {
-        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for subject in [user(username), block(address)] {
+    pub(super) fn give(&self, attempt: Attempt<'_>) {
+        let mut windows = self.windows();
+        for (subject, _) in attempt.counted() {
             if let Some(window) = windows.get_mut(&subject) {
-                window.failures = window.failures.saturating_sub(1);
+                window.attempts = window.attempts.saturating_sub(1);
             }
         }
+    }
+
+    /// Forgets the failures that were counted for a username; those of addresses stay.
+    pub(super) fn forget(&self, username: &str) {
+        self.windows().remove(&user(username));
+    }
+
+    fn windows(&self) -> MutexGuard<'_, HashMap<Subject, Window>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -86,16 +136,11 @@ fn user(username: &str) -> Subject {
     Subject::User(username.to_owned())
 }
 
-fn block(address: IpAddr) -> Subject {
-    Subject::Address(match address.to_canonical() {
+fn block(address: IpAddr) -> Block {
+    match address.to_canonical() {
         IpAddr::V4(address) => address.to_bits().into(),
         IpAddr::V6(address) => u64::try_from(address.to_bits() >> 64).expect("64 bits are left"),
-    })
-}
-
-fn limited(wait_ms: u64) -> Problem {
-    let seconds = u16::try_from(wait_ms.div_ceil(1_000)).unwrap_or(u16::MAX);
-    Problem::new(Slug::RateLimited, "Too many attempts to sign in.").retry(Retry::Jittered(seconds))
+    }
 }
 
 #[cfg(test)]
@@ -108,34 +153,90 @@ mod tests {
         IpAddr::V4(std::net::Ipv4Addr::from_bits(index))
     }
 
+    fn sign_in(throttle: &Throttle, name: &str, from: IpAddr, at_ms: u64) -> Result<(), Problem> {
+        throttle.take(Attempt::SignIn(name, from), Timestamp(at_ms))
+    }
+
     #[test]
     fn one_username_is_guessed_a_few_times_only() {
         let throttle = Throttle::default();
         for index in 0..FAILURES_PER_USER_MAX {
-            assert!(throttle.take("ann", address(index), Timestamp(0)).is_ok());
+            assert!(sign_in(&throttle, "ann", address(index), 0).is_ok());
         }
-        let refused = throttle.take("ann", HERE, Timestamp(59_999)).unwrap_err();
+        let refused = sign_in(&throttle, "ann", HERE, 59_999).unwrap_err();
         assert_eq!(refused.slug, Slug::RateLimited);
-        assert!(throttle.take("bob", HERE, Timestamp(59_999)).is_ok());
-        assert!(throttle.take("ann", HERE, Timestamp(60_000)).is_ok(), "a new window");
+        assert!(sign_in(&throttle, "bob", HERE, 59_999).is_ok());
+        assert!(sign_in(&throttle, "ann", HERE, 60_000).is_ok(), "a new window");
     }
 
     #[test]
     fn one_address_guesses_a_few_times_only() {
         let throttle = Throttle::default();
         for index in 0..FAILURES_PER_ADDRESS_MAX {
-            assert!(throttle.take(&format!("user{index}"), HERE, Timestamp(0)).is_ok());
+            assert!(sign_in(&throttle, &format!("user{index}"), HERE, 0).is_ok());
         }
-        assert!(throttle.take("another", HERE, Timestamp(0)).is_err());
-        assert!(throttle.take("another", address(1), Timestamp(0)).is_ok());
+        assert!(sign_in(&throttle, "another", HERE, 0).is_err());
+        assert!(sign_in(&throttle, "another", address(1), 0).is_ok());
+    }
+
+    #[test]
+    fn accounts_and_resets_are_counted_apart_from_sign_ins() {
+        let throttle = Throttle::default();
+        for (attempt, most) in [
+            (Attempt::Register(HERE), REGISTRATIONS_PER_ADDRESS_MAX),
+            (Attempt::Reset(HERE), RESETS_PER_ADDRESS_MAX),
+        ] {
+            for _ in 0..most {
+                assert!(throttle.take(attempt, Timestamp(0)).is_ok());
+            }
+            assert!(throttle.take(attempt, Timestamp(0)).is_err(), "{attempt:?}");
+        }
+        assert!(sign_in(&throttle, "ann", HERE, 0).is_ok());
+        assert!(throttle.take(Attempt::Register(address(1)), Timestamp(0)).is_ok());
+    }
+
+    #[test]
+    fn who_comes_back_when_told_to_is_let_in() {
+        let throttle = Throttle::default();
+        while sign_in(&throttle, "ann", HERE, 0).is_ok() {}
+        for (at_ms, after_s) in [(0, 60), (1, 60), (30_500, 30), (59_000, 1), (59_999, 1)] {
+            let refused = sign_in(&throttle, "ann", HERE, at_ms).unwrap_err();
+            assert_eq!(refused.retry, Retry::After(after_s), "{at_ms} ms");
+        }
+        assert!(sign_in(&throttle, "ann", HERE, 59_000 + 1_000).is_ok());
+    }
+
+    #[test]
+    fn a_name_is_forgotten_and_its_address_is_not() {
+        let throttle = Throttle::default();
+        while sign_in(&throttle, "ann", HERE, 0).is_ok() {}
+        throttle.forget("bob");
+        assert!(sign_in(&throttle, "ann", HERE, 0).is_err());
+        throttle.forget("ann");
+        assert!(sign_in(&throttle, "ann", HERE, 0).is_ok());
+        while sign_in(&throttle, &format!("{}", throttle.windows().len()), HERE, 0).is_ok() {}
+        throttle.forget("ann");
+        assert!(sign_in(&throttle, "ann", HERE, 0).is_err());
+    }
+
+    #[test]
+    fn neighbours_of_one_subscriber_are_one() {
+        let throttle = Throttle::default();
+        let of = |text: &str| Attempt::Reset(text.parse().unwrap());
+        while throttle.take(of("2001:db8::1"), Timestamp(0)).is_ok() {}
+        assert!(throttle.take(of("2001:db8::ffff:2"), Timestamp(0)).is_err());
+        assert!(throttle.take(of("2001:db8:0:1::1"), Timestamp(0)).is_ok());
+        while throttle.take(of("192.0.2.1"), Timestamp(0)).is_ok() {}
+        assert!(throttle.take(of("::ffff:192.0.2.1"), Timestamp(0)).is_err());
+        assert!(throttle.take(of("192.0.2.2"), Timestamp(0)).is_ok());
     }
 
     #[test]
     fn success_costs_nothing() {
         let throttle = Throttle::default();
         for _ in 0..10 * FAILURES_PER_ADDRESS_MAX {
-            assert!(throttle.take("ann", HERE, Timestamp(0)).is_ok());
-            throttle.give("ann", HERE);
+            assert!(sign_in(&throttle, "ann", HERE, 0).is_ok());
+            throttle.give(Attempt::SignIn("ann", HERE));
         }
     }
 
@@ -143,10 +244,12 @@ mod tests {
     fn the_table_is_bounded() {
         let throttle = Throttle::default();
         for index in 0..u32::try_from(THROTTLED_MAX).unwrap() {
-            drop(throttle.take(&format!("user{index}"), address(index), Timestamp(0)));
+            drop(sign_in(&throttle, &format!("user{index}"), address(index), 0));
         }
-        assert!(throttle.0.lock().unwrap().len() <= THROTTLED_MAX + 1);
-        assert!(throttle.take("new", address(u32::MAX), Timestamp(1)).is_err());
-        assert!(throttle.take("new", address(u32::MAX), Timestamp(60_000)).is_ok());
+        assert!(throttle.windows().len() <= THROTTLED_MAX + 1);
+        let refused = sign_in(&throttle, "new", address(u32::MAX), 1).unwrap_err();
+        let longest = (0..1_000).filter_map(|random| refused.retry_after(random)).max().unwrap();
+        assert!(longest * 1_000 < THROTTLE_WINDOW_MS, "{longest}");
+        assert!(sign_in(&throttle, "new", address(u32::MAX), 60_000).is_ok());
     }
 }

@@ -151,7 +151,7 @@ const VALUES: [u8; 256] = {
 };
 
 /// Base64 for URLs (RFC 4648, 5), without padding.
-fn encode(bytes: &[u8], out: &mut String) {
+pub(super) fn encode(bytes: &[u8], out: &mut String) {
     for chunk in bytes.chunks(3) {
         let [first, second, third] =
             [0, 1, 2].map(|index| u32::from(chunk.get(index).copied().unwrap_or(0)));

@@ -1,12 +1,15 @@
 //! Accounts: registering, and one's own.
 
 use http::StatusCode;
+use http::header::SET_COOKIE;
 
 use super::json::{Fields, expect_json};
 use super::limits::{DISPLAY_NAME_BYTES_MAX, PASSWORD_CHARS, USERNAME_CHARS};
 use super::problem::{Effect, Problem};
 use super::reply::Reply;
-use super::{Answer, Call, text};
+use super::throttle::Attempt;
+use super::tokens::seconds;
+use super::{Answer, Call, sessions, text};
 use crate::store::{NewUser, Roles, User, UserUpdate};
 
 /// `POST /api/v1/users`.
@@ -17,7 +20,9 @@ pub(super) async fn create(call: &Call<'_>, body: &[u8]) -> Answer {
     let password = fields.required("password", password);
     let display_name = display_name(&mut fields).unwrap_or_default();
     fields.finish()?;
-    let password_hash = Some(call.context.shared.passwords.hash(password).await?);
+    let shared = &call.context.shared;
+    shared.throttle.take(Attempt::Register(call.client()), shared.now())?;
+    let password_hash = Some(shared.passwords.hash(password).await?);
     let user = NewUser { username, display_name, password_hash, roles: Roles::SHOPPER };
     let user =
         call.context.store(Effect::Write, |store| async move { store.create_user(user).await });
@@ -43,15 +48,44 @@ pub(super) async fn update(call: &Call<'_>, body: &[u8]) -> Answer {
         fields.reject("old_password", "is missing");
     }
     fields.finish()?;
-    let password_hash = match new.zip(old) {
-        Some((new, old)) => Some(rehash(call, new, old).await?),
-        None => None,
-    };
-    let update = UserUpdate { display_name, password_hash, ..UserUpdate::default() };
+    let update = UserUpdate { display_name, ..UserUpdate::default() };
+    if let Some((new, old)) = new.zip(old) {
+        return change_password(call, update, rehash(call, new, old).await?).await;
+    }
     let user = call
         .context
         .store(Effect::Write, |store| async move { store.update_user(id, update).await });
     Ok(reply(call, StatusCode::OK, &user.await?))
+}
+
+/// A new password ends every session of the user, whoever has them. The caller is given another in
+/// place of theirs: in the cookie, where their token came so, or else as `token` beside the user,
+/// and never in both, since a script of the page must not see what is in the cookie.
+async fn change_password(call: &Call<'_>, update: UserUpdate, hash: String) -> Answer {
+    let caller = call.caller()?;
+    let id = caller.user();
+    let sign_out = Some(sessions::planned_sign_out(call, id));
+    let update = UserUpdate { password_hash: Some(hash), sign_out, ..update };
+    let shared = &call.context.shared;
+    let read_s = seconds(shared.now());
+    let user = call
+        .context
+        .store(Effect::Write, |store| async move { store.update_user(id, update).await });
+    let user = user.await?;
+    sessions::sign_out_now(call, id);
+    let session = sessions::open(call, &user, read_s).await?;
+    if caller.by_cookie {
+        let cookie = shared.site.cookie(&session.token);
+        return Ok(reply(call, StatusCode::OK, &user).with(SET_COOKIE, cookie));
+    }
+    let body = call.context.desk.bytes(|out| {
+        write(out, &user);
+        out.pop();
+        text::raw(out, ",\"token\":");
+        text::string(out, &session.token);
+        out.push(b'}');
+    });
+    Ok(Reply::json(StatusCode::OK, body).no_store())
 }
 
 /// The hash of a new password, where the old one is right.
@@ -60,11 +94,12 @@ async fn rehash(call: &Call<'_>, new: String, old: String) -> Result<String, Pro
     let user = call.context.store(Effect::Read, |store| async move { store.user(id).await });
     let user = user.await?;
     let shared = &call.context.shared;
-    shared.throttle.take(&user.username, call.client(), shared.now())?;
+    let attempt = Attempt::SignIn(&user.username, call.client());
+    shared.throttle.take(attempt, shared.now())?;
     if !shared.passwords.verify(old, user.password_hash).await? {
         return Err(Problem::field("/old_password", "is not right"));
     }
-    shared.throttle.give(&user.username, call.client());
+    shared.throttle.give(attempt);
     shared.passwords.hash(new).await
 }
 
@@ -92,7 +127,8 @@ fn username(fields: &mut Fields, name: &str) -> Option<String> {
     checked(fields, name, check_username)
 }
 
-fn password(fields: &mut Fields, name: &str) -> Option<String> {
+/// A password to be.
+pub(super) fn password(fields: &mut Fields, name: &str) -> Option<String> {
     checked(fields, name, check_password)
 }
 

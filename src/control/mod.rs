@@ -9,6 +9,7 @@ mod flush;
 mod learn;
 mod limits;
 mod pages;
+mod refunds;
 mod views;
 
 use std::path::PathBuf;
@@ -25,10 +26,12 @@ use tokio::sync::{Mutex, Notify, watch};
 
 use crate::api::{self, Access, Owners, PageMap};
 use crate::audit::{AuditError, audit};
+use crate::payment::PaymentPort;
 use crate::store::{Store, StoreError};
 
 pub use closing::SumsTail;
 pub use flush::FlushStatus;
+pub use refunds::RefundStatus;
 
 /// How often the store and the clock are looked at.
 const SECOND: Duration = Duration::from_secs(1);
@@ -45,7 +48,6 @@ pub struct Control {
     clock: Arc<MachineClock>,
     pages: Arc<ArcSwap<PageMap>>,
     journal: PathBuf,
-    has_sandbox: bool,
     /// Something that the pages show has changed.
     stale: Notify,
     /// What was rendered last: held while it is rendered again, so that an older state of the
@@ -53,6 +55,10 @@ pub struct Control {
     rendered: Mutex<pages::Rendered>,
     /// What the flush is at.
     pub flush: Arc<FlushStatus>,
+    /// What shoppers pay by.
+    payment: Option<PaymentPort>,
+    /// What the refunds are at.
+    pub refunds: Arc<RefundStatus>,
     /// What the journal adds up to; never behind what the flush has told the keeper, or the
     /// segments that it reads could be recycled.
     pub sums: Arc<std::sync::Mutex<SumsTail>>,
@@ -81,16 +87,16 @@ pub struct ControlParts {
     pub pages: Arc<ArcSwap<PageMap>>,
     /// The journal's folder, for the audit.
     pub journal: PathBuf,
-    /// Whether payments go to the sandbox bank, which then has a page.
-    pub has_sandbox: bool,
+    /// What shoppers pay by; none: nothing is ever owed back.
+    pub payment: Option<PaymentPort>,
 }
 
 impl Control {
     /// The tasks' common ground; nothing runs yet.
     #[must_use]
     pub fn new(parts: ControlParts) -> Arc<Self> {
-        let ControlParts { engine, store, owners, access, clock, pages, journal, has_sandbox } =
-            parts;
+        let ControlParts { engine, store, owners, access, clock, pages, journal, payment } = parts;
+        let has_sandbox = has_sandbox(payment.as_ref());
         let (stop, _) = watch::channel(false);
         let sums = Arc::new(std::sync::Mutex::new(SumsTail::new(&engine)));
         Arc::new(Self {
@@ -101,10 +107,11 @@ impl Control {
             clock,
             pages,
             journal,
-            has_sandbox,
             stale: Notify::new(),
             rendered: Mutex::new(pages::Rendered::new(has_sandbox)),
             flush: Arc::default(),
+            payment,
+            refunds: Arc::default(),
             sums,
             learned: Mutex::default(),
             stop,
@@ -140,6 +147,7 @@ impl Control {
             move || flush::run(&control, &runtime)
         });
         let pages = tokio::spawn(Arc::clone(&self).keep_pages());
+        let refunds = tokio::spawn(Arc::clone(&self).keep_refunds());
         let mut stopped = self.stop.subscribe();
         let mut second = tokio::time::interval(SECOND);
         let mut sweep = tokio::time::interval(SWEEP);
@@ -155,6 +163,7 @@ impl Control {
             }
         }
         pages.abort();
+        refunds.abort();
         if let Err(error) = flush.await {
             tracing::error!(%error, "the flush ended badly");
         }
@@ -205,4 +214,9 @@ impl api::Control for Control {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Whether payments go to the sandbox bank, which then has a page.
+fn has_sandbox(payment: Option<&PaymentPort>) -> bool {
+    payment.is_some_and(|port| port.sandbox.is_some())
 }

@@ -7,10 +7,10 @@ use seckill_pages::{ActivityView, HomeView, Page, ProductView};
 use seckill_shards::ids::ProductId;
 use seckill_shards::shard::{Activity, Phase, Sale};
 
-use super::Control;
 use super::catalogue::Catalogue;
 use super::limits::PRODUCT_PAGES_AT_ONCE;
 use super::views;
+use super::{Control, has_sandbox};
 use crate::api::{ORDER_SHELL, PAY_SHELL, PageMap};
 
 impl Control {
@@ -31,7 +31,7 @@ impl Control {
             tracing::warn!(error = &error as &dyn std::error::Error, "the pages miss products");
         }
         let content = self.content(&rendered.catalogue).await;
-        let unrendered = Rendered::new(self.has_sandbox);
+        let unrendered = Rendered::new(has_sandbox(self.payment.as_ref()));
         let mut last = std::mem::replace(&mut *rendered, unrendered);
         let render = tokio::task::spawn_blocking(move || {
             let is_whole = last.update(content);

@@ -27,7 +27,7 @@ use super::limits::{
     LINGER_BYTES_MAX, LINGER_MS, WRITE_MS,
 };
 use crate::api::hot::{self, Hot};
-use crate::api::{self, Context, Slug};
+use crate::api::{self, Context, Problem, Slug};
 
 /// Where a connection is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -143,15 +143,47 @@ impl Link {
             };
             self.waiting.take();
             if let Some(slug) = slug {
-                // A client that is not read from takes these few bytes or needs none.
-                let mut out = self.out.borrow_mut();
-                out.clear();
-                hot::cut_short(&self.context, slug, &mut out);
-                drop(self.stream.borrow().try_write(&out));
+                self.cut_short(slug.into());
             }
             self.wake();
         }
         is_overdue
+    }
+
+    /// The last answer of a connection, which no handler has made.
+    fn cut_short(&self, problem: Problem) {
+        let mut out = self.out.borrow_mut();
+        out.clear();
+        hot::cut_short(&self.context, problem, &mut out);
+        // A client that is not read from takes these few bytes or needs none.
+        drop(self.stream.borrow().try_write(&out));
+    }
+
+    /// Whether no request is at work: what hyper says then, it says by itself.
+    fn is_between(&self) -> bool {
+        matches!(self.stage.get(), Stage::Idle | Stage::Head)
+    }
+
+    /// Answers in hyper's place where `bytes` begin what it says by itself to something that it
+    /// cannot read as a request: a bare status, without a body or an id.
+    fn speaks_for_hyper(&self, bytes: &[u8]) -> bool {
+        if !self.is_between() {
+            return false;
+        }
+        let version = "1.x ".len();
+        let status = bytes.strip_prefix(b"HTTP/").and_then(|rest| rest.get(version..version + 3));
+        match status {
+            Some(b"431" | b"414") => self.refuse(Slug::HeadTooLarge.into()),
+            Some([b'4', ..]) => self.refuse(Problem::malformed()),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Refuses what is no request. The rest of it is read and dropped, so that the client sees why.
+    fn refuse(&self, problem: Problem) {
+        self.cut_short(problem);
+        self.is_cut.set(true);
     }
 
     /// Lets the connection finish the request it is at, then end.
@@ -170,6 +202,8 @@ impl Link {
     pub(super) async fn serve(self: &Rc<Self>, peer: IpAddr) {
         let service = service_fn(|request| self.answer(request, peer));
         let connection = http1::Builder::new()
+            // Who has said all there is to say still listens.
+            .half_close(true)
             .max_buf_size(BUFFER_BYTES_MAX)
             .max_header_size(HEAD_BYTES_MAX)
             .serve_connection(Io(Rc::clone(self)), service);
@@ -188,7 +222,12 @@ impl Link {
                 if self.is_hot() && !is_draining && ready!(self.poll_hot(task)).is_err() {
                     return Poll::Ready(());
                 }
-                if connection.as_mut().poll(task).is_ready() {
+                if let Poll::Ready(ended) = connection.as_mut().poll(task) {
+                    // To the preface of HTTP/2, and to nothing else, hyper says not even a status.
+                    let is_unread = ended.is_err_and(|error| error.is_parse());
+                    if is_unread && self.is_between() && !self.is_cut.get() {
+                        self.refuse(Problem::malformed());
+                    }
                     return Poll::Ready(());
                 }
                 // hyper has answered, or the answer that a drain has waited for has just gone out.
@@ -230,6 +269,8 @@ impl Link {
     /// connection, and the client would never see its answer.
     async fn linger(&self) {
         self.enter(Stage::Lingering);
+        // A socket that is gone has no more to say either.
+        drop(poll_fn(|task| Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(task)).await);
         let mut taken = 0;
         poll_fn(|task| {
             while taken < LINGER_BYTES_MAX && !self.is_overdue.get() {
@@ -405,8 +446,8 @@ impl hyper::rt::Read for Io {
                 cursor.put_slice(bytes);
                 bytes.len()
             }))?;
-            // hyper reads ahead while it is at work on a request: the next one is then its own, and
-            // so are all that follow, or they would be answered out of order.
+            // It may have taken more than the rest of a request: what follows is then its own, or it
+            // would be answered out of order.
             link.reader.set(Reader::HyperForGood);
             read
         } else {
@@ -434,6 +475,9 @@ impl hyper::rt::Write for Io {
         task: &mut TaskContext<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.0.speaks_for_hyper(bytes) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let written = Pin::new(&mut *self.0.stream.borrow_mut()).poll_write(task, bytes);
         self.note_written(written)
     }
@@ -443,6 +487,9 @@ impl hyper::rt::Write for Io {
         task: &mut TaskContext<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if slices.first().is_some_and(|first| self.0.speaks_for_hyper(first)) {
+            return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
+        }
         let written = Pin::new(&mut *self.0.stream.borrow_mut()).poll_write_vectored(task, slices);
         self.note_written(written)
     }

@@ -15,9 +15,9 @@ pub use error::{Fault, OutOfStep, Refusal, StoreError};
 pub use flush::{Batch, FlushBatch};
 pub use rows::{
     Activity, ActivityUpdate, JournalFound, JournalPosition, NewActivity, NewProduct, NewUser,
-    Once, OrderChunk, OrderCursor, OrderFilter, OrderRow, OrdersOf, Outcome, Page, PaymentRow,
-    Product, ProductUpdate, Revocation, Revoked, Roles, SignOut, Snapshot, StatusSum, StoredOrder,
-    User, UserUpdate,
+    Once, OrderChunk, OrderCursor, OrderFilter, OrderRow, OrdersOf, Outcome, Page, PasswordReset,
+    PaymentRow, Product, ProductUpdate, Revocation, Revoked, Roles, SignOut, Snapshot, StatusSum,
+    StoredOrder, User, UserUpdate,
 };
 
 #[cfg(test)]
@@ -60,8 +60,20 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// The accounts whose names begin with `prefix`, by name.
     async fn users(&self, prefix: String, page: Page<String>) -> Stored<Vec<User>>;
 
-    /// Changes an account. Refused: [`Refusal::NotFound`].
+    /// Changes an account. A new password closes the user's open reset. Refused:
+    /// [`Refusal::NotFound`].
     async fn update_user(&self, id: UserId, update: UserUpdate) -> Stored<User>;
+
+    /// Opens a password reset; it replaces an earlier one of the user. Refused:
+    /// [`Refusal::NotFound`] where there is no such user.
+    async fn open_reset(&self, reset: PasswordReset) -> Stored<()>;
+
+    /// Whose reset it is that this token opens at `now`. Refused: [`Refusal::NotFound`] where
+    /// none does: it was used, is over, or was replaced.
+    async fn reset_of(&self, token: Digest, now: Timestamp) -> Stored<UserId>;
+
+    /// Uses a reset: closes it and changes its user. Refused as in [`reset_of`](Self::reset_of).
+    async fn use_reset(&self, token: Digest, now: Timestamp, update: UserUpdate) -> Stored<User>;
 
     /// Takes one token back until it has expired by itself.
     async fn revoke_token(&self, token: Digest, until: Timestamp) -> Stored<()>;
@@ -69,7 +81,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// The revocations after a number, oldest first, at most [`PAGE_ROWS_MAX`].
     async fn revocations(&self, after: u64) -> Stored<Vec<Revocation>>;
 
-    /// Drops the revocations and the idempotency keys that no one needs any more.
+    /// Drops the revocations, password resets and idempotency keys that no one needs any more.
     async fn sweep(&self, now: Timestamp) -> Stored<()>;
 
     /// Makes a product. Refused: [`Refusal::Mismatch`].
@@ -179,6 +191,22 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// A flushed payment. Refused: [`Refusal::NotFound`].
     async fn payment(&self, id: PaymentId) -> Stored<PaymentRow>;
+
+    /// Money came for a payment whose order has left its gateway's memory: where it had failed, or
+    /// had not ended, it is owed back from here on. Returns the payment as it is now. Refused:
+    /// [`Refusal::NotFound`].
+    async fn owe_back(&self, id: PaymentId, at: Timestamp) -> Stored<PaymentRow>;
+
+    /// The payments after an id whose money is owed back, by id, at most [`PAGE_ROWS_MAX`].
+    async fn payments_owed_back(
+        &self,
+        after: Option<PaymentId>,
+        limit: u32,
+    ) -> Stored<Vec<PaymentId>>;
+
+    /// The money of a payment that was owed back has been given; nothing changes where it was not
+    /// owed. Refused: [`Refusal::NotFound`].
+    async fn refunded(&self, id: PaymentId, at: Timestamp) -> Stored<()>;
 
     /// Flushed orders, newest first.
     async fn orders(

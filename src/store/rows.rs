@@ -85,6 +85,17 @@ pub struct SignOut {
     pub until: Timestamp,
 }
 
+/// A way to set a user's password without the old one, open once and for some time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PasswordReset {
+    /// Whose password.
+    pub user: UserId,
+    /// Digest of the token that opens it.
+    pub token: Digest,
+    /// It is over at this instant.
+    pub until: Timestamp,
+}
+
 /// Which tokens a revocation takes back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Revoked {

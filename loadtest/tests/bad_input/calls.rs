@@ -100,6 +100,8 @@ pub(crate) fn calls(world: &World) -> Vec<Call> {
     vec![
         Call::of(Anyone, "POST", "/api/v1/users").takes(account, &["username", "password"]),
         Call::of(Anyone, "POST", "/api/v1/sessions").takes(credentials, &["username", "password"]),
+        Call::of(Anyone, "POST", "/api/v1/password-resets")
+            .takes(json!({ "token": "of-no-reset", "password": PASSWORD }), &["token", "password"]),
         Call::of(Shopper, "DELETE", "/api/v1/sessions/current"),
         Call::of(Shopper, "DELETE", "/api/v1/sessions"),
         Call::of(Shopper, "GET", "/api/v1/users/me"),
@@ -146,5 +148,7 @@ pub(crate) fn calls(world: &World) -> Vec<Call> {
         Call::of(Operator, "GET", format!("{admin}/audit/{live}")),
         Call::of(Admin, "PUT", format!("{admin}/users/{ann_id}/roles"))
             .takes(json!({ "roles": ["shopper"] }), &["roles"]),
+        Call::of(Admin, "POST", format!("{admin}/users/{ann_id}/unblock")),
+        Call::of(Admin, "POST", format!("{admin}/users/{ann_id}/password-reset")),
     ]
 }

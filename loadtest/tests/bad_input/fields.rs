@@ -60,6 +60,7 @@ const USERNAMES: &[&str] = &[
     "\"abcdefghijklmnopqrstuvwxyz-01234567\"",
 ];
 const PASSWORDS: &[&str] = &["\"1234567\"", "\"\u{20ac}\u{20ac}\u{20ac}\""];
+const TOKENS: &[&str] = &["\"\"", "\"a b\"", "\"\u{e4}\""];
 const ROLES: &[&str] =
     &["[\"root\"]", "[\"ADMIN\"]", "[1]", "[null]", "\"admin\"", "[[\"admin\"]]"];
 
@@ -69,6 +70,7 @@ fn bad_values(call: &Call, field: &str) -> Vec<String> {
         // Any name and password may be tried at sign-in.
         "username" | "password" if call.path.ends_with("/sessions") => &[OF_NO_TEXT],
         "username" => &[OF_NO_TEXT, OF_NO_TEXT_FIELD, USERNAMES],
+        "token" => &[OF_NO_TEXT, OF_NO_TEXT_FIELD, TOKENS],
         "password" | "old_password" => &[OF_NO_TEXT, PASSWORDS],
         "title" | "display_name" | "description" => &[OF_NO_TEXT, OF_NO_TEXT_FIELD],
         "price" | "sale_price" => &[OF_NO_TEXT, OF_TEXT_ONLY, MONEY],

@@ -105,6 +105,54 @@ fn a_shopper_changes_name_and_password() {
     drop(visitor.post("/api/v1/sessions", &credentials("ann", new)).expect(201));
 }
 
+/// Whoever had the old password is out; whoever changed it stays in.
+#[test]
+fn a_new_password_ends_every_other_session() {
+    let gateway = Gateway::start(Start::cores(2));
+    let mut ann = shop::register(&gateway, "ann");
+    let mut other = shop::sign_in(&gateway, "ann");
+    let mut bob = shop::register(&gateway, "bob");
+    let change = json!({ "password": "a better password", "old_password": PASSWORD });
+    let changed = patch_me(&mut ann, &change).expect(200);
+    assert_eq!(changed.header("cache-control"), Some("no-store"));
+    assert!(changed.header("set-cookie").is_none(), "they did not come with a cookie");
+    let mut changed = changed.json();
+    let token = changed["token"].take();
+    changed.as_object_mut().unwrap().remove("token");
+    ann.get("/api/v1/users/me").problem(401, "unauthenticated");
+    other.get("/api/v1/users/me").problem(401, "unauthenticated");
+    drop(bob.get("/api/v1/users/me").expect(200));
+    let mut ann = Client::with_token(gateway.address(), token.as_str().unwrap());
+    assert_eq!(ann.get("/api/v1/users/me").expect(200).json(), changed);
+
+    let name = patch_me(&mut ann, &json!({ "display_name": "A." })).expect(200).json();
+    assert_eq!(name.get("token"), None, "a name ends no session");
+    drop(ann.get("/api/v1/users/me").expect(200));
+}
+
+/// A script of the page must not see what is in the cookie.
+#[test]
+fn a_new_password_renews_the_cookie_of_a_browser() {
+    let gateway = Gateway::start(Start::cores(1));
+    drop(shop::register(&gateway, "ann"));
+    let mut browser = Client::new(gateway.address());
+    let session = browser.post("/api/v1/sessions", &credentials("ann", PASSWORD)).expect(201);
+    let cookie_of = |response: &seckill_loadtest::client::Response| {
+        response.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
+    };
+    let old = cookie_of(&session);
+    let change = json!({ "password": "a better password", "old_password": PASSWORD });
+    let change = Request::new("PATCH", "/api/v1/users/me").json(&change).header("cookie", &old);
+    let changed = browser.send(change.header("sec-fetch-site", "same-origin")).expect(200);
+    let new = cookie_of(&changed);
+    assert_eq!(changed.json().get("token"), None);
+    let mut me = |cookie: &str| {
+        browser.send(Request::new("GET", "/api/v1/users/me").header("cookie", cookie))
+    };
+    me(&old).problem(401, "unauthenticated");
+    drop(me(&new).expect(200));
+}
+
 /// A browser sends the cookie with whatever page asks for it, so a change needs more than that.
 #[test]
 fn a_cookie_changes_state_only_from_pages_of_the_shop() {
@@ -180,6 +228,23 @@ fn roles_open_doors_and_no_others() {
     shop::sign_in(&gateway, "ann")
         .post("/api/v1/admin/products", &product)
         .problem(403, "forbidden");
+}
+
+/// A token says what its owner might do when it was issued, so a change of roles ends it.
+#[test]
+fn a_change_of_roles_acts_on_tokens_that_are_there() {
+    let gateway = Gateway::start(Start::cores(2));
+    let mut shop = Shop::open(&gateway);
+    let mut ann = shop::register(&gateway, "ann");
+    let me = ann.get("/api/v1/users/me").expect(200).json();
+    let roles = format!("/api/v1/admin/users/{}/roles", shop::id_of(&me));
+    for given in [json!(["shopper", "operator"]), json!(["shopper"])] {
+        let grant = Request::new("PUT", &roles).json(&json!({ "roles": given }));
+        assert_eq!(shop.admin.send(grant).expect(200).json()["roles"], given);
+        ann.get("/api/v1/users/me").problem(401, "unauthenticated");
+        ann = shop::sign_in(&gateway, "ann");
+        assert_eq!(ann.get("/api/v1/users/me").expect(200).json()["roles"], given);
+    }
 }
 
 #[test]

@@ -7,6 +7,9 @@
 
 mod accounts;
 mod buying;
+mod paying;
 mod process;
+mod resets;
 mod selling;
+mod throttling;
 mod web;

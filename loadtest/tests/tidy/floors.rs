@@ -23,6 +23,7 @@ const SHARDS: Floors = &[
 
 /// The gateway, lowest floor first.
 const GATEWAY: Floors = &[
+    &["payment"],
     &["config", "store"],
     &["api", "audit"],
     &["control", "server"],
@@ -44,6 +45,7 @@ const STRANGERS: &[(&str, &[&str])] = &[
 const WINDOWS: &[(&str, &[&str])] = &[
     ("api", &["clock", "command", "engine", "ids", "limits", "record", "shard"]),
     ("config", &["ids", "limits"]),
+    ("payment", &["clock", "ids"]),
     ("server", &["clock", "engine", "shard"]),
     ("store", &["clock", "ids", "limits", "record"]),
 ];

@@ -10,7 +10,7 @@ use super::reader::{ReadError, SegmentReader, disk_error, read_head};
 use super::replay::for_each_record;
 use super::segment::{JournalId, SEGMENT_HEAD_BYTES, SegmentHead, checkpoint_name};
 use crate::disk::{AlignedBuffer, Disk};
-use crate::limits::GROUP_BYTES_MAX;
+use crate::limits::{GROUP_BYTES_MAX, PIECE_BYTES};
 use crate::record::Record;
 
 const MAKING: &str = "checkpoint.making";
@@ -46,13 +46,13 @@ pub fn write_checkpoint(
 fn make_file<'a>(
     disk: &dyn Disk,
     bytes: u64,
-    pieces: impl Iterator<Item = &'a AlignedBuffer>,
+    frames: impl Iterator<Item = &'a AlignedBuffer>,
 ) -> io::Result<()> {
     let file = disk.create(MAKING, bytes)?;
     let mut offset = 0;
-    for piece in pieces {
-        file.write_at(offset, piece.as_slice())?;
-        offset += piece.as_slice().len() as u64;
+    for piece in frames.flat_map(|frame| frame.as_slice().chunks(PIECE_BYTES)) {
+        file.write_at(offset, piece)?;
+        offset += piece.len() as u64;
     }
     file.sync()
 }

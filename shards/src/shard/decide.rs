@@ -6,7 +6,9 @@
 use super::activity::{Activity, Phase, Sale};
 use super::{Shard, Shared, moved};
 use crate::clock::Timestamp;
-use crate::command::{Command, Decision, PhaseChange, PlaceOrder, Refusal, StartPayment, Verdict};
+use crate::command::{
+    Command, Decision, Paid, PhaseChange, PlaceOrder, Refusal, StartPayment, Verdict,
+};
 use crate::ids::{ActivityId, OrderId, PaymentId, UserId};
 use crate::journal::Takes;
 use crate::limits::{ACTIVITIES_MAX, ORDERS_PER_SHARD_MAX, PAYMENTS_PER_ORDER_MAX};
@@ -172,7 +174,7 @@ impl Shard {
 
     /// The provider's word. The first durable outcome wins; money that cannot pay its order is
     /// owed back.
-    fn settle_payment(&mut self, id: PaymentId, paid: Option<i64>) -> Decision {
+    fn settle_payment(&mut self, id: PaymentId, paid: Option<Paid>) -> Decision {
         let at = self.shared.clock.now();
         if let Some(no) = self.refuse_transition() {
             return no;
@@ -192,11 +194,13 @@ impl Shard {
             (PaymentStatus::Failed, Some(_)) if !may_change_late(&self.shared, order) => {
                 return self.refuse(Refusal::NotFound);
             }
-            (PaymentStatus::Started | PaymentStatus::Failed, Some(amount)) => {
-                if order.status == Status::AwaitingPayment && amount == payment.amount {
+            (PaymentStatus::Started | PaymentStatus::Failed, Some(paid)) => {
+                if order.status == Status::AwaitingPayment
+                    && pays(&self.shared, order, &payment, paid)
+                {
                     Record::OrderPaid(OrderPaid { moved: moved(order, at), payment: id })
                 } else {
-                    Record::PaymentRefundDue(moved_payment(amount))
+                    Record::PaymentRefundDue(moved_payment(paid.amount))
                 }
             }
             (PaymentStatus::Failed, None)
@@ -421,6 +425,12 @@ impl From<Standing> for Verdict {
 fn may_change_late(shared: &Shared, order: &Order) -> bool {
     let late = || shared.activity(order.activity).is_some_and(|it| it.begin_late_move());
     !order.is_settled(true) || (!order.is_settled(false) && late())
+}
+
+/// Whether it is the money that was asked for.
+fn pays(shared: &Shared, order: &Order, payment: &Payment, paid: Paid) -> bool {
+    let currency = shared.activity(order.activity).map(|it| it.sale().terms.currency);
+    payment.amount == paid.amount && currency == Some(paid.currency)
 }
 
 fn owned(owner: UserId, asker: Option<UserId>) -> bool {

@@ -21,7 +21,7 @@ pub use counters::ShardCounters;
 
 use crate::clock::{Clock, Timestamp};
 use crate::command::{Decision, OrderView, Refusal, Sequence, Verdict};
-use crate::ids::{ActivityId, OrderId, Origin};
+use crate::ids::{ActivityId, OrderId, Origin, PaymentId};
 use crate::journal::{Gathered, JournalStatus, LaneWriter, Takes};
 use crate::limits::{
     EXPIRIES_PER_TICK_MAX, EXPIRY_RETRY_MS, ORDERS_PER_SHARD_MAX, RECORD_BYTES_MAX,
@@ -143,6 +143,12 @@ impl Shard {
     #[must_use]
     pub fn order(&self, id: OrderId) -> Option<OrderView> {
         self.orders.order(id).map(Order::view)
+    }
+
+    /// The order that a payment of this shard is for, while it is in memory.
+    #[must_use]
+    pub fn order_of_payment(&self, payment: PaymentId) -> Option<OrderView> {
+        self.order(self.orders.order_of_payment(payment)?)
     }
 
     /// What was decided since the last [`submit`](Self::submit).

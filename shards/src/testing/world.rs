@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{SimulatedClock, SimulatedDisk};
 use crate::clock::{Clock, Timestamp};
-use crate::command::{Command, Decision, PlaceOrder, Sequence, StartPayment, Verdict};
+use crate::command::{Command, Decision, Paid, PlaceOrder, Sequence, StartPayment, Verdict};
 use crate::disk::Disk;
 use crate::engine::{Engine, EngineOptions, Keeper, OpenError};
 use crate::ids::{ActivityId, OrderId, Origin, PaymentId, ProductId, UserId};
@@ -18,6 +18,8 @@ use crate::shard::Shard;
 
 /// When simulated time begins: noon of 15 June 2025, UTC, in milliseconds.
 pub const NOON: Timestamp = Timestamp(1_749_988_800_000);
+/// What sales are in.
+pub const CURRENCY: [u8; 3] = *b"USD";
 /// Bytes of a simulated segment: small, so that many are used up.
 pub const SEGMENT_BYTES: u64 = 32 << 10;
 /// Bytes of a simulated lane.
@@ -224,7 +226,7 @@ pub fn published(activity: u64, stocked: u32) -> ActivityPublished {
         product_title: "Kettle".to_owned(),
         sale_price: 19_900,
         list_price: 39_900,
-        currency: *b"USD",
+        currency: CURRENCY,
         stocked,
         per_user_limit: 2,
         pay_window_ms: 60_000,
@@ -261,8 +263,9 @@ pub fn pay(order: OrderId, user: u64) -> Command {
     Command::StartPayment(StartPayment { order, user, key: NO_KEY, body: NO_KEY })
 }
 
-/// The provider's word that `paid` has come.
+/// The provider's word that `paid` has come, in the currency of [`published`] sales.
 #[must_use]
 pub fn settle(payment: PaymentId, paid: Option<i64>) -> Command {
+    let paid = paid.map(|amount| Paid { amount, currency: CURRENCY });
     Command::SettlePayment { payment, paid }
 }

@@ -1,11 +1,11 @@
 //! Random commands: mostly sensible ones about things that exist, some about things that do not.
 
 use seckill_shards::clock::Timestamp;
-use seckill_shards::command::{Command, PhaseChange, PlaceOrder, StartPayment};
+use seckill_shards::command::{Command, Paid, PhaseChange, PlaceOrder, StartPayment};
 use seckill_shards::ids::{ActivityId, OrderId, PaymentId, ProductId, UserId};
 use seckill_shards::record::{ActivityPublished, Digest, NO_KEY, PaymentStatus, Status, Terms};
 use seckill_shards::testing::Random;
-use seckill_shards::testing::world::digest;
+use seckill_shards::testing::world::{CURRENCY, digest};
 
 use crate::books::OrderBook;
 use crate::model::Model;
@@ -115,8 +115,9 @@ fn settle(random: &mut Random, model: &Model) -> Command {
     let amount = model.told.payments.get(&payment).map_or(1, |it| it.started.amount);
     let paid = match random.below(8) {
         0 | 1 => None,
-        2 => Some(amount + 1),
-        _ => Some(amount),
+        2 => Some(Paid { amount: amount + 1, currency: CURRENCY }),
+        3 => Some(Paid { amount, currency: *b"EUR" }),
+        _ => Some(Paid { amount, currency: CURRENCY }),
     };
     Command::SettlePayment { payment, paid }
 }
@@ -138,7 +139,7 @@ fn publish(random: &mut Random, model: &Model, now: Timestamp) -> ActivityPublis
         product_title: "Kettle".to_owned(),
         sale_price: 100,
         list_price: 200,
-        currency: *b"USD",
+        currency: CURRENCY,
         stocked: 1 + u32::try_from(random.below(40)).expect("small"),
         per_user_limit: 1 + u32::try_from(random.below(4)).expect("small"),
         pay_window_ms: 1_000 + random.below(4_000),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use seckill_shards::clock::Timestamp;
 use seckill_shards::command::{
-    Command, PhaseChange, PlaceOrder, Refusal, Sequence, StartPayment, Verdict,
+    Command, Paid, PhaseChange, PlaceOrder, Refusal, Sequence, StartPayment, Verdict,
 };
 use seckill_shards::ids::{ActivityId, OrderId, PaymentId, UserId};
 use seckill_shards::limits::{DROPPED_ORDERS_MAX, PAYMENTS_PER_ORDER_MAX};
@@ -13,6 +13,8 @@ use seckill_shards::record::{
     ActivityPublished, NO_KEY, OrderMoved, OrderPaid, OrderPlaced, OrderRefunded, PaymentMoved,
     PaymentStarted, PaymentStatus, PhaseChanged, Record, Status, UnitsLeft,
 };
+
+use seckill_shards::testing::world::CURRENCY;
 
 use crate::books::{Books, OrderBook};
 
@@ -180,7 +182,7 @@ impl Model {
         }))
     }
 
-    fn expect_settle(&self, id: PaymentId, paid: Option<i64>, at: Timestamp) -> Expected {
+    fn expect_settle(&self, id: PaymentId, paid: Option<Paid>, at: Timestamp) -> Expected {
         let Some(payment) = self.told.payments.get(&id) else {
             return refused(Refusal::NotFound);
         };
@@ -203,12 +205,13 @@ impl Model {
             {
                 refused(Refusal::NotFound)
             }
-            (PaymentStatus::Started | PaymentStatus::Failed, Some(amount)) => {
-                if order.is_open() && amount == payment.started.amount {
+            (PaymentStatus::Started | PaymentStatus::Failed, Some(paid)) => {
+                let due = Paid { amount: payment.started.amount, currency: CURRENCY };
+                if order.is_open() && paid == due {
                     let moved = moved(order, at);
                     Expected::Record(Record::OrderPaid(OrderPaid { moved, payment: id }))
                 } else {
-                    Expected::Record(Record::PaymentRefundDue(moved_payment(amount)))
+                    Expected::Record(Record::PaymentRefundDue(moved_payment(paid.amount)))
                 }
             }
             _ => Expected::Verdict(Verdict::PaymentSettled(self.told.payment_view(id))),

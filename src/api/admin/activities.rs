@@ -138,7 +138,7 @@ pub(super) async fn step(call: OperatorCall<'_>, id: ActivityId, step: Step) -> 
 }
 
 async fn publish(call: OperatorCall<'_>, id: ActivityId) -> Answer {
-    expect_no_fields(call)?;
+    call.expect_no_fields()?;
     let version = call.version()?;
     let row =
         call.context.store(Effect::Write, |store| async move { store.publish(id, version).await });
@@ -177,7 +177,7 @@ async fn changed(call: OperatorCall<'_>, row: &Activity) -> Answer {
 
 /// Pause, resume and end act at once, with the store away as well: the flush carries them there.
 async fn change_phase(call: OperatorCall<'_>, id: ActivityId, change: PhaseChange) -> Answer {
-    expect_no_fields(call)?;
+    call.expect_no_fields()?;
     acted(call, id, Command::ChangePhase { activity: id, change }).await
 }
 
@@ -231,11 +231,6 @@ fn quantity(call: OperatorCall<'_>) -> Result<u32, Problem> {
         fields.required_by("quantity", |fields| fields.count("quantity", 1..=STOCKED_MAX));
     fields.finish()?;
     Ok(quantity)
-}
-
-/// A step that needs nothing may come with no body or an empty object.
-fn expect_no_fields(call: OperatorCall<'_>) -> Result<(), Problem> {
-    if call.body.is_empty() { Ok(()) } else { Fields::of(call.body)?.finish() }
 }
 
 fn title(fields: &mut Fields, name: &str) -> Option<String> {

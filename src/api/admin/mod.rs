@@ -37,8 +37,11 @@ pub(super) async fn answer(call: &Call<'_>, body: &[u8], route: AdminRoute) -> A
         AdminRoute::Activity(activity) => activities::update(call, activity).await,
         AdminRoute::Step(activity, step) => activities::step(call, activity, step).await,
         AdminRoute::Orders => orders::list(call).await,
+        AdminRoute::OrderStep(order, step) => orders::step(call, order, step).await,
         AdminRoute::Users => users::list(call).await,
         AdminRoute::Roles(user) => users::set_roles(call, user).await,
+        AdminRoute::Unblock(user) => users::unblock(call, user).await,
+        AdminRoute::PasswordReset(user) => users::reset_password(call, user).await,
         AdminRoute::Audit(activity) => audit::show(call, activity).await,
     }
 }
@@ -56,6 +59,11 @@ impl OperatorCall<'_> {
     fn required_version(&self) -> Result<u64, Problem> {
         let missing = || Problem::new(Slug::PreconditionRequired, "Send If-Match: \"<version>\".");
         self.version()?.ok_or_else(missing)
+    }
+
+    /// A call that needs nothing may come with no body or an empty object.
+    fn expect_no_fields(&self) -> Result<(), Problem> {
+        if self.body.is_empty() { Ok(()) } else { json::Fields::of(self.body)?.finish() }
     }
 }
 

@@ -1,13 +1,18 @@
-//! Orders as operators see them: those that the store has.
+//! Orders as operators see them, and what operators do to one.
 
 use http::StatusCode;
-use seckill_shards::ids::{ActivityId, UserId};
+use seckill_shards::command::{Command, Refusal, Verdict};
+use seckill_shards::ids::{ActivityId, OrderId, UserId};
 
 use super::OperatorCall;
-use crate::api::orders::{place_of, position_cursor, status, write_for_operator};
-use crate::api::problem::{Effect, Problem};
+use crate::api::json::Fields;
+use crate::api::orders::{
+    place_of, position_cursor, shown_to_operator, status, write_for_operator,
+};
+use crate::api::problem::{Effect, Problem, Slug, denied};
 use crate::api::query::{Query, cut, page};
 use crate::api::reply::Reply;
+use crate::api::route::OrderStep;
 use crate::api::{Answer, route};
 use crate::store::{OrderFilter, OrdersOf, Page};
 
@@ -27,6 +32,40 @@ pub(super) async fn list(call: OperatorCall<'_>) -> Answer {
         page(out, orders, cursor.as_deref(), write_for_operator);
     });
     Ok(Reply::json(StatusCode::OK, body).no_store())
+}
+
+/// `POST /api/v1/admin/orders/{id}/cancel` and `/refund` `{return_units}`: 200 with the order. What
+/// was done before is not done again.
+pub(super) async fn step(call: OperatorCall<'_>, order: OrderId, step: OrderStep) -> Answer {
+    let command = match step {
+        OrderStep::Cancel => {
+            call.expect_no_fields()?;
+            Command::CancelOrder { order, user: None }
+        }
+        OrderStep::Refund => Command::RefundOrder { order, return_units: return_units(call)? },
+    };
+    let shards = &call.context.shards;
+    match shards.ask(order.owner(shards.cores()), command).await {
+        Verdict::Moved(order) => {
+            let body = shown_to_operator(call.inner, &order).ok_or(Slug::OutcomeUnknown)?;
+            Ok(Reply::json(StatusCode::OK, body.into()).no_store())
+        }
+        Verdict::Refused(Refusal::NotFound) => {
+            // One that has left memory is past both: closed, or paid in a sale that is closed.
+            let known =
+                call.context.store(Effect::Read, |store| async move { store.order(order).await });
+            known.await?;
+            Err(Slug::OrderState.into())
+        }
+        verdict => Err(denied(&verdict, call.context.shared.now())),
+    }
+}
+
+fn return_units(call: OperatorCall<'_>) -> Result<bool, Problem> {
+    let mut fields = Fields::of(call.body)?;
+    let return_units = fields.required("return_units", Fields::flag);
+    fields.finish()?;
+    Ok(return_units)
 }
 
 /// Whose orders, or of what: there is no list of everything.

@@ -9,7 +9,7 @@ use crate::api::problem::Effect;
 use crate::api::query::{Query, cut, page};
 use crate::api::reply::Reply;
 use crate::api::users::{self, ROLES};
-use crate::api::{Answer, sessions};
+use crate::api::{Answer, password_resets, sessions};
 use crate::store::{Page, Roles, UserUpdate};
 
 /// `GET /api/v1/admin/users?q=`: whose names begin so, by name.
@@ -40,7 +40,29 @@ pub(super) async fn set_roles(call: OperatorCall<'_>, id: UserId) -> Answer {
     let user = call
         .context
         .store(Effect::Write, |store| async move { store.update_user(id, update).await });
-    Ok(users::reply(call.inner, StatusCode::OK, &user.await?))
+    let user = user.await?;
+    // Once more: who signed in meanwhile may have been given the old roles.
+    sessions::sign_out_now(call.inner, id);
+    Ok(users::reply(call.inner, StatusCode::OK, &user))
+}
+
+/// `POST /api/v1/admin/users/{id}/password-reset`, for administrators.
+pub(super) async fn reset_password(call: OperatorCall<'_>, id: UserId) -> Answer {
+    call.caller.admin()?;
+    call.expect_no_fields()?;
+    password_resets::open(call.inner, id).await
+}
+
+/// `POST /api/v1/admin/users/{id}/unblock`, for administrators: the failed sign-ins that this
+/// gateway has counted for the user are forgotten. Those of an address stay, and so do those that
+/// another gateway has counted, for a minute at most.
+pub(super) async fn unblock(call: OperatorCall<'_>, id: UserId) -> Answer {
+    call.caller.admin()?;
+    call.expect_no_fields()?;
+    let user = call.context.store(Effect::Read, |store| async move { store.user(id).await });
+    let user = user.await?;
+    call.context.shared.throttle.forget(&user.username);
+    Ok(users::reply(call.inner, StatusCode::OK, &user))
 }
 
 fn roles(fields: &mut Fields, name: &str) -> Option<Roles> {

@@ -91,7 +91,11 @@ pub(super) fn accepted(context: &Context, order: &OrderFacts<'_>) -> Reply {
 }
 
 /// A shopper's order, from memory or else from the store.
-async fn find(call: &Call<'_>, user: UserId, id: OrderId) -> Result<OrderFacts<'static>, Problem> {
+pub(super) async fn find(
+    call: &Call<'_>,
+    user: UserId,
+    id: OrderId,
+) -> Result<OrderFacts<'static>, Problem> {
     if let Some(order) = in_memory(call, id).await? {
         return if order.user == user { Ok(order) } else { Err(Slug::NotFound.into()) };
     }
@@ -195,6 +199,13 @@ async fn all_in_memory(call: &Call<'_>, user: UserId) -> Result<Vec<OrderFacts<'
 /// The cursor of a page that ends with a row of the store.
 pub(super) fn position_cursor(order: &store::OrderRow) -> String {
     cursor(position(order))
+}
+
+/// An order of anybody's, as an operator sees it, with what the engine said of it.
+pub(super) fn shown_to_operator(call: &Call<'_>, order: &OrderView) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    with_terms(call, order)?.write_with_user(&mut out);
+    Some(out)
 }
 
 /// Writes orders of the store for an operator, who sees whose they are.

@@ -370,3 +370,44 @@ pub(in crate::store) async fn an_audit_reads_one_instant(store: &dyn Store) {
     assert!(only.orders.recv().await.is_none());
     assert_eq!(refusal(store.snapshot(Some(ActivityId(99))).await), Refusal::NotFound);
 }
+
+pub(in crate::store) async fn money_that_is_owed_back_is_given_once(store: &dyn Store) {
+    let activity = sale(store, 20).await;
+    store.register(FOUND).await.unwrap();
+    let records = [
+        placed(1, activity.id, 71, 1),
+        started(100, 1, 2),
+        Record::PaymentFailed(settled(100, 1, 3)),
+        started(101, 1, 4),
+        started(102, 1, 4),
+        paid(101, moved(1, activity.id, 5)),
+        Record::PaymentRefundDue(settled(102, 1, 6)),
+    ];
+    store.flush(batch(0, &records)).await.unwrap();
+    let owed = async |after: Option<u64>, limit| {
+        let owed = store.payments_owed_back(after.map(PaymentId), limit).await.unwrap();
+        owed.iter().map(|payment| payment.0).collect::<Vec<_>>()
+    };
+    assert_eq!(owed(None, 10).await, [102]);
+    let late = store.owe_back(PaymentId(100), at(7)).await.unwrap();
+    assert_eq!((late.status, late.moved_at), (PaymentStatus::RefundDue, Some(at(7))));
+    let kept = store.owe_back(PaymentId(101), at(8)).await.unwrap();
+    assert_eq!((kept.status, kept.moved_at), (PaymentStatus::Succeeded, Some(at(5))));
+    assert_eq!(owed(None, 10).await, [100, 102]);
+    assert_eq!((owed(None, 1).await, owed(Some(100), 10).await), (vec![100], vec![102]));
+    for ms in [9, 10] {
+        store.refunded(PaymentId(100), at(ms)).await.unwrap();
+        store.refunded(PaymentId(101), at(ms)).await.unwrap();
+    }
+    let given = store.payment(PaymentId(100)).await.unwrap();
+    assert_eq!((given.status, given.moved_at), (PaymentStatus::Refunded, Some(at(9))));
+    assert_eq!(store.payment(PaymentId(101)).await.unwrap().status, PaymentStatus::Succeeded);
+    assert_eq!(
+        store.owe_back(PaymentId(100), at(11)).await.unwrap().status,
+        PaymentStatus::Refunded
+    );
+    assert_eq!(owed(None, 10).await, [102]);
+    let nobody = PaymentId(999);
+    assert_eq!(refusal(store.owe_back(nobody, at(1)).await), Refusal::NotFound);
+    assert_eq!(refusal(store.refunded(nobody, at(1)).await), Refusal::NotFound);
+}

@@ -20,7 +20,8 @@ macro_rules! conformance {
         conformance! { $open;
             users: accounts_are_found_by_id_and_name, names_are_unique, updates_touch_what_they_name,
                 lists_go_by_prefix_and_name, load_test_users_come_in_bulk,
-                revocations_are_read_once_and_swept;
+                revocations_are_read_once_and_swept, a_reset_is_used_once_and_in_time,
+                a_user_has_one_reset, a_new_password_closes_the_reset;
             sales: products_are_listed_and_searched, product_updates_need_the_version,
                 drafts_follow_their_product_until_published, publishing_moves_the_units_once,
                 racing_publishers_never_oversell, only_a_draft_changes_what_was_promised,
@@ -29,7 +30,8 @@ macro_rules! conformance {
             flushes: registration_names_what_happened, a_run_becomes_rows,
                 replaying_the_journal_changes_nothing, a_run_that_does_not_follow_is_refused,
                 what_the_store_lacks_is_not_moved, units_that_leave_are_the_products_again,
-                orders_are_listed_newest_first, an_audit_reads_one_instant;
+                orders_are_listed_newest_first, an_audit_reads_one_instant,
+                money_that_is_owed_back_is_given_once;
         }
     };
     ($open:expr; $($part:ident: $($case:ident),+;)+) => {$($(

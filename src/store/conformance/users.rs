@@ -4,7 +4,8 @@ use seckill_shards::ids::UserId;
 
 use super::{at, first, new_user, refusal};
 use crate::store::{
-    NewUser, Page, Refusal, Revocation, Revoked, Roles, SignOut, Store, User, UserUpdate,
+    NewUser, Page, PasswordReset, Refusal, Revocation, Revoked, Roles, SignOut, Store, User,
+    UserUpdate,
 };
 
 pub(in crate::store) async fn accounts_are_found_by_id_and_name(store: &dyn Store) {
@@ -108,4 +109,69 @@ pub(in crate::store) async fn revocations_are_read_once_and_swept(store: &dyn St
     store.revoke_token([4; 16], at(40)).await.unwrap();
     let numbers: Vec<_> = store.revocations(3).await.unwrap().iter().map(|r| r.number).collect();
     assert_eq!(numbers, [4], "a number is never given twice");
+}
+
+/// A reset of the user that ends after some milliseconds, by a token of this byte.
+async fn open_reset(store: &dyn Store, user: UserId, token: u8, until_ms: u64) {
+    let reset = PasswordReset { user, token: [token; 16], until: at(until_ms) };
+    store.open_reset(reset).await.unwrap();
+}
+
+fn new_password(hash: &str) -> UserUpdate {
+    let sign_out = Some(SignOut { valid_from: at(5), until: at(50) });
+    UserUpdate { password_hash: Some(hash.to_owned()), sign_out, ..UserUpdate::default() }
+}
+
+pub(in crate::store) async fn a_reset_is_used_once_and_in_time(store: &dyn Store) {
+    let ann = store.create_user(new_user("ann")).await.unwrap();
+    let bob = store.create_user(new_user("bob")).await.unwrap();
+    open_reset(store, ann.id, 1, 100).await;
+    open_reset(store, bob.id, 2, 100).await;
+    for (token, now_ms) in [(3, 0), (1, 100), (1, 101)] {
+        let (token, now) = ([token; 16], at(now_ms));
+        assert_eq!(refusal(store.reset_of(token, now).await), Refusal::NotFound);
+        let used = store.use_reset(token, now, new_password("$late")).await;
+        assert_eq!(refusal(used), Refusal::NotFound);
+    }
+    assert_eq!(store.user(ann.id).await.unwrap(), ann);
+    assert!(store.revocations(0).await.unwrap().is_empty(), "nothing happened");
+
+    assert_eq!(store.reset_of([1; 16], at(99)).await.unwrap(), ann.id);
+    let used = store.use_reset([1; 16], at(99), new_password("$new")).await.unwrap();
+    assert_eq!(used, User { password_hash: Some("$new".to_owned()), ..ann.clone() });
+    assert_eq!(store.user(ann.id).await.unwrap(), used);
+    let revocations = store.revocations(0).await.unwrap();
+    let signed_out = Revoked::User { user: ann.id, valid_from: at(5) };
+    assert_eq!(revocations.iter().map(|it| it.revoked).collect::<Vec<_>>(), [signed_out]);
+
+    let again = store.use_reset([1; 16], at(99), new_password("$again")).await;
+    assert_eq!(refusal(again), Refusal::NotFound);
+    assert_eq!(store.user(ann.id).await.unwrap(), used);
+    assert_eq!(store.reset_of([2; 16], at(0)).await.unwrap(), bob.id, "another user's stays");
+    store.sweep(at(99)).await.unwrap();
+    assert_eq!(store.reset_of([2; 16], at(99)).await.unwrap(), bob.id);
+    store.sweep(at(100)).await.unwrap();
+    assert_eq!(refusal(store.reset_of([2; 16], at(0)).await), Refusal::NotFound, "swept");
+}
+
+pub(in crate::store) async fn a_user_has_one_reset(store: &dyn Store) {
+    let ann = store.create_user(new_user("ann")).await.unwrap();
+    open_reset(store, ann.id, 1, 100).await;
+    open_reset(store, ann.id, 2, 100).await;
+    assert_eq!(refusal(store.reset_of([1; 16], at(0)).await), Refusal::NotFound);
+    assert_eq!(store.reset_of([2; 16], at(0)).await.unwrap(), ann.id);
+    for nobody in [UserId(0), UserId(ann.id.0 + 1), UserId(u64::MAX)] {
+        let reset = PasswordReset { user: nobody, token: [3; 16], until: at(100) };
+        assert_eq!(refusal(store.open_reset(reset).await), Refusal::NotFound);
+    }
+}
+
+pub(in crate::store) async fn a_new_password_closes_the_reset(store: &dyn Store) {
+    let ann = store.create_user(new_user("ann")).await.unwrap();
+    open_reset(store, ann.id, 1, 100).await;
+    let name = UserUpdate { display_name: Some("Ann".to_owned()), ..UserUpdate::default() };
+    store.update_user(ann.id, name).await.unwrap();
+    assert_eq!(store.reset_of([1; 16], at(0)).await.unwrap(), ann.id);
+    store.update_user(ann.id, new_password("$new")).await.unwrap();
+    assert_eq!(refusal(store.reset_of([1; 16], at(0)).await), Refusal::NotFound);
 }

@@ -8,7 +8,9 @@ mod connections;
 mod flush;
 mod once;
 mod orders;
+mod payments;
 mod products;
+mod resets;
 mod schema;
 mod users;
 mod values;
@@ -29,9 +31,9 @@ use tokio::sync::{mpsc, oneshot};
 use self::connections::Connections;
 use super::{
     Activity, ActivityUpdate, Fault, FlushBatch, JournalFound, JournalPosition, NewActivity,
-    NewProduct, NewUser, Once, OrderCursor, OrderFilter, Outcome, Page, PaymentRow, Product,
-    ProductUpdate, Revocation, Snapshot, StatusSum, Store, StoreError, Stored, StoredOrder, User,
-    UserUpdate,
+    NewProduct, NewUser, Once, OrderCursor, OrderFilter, Outcome, Page, PasswordReset, PaymentRow,
+    Product, ProductUpdate, Revocation, Snapshot, StatusSum, Store, StoreError, Stored,
+    StoredOrder, User, UserUpdate,
 };
 
 /// Chunks of an audit that wait to be taken.
@@ -98,6 +100,22 @@ impl Store for Sqlite {
         self.connections.write(move |tx| users::update(tx, id, &update)).await
     }
 
+    async fn open_reset(&self, reset: PasswordReset) -> Stored<()> {
+        self.connections.write(move |tx| resets::open(tx, &reset)).await
+    }
+
+    async fn reset_of(&self, token: Digest, now: Timestamp) -> Stored<UserId> {
+        self.connections.read(move |tx| resets::user_of(tx, &token, now)).await
+    }
+
+    async fn use_reset(&self, token: Digest, now: Timestamp, update: UserUpdate) -> Stored<User> {
+        let redeem = move |tx: &rusqlite::Transaction<'_>| {
+            let user = resets::take(tx, &token, now)?;
+            users::update(tx, user, &update)
+        };
+        self.connections.write(redeem).await
+    }
+
     async fn revoke_token(&self, token: Digest, until: Timestamp) -> Stored<()> {
         self.connections.write(move |tx| users::revoke_token(tx, &token, until)).await
     }
@@ -109,6 +127,7 @@ impl Store for Sqlite {
     async fn sweep(&self, now: Timestamp) -> Stored<()> {
         let sweep = move |tx: &rusqlite::Transaction<'_>| {
             users::sweep_revocations(tx, now)?;
+            resets::sweep(tx, now)?;
             once::sweep(tx, now)
         };
         self.connections.write(sweep).await
@@ -226,7 +245,23 @@ impl Store for Sqlite {
     }
 
     async fn payment(&self, id: PaymentId) -> Stored<PaymentRow> {
-        self.connections.read(move |tx| orders::payment(tx, id)).await
+        self.connections.read(move |tx| payments::by_id(tx, id)).await
+    }
+
+    async fn owe_back(&self, id: PaymentId, at: Timestamp) -> Stored<PaymentRow> {
+        self.connections.write(move |tx| payments::owe_back(tx, id, at)).await
+    }
+
+    async fn payments_owed_back(
+        &self,
+        after: Option<PaymentId>,
+        limit: u32,
+    ) -> Stored<Vec<PaymentId>> {
+        self.connections.read(move |tx| payments::owed_back(tx, after, limit)).await
+    }
+
+    async fn refunded(&self, id: PaymentId, at: Timestamp) -> Stored<()> {
+        self.connections.write(move |tx| payments::refunded(tx, id, at)).await
     }
 
     async fn orders(

@@ -2,9 +2,9 @@
 //!
 //! It must not know how they came here.
 
-use rusqlite::{Connection, OptionalExtension, Params, Row, params};
+use rusqlite::{Connection, Params, Row, params};
 use seckill_shards::clock::Timestamp;
-use seckill_shards::ids::{ActivityId, OrderId, PaymentId};
+use seckill_shards::ids::{ActivityId, OrderId};
 use tokio::sync::mpsc;
 
 use super::values::{Currency, Number, Word};
@@ -24,7 +24,7 @@ const ACTIVITY: &str = "a.product_id, coalesce(a.product_title, p.title), a.titl
     p.currency";
 const JOIN_ACTIVITY: &str =
     "JOIN activity a ON a.id = o.activity_id JOIN product p ON p.id = a.product_id";
-const PAYMENT: &str = "id, order_id, amount, status, started_at, moved_at";
+pub(super) const PAYMENT: &str = "id, order_id, amount, status, started_at, moved_at";
 
 fn order_of(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
     Ok(OrderRow {
@@ -53,7 +53,7 @@ fn stored_order_of(row: &Row<'_>) -> rusqlite::Result<StoredOrder> {
 }
 
 /// A payment whose first column is `first`.
-fn payment_of(row: &Row<'_>, first: usize) -> rusqlite::Result<PaymentRow> {
+pub(super) fn payment_of(row: &Row<'_>, first: usize) -> rusqlite::Result<PaymentRow> {
     Ok(PaymentRow {
         id: row.get::<_, Number<_>>(first)?.0,
         order: row.get::<_, Number<_>>(first + 1)?.0,
@@ -68,13 +68,6 @@ pub(super) fn by_id(db: &Connection, id: OrderId) -> Stored<StoredOrder> {
     let sql =
         format!("SELECT {ORDER}, {ACTIVITY} FROM sales_order o {JOIN_ACTIVITY} WHERE o.id = ?1");
     Ok(select(db, &sql, [Number(id)])?.pop().ok_or(Refusal::NotFound)?)
-}
-
-pub(super) fn payment(db: &Connection, id: PaymentId) -> Stored<PaymentRow> {
-    let sql = format!("SELECT {PAYMENT} FROM payment WHERE id = ?1");
-    let found =
-        db.prepare_cached(&sql)?.query_row([Number(id)], |row| payment_of(row, 0)).optional()?;
-    Ok(found.ok_or(Refusal::NotFound)?)
 }
 
 fn payments_of(db: &Connection, order: OrderId) -> Stored<Vec<PaymentRow>> {

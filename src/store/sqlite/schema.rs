@@ -7,7 +7,11 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::store::{Fault, Stored};
 
 /// Each makes the next schema out of the one before: the first, schema 1 out of nothing.
-const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema.sql"),
+    include_str!("schema_2_debts.sql"),
+    include_str!("schema_3_resets.sql"),
+];
 
 /// Brings a database to the newest schema.
 ///

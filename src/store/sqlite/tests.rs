@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, fs, process};
 
 use rusqlite::Connection;
-use seckill_shards::ids::{ActivityId, UserId};
+use seckill_shards::clock::Timestamp;
+use seckill_shards::ids::{ActivityId, PaymentId, UserId};
 
-use super::{Sqlite, orders, schema};
+use super::{Sqlite, orders, payments, schema};
 use crate::store::conformance::conformance;
-use crate::store::{Fault, NewUser, OrdersOf, Roles, Store, StoreError};
+use crate::store::{Fault, NewUser, OrdersOf, PasswordReset, Roles, Store, StoreError};
 
 conformance!(Fresh::open());
 
@@ -97,6 +98,27 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     assert_eq!((found, known), (newer, schema::newest()));
 }
 
+#[tokio::test]
+async fn an_older_schema_is_brought_up_to_date() {
+    let fresh = Fresh::open();
+    let file = fresh.folder.join("older.db");
+    let db = Connection::open(&file).unwrap();
+    db.execute_batch(include_str!("schema.sql")).unwrap();
+    db.execute_batch("INSERT INTO account VALUES (7, 'ann', 'Ann', NULL, 4)").unwrap();
+    db.execute_batch("INSERT INTO payment VALUES (1, 2, 500, 4, 10, 11)").unwrap();
+    db.pragma_update(None, "user_version", 1).unwrap();
+    drop(db);
+    let store = Sqlite::open(&file).unwrap();
+    assert_eq!(store.user(UserId(7)).await.unwrap().username, "ann");
+    let reset = PasswordReset { user: UserId(7), token: [1; 16], until: Timestamp(1) };
+    store.open_reset(reset).await.unwrap();
+    assert_eq!(store.payments_owed_back(None, 10).await.unwrap(), [PaymentId(1)]);
+    drop(store);
+    let version = "PRAGMA user_version";
+    let found = Connection::open(&file).unwrap().query_row(version, [], |row| row.get(0));
+    assert_eq!(found, Ok(schema::newest()));
+}
+
 #[test]
 fn other_files_are_refused() {
     let fresh = Fresh::open();
@@ -111,11 +133,11 @@ fn other_files_are_refused() {
 }
 
 #[test]
-fn lists_of_orders_search_and_never_scan() {
+fn lists_search_and_never_scan() {
     let fresh = Fresh::open();
     let db = Connection::open(fresh.file()).unwrap();
-    let plan = |of| {
-        let sql = format!("EXPLAIN QUERY PLAN {}", orders::list_sql(of));
+    let plan_of = |sql: &str| {
+        let sql = format!("EXPLAIN QUERY PLAN {sql}");
         let mut explain = db.prepare(&sql).unwrap();
         let mut lines = explain.raw_query();
         let mut plan = Vec::new();
@@ -124,6 +146,7 @@ fn lists_of_orders_search_and_never_scan() {
         }
         plan
     };
+    let plan = |of| plan_of(&orders::list_sql(of));
     let scans = |plan: &[String]| plan.iter().filter(|line| line.starts_with("SCAN")).count();
     let of_activity = plan(OrdersOf::Activity(ActivityId(1)));
     assert_eq!(scans(&of_activity), 0, "{of_activity:?}");
@@ -133,4 +156,6 @@ fn lists_of_orders_search_and_never_scan() {
     let of_user = plan(OrdersOf::User(UserId(1)));
     assert_eq!(scans(&of_user), 1, "the parts only: {of_user:?}");
     assert!(of_user[1].contains("SEARCH u USING PRIMARY KEY (part=? AND user_id=?)"));
+    let owed = plan_of(payments::OWED_BACK);
+    assert!(owed[0].contains("INDEX payment_owed_back (id>?)"), "{owed:?}");
 }

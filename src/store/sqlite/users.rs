@@ -7,6 +7,7 @@ use seckill_shards::clock::Timestamp;
 use seckill_shards::ids::UserId;
 use seckill_shards::record::Digest;
 
+use super::resets;
 use super::values::Number;
 use crate::store::{
     NewUser, PAGE_ROWS_MAX, Page, Refusal, Revocation, Revoked, Roles, SignOut, Stored,
@@ -95,6 +96,9 @@ pub(super) fn update(db: &Connection, id: UserId, update: &UserUpdate) -> Stored
     let values = params![Number(id), update.display_name, update.password_hash, roles];
     let updated = db.prepare_cached(&sql)?.query_row(values, user_of).optional()?;
     let user = updated.ok_or(Refusal::NotFound)?;
+    if update.password_hash.is_some() {
+        resets::close(db, id)?;
+    }
     if let Some(sign_out) = update.sign_out {
         sign_out_user(db, id, sign_out)?;
     }

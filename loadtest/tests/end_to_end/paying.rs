@@ -1,0 +1,296 @@
+//! Paying: started, told by signed webhooks, late, double, wrong, given back.
+
+use base64ct::{Base64, Encoding};
+use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
+use seckill_loadtest::client::{Client, Request, Response};
+use seckill_loadtest::gateway::{Gateway, Start};
+use seckill_loadtest::patience::{GENEROUS, until};
+use seckill_loadtest::shop::{self, Sale, Shop, buy};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+const KEY: &[u8] = b"a key that signs for the provider";
+/// The same in base64, and a second one, as while a secret is changed.
+const WITH_SANDBOX: &[&str] = &[
+    "env",
+    "SECKILL_PAYMENT_PROVIDER=sandbox",
+    "SECKILL_PAYMENT_WEBHOOK_SECRET=whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA,\
+     whsec_YSBrZXkgdGhhdCBzaWducyBmb3IgdGhlIHByb3ZpZGVy",
+];
+
+fn start(cores: usize) -> Start {
+    Start { through: WITH_SANDBOX, ..Start::cores(cores) }
+}
+
+fn signature(id: &str, sent_s: i64, body: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(KEY).unwrap();
+    mac.update(format!("{id}.{sent_s}.{body}").as_bytes());
+    format!("v1,{}", Base64::encode_string(&mac.finalize().into_bytes()))
+}
+
+/// A delivery of the provider, sent so many seconds ago.
+fn delivery(body: &str, age_s: i64) -> Request {
+    forged(body, body, age_s)
+}
+
+/// One whose signature is of another body.
+fn forged(signed: &str, body: &str, age_s: i64) -> Request {
+    let sent_s = Timestamp::now().as_second() - age_s;
+    Request::new("POST", "/api/v1/webhooks/payments")
+        .header("webhook-id", "msg_1")
+        .header("webhook-timestamp", sent_s.to_string())
+        .header("webhook-signature", signature("msg_1", sent_s, signed))
+        .body("application/json", body)
+}
+
+fn succeeded(payment: &str, amount: i64) -> String {
+    let data = json!({ "payment_id": payment, "amount": { "amount": amount, "currency": "USD" } });
+    let at = Timestamp::now().to_string();
+    json!({ "type": "payment.succeeded", "timestamp": at, "data": data }).to_string()
+}
+
+fn failed(payment: &str) -> String {
+    json!({ "type": "payment.failed", "data": { "payment_id": payment } }).to_string()
+}
+
+fn start_payment(order: &str, key: &str) -> Request {
+    let path = format!("/api/v1/orders/{order}/payments");
+    Request::new("POST", &path).key(key).json(&json!({ "method": "sandbox" }))
+}
+
+fn pay(shopper: &mut Client, order: &str, key: &str) -> String {
+    let started = shopper.send(start_payment(order, key)).expect(201);
+    assert_eq!(started.header("location"), Some(format!("/api/v1/orders/{order}").as_str()));
+    let started = started.json();
+    let payment = started["payment_id"].as_str().unwrap().to_owned();
+    assert_eq!(started["redirect_url"], format!("/pay/{payment}"));
+    assert_eq!(started["status"], "started");
+    payment
+}
+
+fn place(shopper: &mut Client, activity: &str) -> String {
+    shop::id_of(&shopper.send(buy(activity, "buy", 1)).expect(202).json())
+}
+
+fn order(shopper: &mut Client, id: &str) -> Value {
+    shopper.get(&format!("/api/v1/orders/{id}")).expect(200).json()
+}
+
+fn statuses(shopper: &mut Client, id: &str) -> (String, Vec<String>) {
+    let order = order(shopper, id);
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let payments = order["payments"].as_array().unwrap();
+    (text(&order["status"]), payments.iter().map(|payment| text(&payment["status"])).collect())
+}
+
+fn wait_for(shopper: &mut Client, id: &str, status: &str, payments: &[&str]) {
+    until(status, GENEROUS, || {
+        let (now, of_payments) = statuses(shopper, id);
+        (now == status && of_payments == payments).then_some(())
+    });
+}
+
+#[test]
+fn a_signed_word_of_the_provider_pays_once() {
+    let gateway = Gateway::start(start(2));
+    let mut shop = Shop::open(&gateway);
+    let [mut ann, mut bob] = shop::shoppers(&gateway, "ann");
+    let activity = shop.sale(Sale { limit: 2, ..Sale::of(5) });
+    let id = place(&mut ann, &activity);
+    let payment = pay(&mut ann, &id, "pay");
+    assert_eq!(pay(&mut ann, &id, "pay"), payment, "the same key is the same payment");
+    bob.send(start_payment(&id, "pay")).problem(404, "not-found");
+    let mut provider = Client::new(gateway.address());
+    let body = succeeded(&payment, 1_000);
+    provider.send(delivery(&body, 301)).problem(401, "unauthenticated");
+    provider.send(delivery(&body, -301)).problem(401, "unauthenticated");
+    provider.send(forged(&body, &succeeded(&payment, 1), 0)).problem(401, "unauthenticated");
+    provider.post("/api/v1/webhooks/payments", &json!({})).problem(401, "unauthenticated");
+    assert_eq!(order(&mut ann, &id)["status"], "awaiting_payment");
+    for age_s in [0, 100, 0] {
+        drop(provider.send(delivery(&body, age_s)).expect(204));
+    }
+    drop(provider.send(delivery(&failed(&payment), 0)).expect(204));
+    let paid = order(&mut ann, &id);
+    assert_eq!(
+        (&paid["status"], &paid["payments"][0]["status"]),
+        (&json!("paid"), &json!("succeeded"))
+    );
+    assert!(paid["paid_at"].is_string() && paid.get("pay_before").is_none(), "{paid}");
+    ann.send(start_payment(&id, "again")).problem(409, "order-state");
+    ann.delete(&format!("/api/v1/orders/{id}")).problem(409, "order-state");
+    assert_eq!(shop.remaining(&activity), 4);
+}
+
+#[test]
+fn what_is_not_a_delivery_is_told_apart() {
+    let gateway = Gateway::start(start(1));
+    let mut provider = Client::new(gateway.address());
+    let mut send = |body: &str| -> Response { provider.send(delivery(body, 0)) };
+    send("{").problem(400, "invalid-request");
+    send("[]").problem(422, "invalid-request");
+    send(r#"{"type":"payment.succeeded","data":{"payment_id":"1"}}"#)
+        .problem(422, "invalid-request");
+    send(&succeeded("999999", 1)).problem(404, "not-found");
+    send(&failed("999999")).problem(404, "not-found");
+    drop(send(r#"{"type":"payment.disputed","data":{}}"#).expect(204));
+    let [mut ann] = shop::shoppers(&gateway, "ann");
+    ann.send(start_payment("12345", "pay")).problem(404, "not-found");
+    let odd = Request::new("POST", "/api/v1/orders/1/payments").json(&json!({ "method": "gold" }));
+    let refused = ann.send(odd).problem(422, "invalid-request");
+    assert_eq!(refused["errors"][0]["pointer"], "/method");
+}
+
+#[test]
+fn without_a_provider_paying_is_unavailable() {
+    let gateway = Gateway::start(Start::cores(1));
+    let mut shop = Shop::open(&gateway);
+    let [mut ann] = shop::shoppers(&gateway, "ann");
+    let activity = shop.sale(Sale::of(1));
+    let id = place(&mut ann, &activity);
+    ann.send(start_payment(&id, "pay")).problem(503, "unavailable");
+    Client::new(gateway.address()).send(delivery("{}", 0)).problem(503, "unavailable");
+    ann.get("/api/v1/sandbox/payments/1").problem(404, "not-found");
+}
+
+#[test]
+fn late_double_and_wrong_money_goes_back_and_the_order_says_so() {
+    let gateway = Gateway::start(start(2));
+    let mut shop = Shop::open(&gateway);
+    let [mut ann, mut bob, mut eve] = shop::shoppers(&gateway, "ann");
+    let activity = shop.sale(Sale::of(3));
+    let mut provider = Client::new(gateway.address());
+    let mut tell = |body: String| drop(provider.send(delivery(&body, 0)).expect(204));
+    let late = place(&mut ann, &activity);
+    let payment = pay(&mut ann, &late, "pay");
+    drop(ann.delete(&format!("/api/v1/orders/{late}")).expect(204));
+    tell(succeeded(&payment, 1_000));
+    wait_for(&mut ann, &late, "cancelled", &["refunded"]);
+    let double = place(&mut bob, &activity);
+    let (first, second) = (pay(&mut bob, &double, "one"), pay(&mut bob, &double, "two"));
+    tell(succeeded(&second, 1_000));
+    tell(succeeded(&first, 1_000));
+    wait_for(&mut bob, &double, "paid", &["refunded", "succeeded"]);
+    let wrong = place(&mut eve, &activity);
+    let payment = pay(&mut eve, &wrong, "pay");
+    tell(succeeded(&payment, 999));
+    wait_for(&mut eve, &wrong, "awaiting_payment", &["refunded"]);
+    let payment = pay(&mut eve, &wrong, "better");
+    tell(succeeded(&payment, 1_000));
+    wait_for(&mut eve, &wrong, "paid", &["refunded", "succeeded"]);
+    assert_eq!(shop.remaining(&activity), 1, "the cancelled unit is for sale again");
+}
+
+#[test]
+fn money_for_an_order_that_has_left_memory_goes_back() {
+    let mut gateway = Gateway::start(start(1));
+    let mut shop = Shop::open(&gateway);
+    let [mut ann] = shop::shoppers(&gateway, "ann");
+    let activity = shop.sale(Sale::of(1));
+    let id = place(&mut ann, &activity);
+    let payment = pay(&mut ann, &id, "pay");
+    let mut provider = Client::new(gateway.address());
+    drop(provider.send(delivery(&failed(&payment), 0)).expect(204));
+    drop(ann.delete(&format!("/api/v1/orders/{id}")).expect(204));
+    // Settled and flushed it leaves memory; a start later it is nowhere but in the store.
+    gateway.stop();
+    gateway.restart(start(1));
+    let mut provider = Client::new(gateway.address());
+    let mut ann = Client::with_token(gateway.address(), ann.token.as_deref().unwrap());
+    until("the store is asked", GENEROUS, || {
+        let told = provider.send(delivery(&succeeded(&payment, 1_000), 0));
+        (told.status == 204).then_some(())
+    });
+    wait_for(&mut ann, &id, "cancelled", &["refunded"]);
+    drop(provider.send(delivery(&succeeded(&payment, 1_000), 0)).expect(204));
+    assert_eq!(statuses(&mut ann, &id).1, ["refunded"]);
+    gateway.run(&["audit"]).expect(0);
+}
+
+#[test]
+fn an_operator_cancels_and_refunds() {
+    let gateway = Gateway::start(start(1));
+    let mut shop = Shop::open(&gateway);
+    let [mut ann, mut bob] = shop::shoppers(&gateway, "ann");
+    let activity = shop.sale(Sale::of(2));
+    let (id, other) = (place(&mut ann, &activity), place(&mut bob, &activity));
+    let payment = pay(&mut ann, &id, "pay");
+    let mut provider = Client::new(gateway.address());
+    drop(provider.send(delivery(&succeeded(&payment, 1_000), 0)).expect(204));
+    let path = format!("/api/v1/admin/orders/{id}");
+    let refund = |units: bool| {
+        Request::new("POST", &format!("{path}/refund")).json(&json!({ "return_units": units }))
+    };
+    ann.send(refund(true)).problem(403, "forbidden");
+    shop.admin.post(&format!("{path}/refund"), &json!({})).problem(422, "invalid-request");
+    shop.admin.send(Request::new("POST", &format!("{path}/cancel"))).problem(409, "order-state");
+    for _ in 0..2 {
+        let refunded = shop.admin.send(refund(true)).expect(200).json();
+        assert_eq!(refunded["status"], "refunded");
+    }
+    wait_for(&mut ann, &id, "refunded", &["refunded"]);
+    let cancel = format!("/api/v1/admin/orders/{other}/cancel");
+    let cancelled = shop.admin.send(Request::new("POST", &cancel)).expect(200).json();
+    assert_eq!(
+        (&cancelled["status"], cancelled["user_id"].is_string()),
+        (&json!("cancelled"), true)
+    );
+    assert_eq!(shop.remaining(&activity), 2);
+    let nobody = "/api/v1/admin/orders/999/cancel";
+    shop.admin.send(Request::new("POST", nobody)).problem(404, "not-found");
+}
+
+#[test]
+fn the_sandbox_tells_what_a_person_chose() {
+    let gateway = Gateway::start(start(2));
+    let mut shop = Shop::open(&gateway);
+    let [mut ann, mut bob] = shop::shoppers(&gateway, "ann");
+    let activity = shop.sale(Sale::of(2));
+    let id = place(&mut ann, &activity);
+    let payment = pay(&mut ann, &id, "pay");
+    let path = format!("/api/v1/sandbox/payments/{payment}");
+    let shown = ann.get(&path).expect(200).json();
+    let amount = json!({ "amount": 1_000, "currency": "USD" });
+    let asked =
+        json!({ "payment_id": payment, "order_id": id, "amount": amount, "status": "started" });
+    assert_eq!(shown, asked);
+    bob.get(&path).problem(404, "not-found");
+    let declined = json!({ "type": "payment.failed" });
+    let paid = json!({ "type": "payment.succeeded", "delay_ms": 300, "copies": 3 });
+    drop(ann.post(&path, &json!({ "deliveries": [declined, paid] })).expect(202));
+    wait_for(&mut ann, &id, "paid", &["succeeded"]);
+    let many = json!({ "deliveries": vec![declined; 9] });
+    ann.post(&path, &many).problem(422, "invalid-request");
+}
+
+#[test]
+fn a_payment_under_way_has_its_grace_after_an_outage() {
+    let mut gateway = Gateway::start(start(1));
+    let mut shop = Shop::open(&gateway);
+    let [mut ann, mut bob] = shop::shoppers(&gateway, "ann");
+    let activity = shop.sale(Sale { pay_within_s: 1, ..Sale::of(2) });
+    let (id, other) = (place(&mut ann, &activity), place(&mut bob, &activity));
+    let payment = pay(&mut ann, &id, "pay");
+    gateway.kill();
+    let due = order_is_due_at();
+    until("both fell due meanwhile", GENEROUS, || (Timestamp::now() > due).then_some(()));
+    gateway.restart(start(1));
+    let mut again =
+        |client: &Client| Client::with_token(gateway.address(), client.token.as_deref().unwrap());
+    let (mut ann, mut bob) = (again(&ann), again(&bob));
+    wait_for(&mut bob, &other, "expired", &[]);
+    assert_eq!(
+        order(&mut ann, &id)["status"],
+        "awaiting_payment",
+        "the provider may have its word"
+    );
+    let mut provider = Client::new(gateway.address());
+    drop(provider.send(delivery(&succeeded(&payment, 1_000), 0)).expect(204));
+    assert_eq!(order(&mut ann, &id)["status"], "paid");
+}
+
+/// An instant by which an order of a second ago is overdue.
+fn order_is_due_at() -> Timestamp {
+    Timestamp::now().checked_add(jiff::SignedDuration::from_secs(1)).unwrap()
+}

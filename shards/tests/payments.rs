@@ -1,0 +1,167 @@
+//! Two payments of one order race the deadline, the buyer and a crash: every order of the steps, and
+//! after each step the disk may catch up or not.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+use seckill_shards::command::{Command, OrderView, Refusal, Verdict};
+use seckill_shards::engine::read_fold;
+use seckill_shards::ids::{ActivityId, OrderId, PaymentId};
+use seckill_shards::limits::SETTLE_GRACE_MS;
+use seckill_shards::record::{PaymentStatus, Status};
+use seckill_shards::testing::World;
+use seckill_shards::testing::world::{NOON, buy, pay, published, settle};
+
+const SALE: ActivityId = ActivityId(1);
+const PRICE: i64 = 19_900;
+const WINDOW_MS: u64 = 60_000;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Step {
+    /// The provider says that the money of the first payment came.
+    FirstPaid,
+    /// The same of the second.
+    SecondPaid,
+    /// The provider says that the first payment failed.
+    FirstFailed,
+    /// The buyer gives up.
+    Cancel,
+    /// The deadline passes.
+    Deadline,
+    /// The process is killed and starts again.
+    Kill,
+}
+
+use Step::{Cancel, Deadline, FirstFailed, FirstPaid, Kill, SecondPaid};
+
+/// A sale of one unit, an order and two payments that were started for it.
+struct Race {
+    world: World,
+    order: OrderId,
+    payments: [PaymentId; 2],
+    cancelled: bool,
+}
+
+impl Race {
+    fn new() -> Self {
+        let mut world = World::new(7, 1);
+        world.ask(Command::Publish(Box::new(published(1, 1))));
+        let Verdict::Placed(order) = world.ask(Command::PlaceOrder(buy(1, 1, 1))) else { panic!() };
+        let payments = [(); 2].map(|()| {
+            let Verdict::PaymentStarted(payment) = world.ask(pay(order.id, 1)) else { panic!() };
+            payment.id
+        });
+        Self { world, order: order.id, payments, cancelled: false }
+    }
+
+    fn step(mut self, step: Step) -> Self {
+        let [first, second] = self.payments;
+        let cancel = Command::CancelOrder { order: self.order, user: None };
+        match step {
+            FirstPaid => self.decide(settle(first, Some(PRICE))),
+            SecondPaid => self.decide(settle(second, Some(PRICE))),
+            FirstFailed => self.decide(settle(first, None)),
+            Cancel => {
+                self.decide(cancel);
+                self.cancelled = true;
+            }
+            Deadline => {
+                let deadline = NOON.plus_ms(WINDOW_MS);
+                let left = deadline.ms_since(self.world.now().min(deadline));
+                self.world.clock.advance(left + 1);
+                self.world.shards[0].tick();
+            }
+            Kill => self.world = self.world.kill(1).unwrap(),
+        }
+        self
+    }
+
+    /// What it comes to is told by the books, so the verdict of each step may get lost.
+    fn decide(&mut self, command: Command) {
+        drop(self.world.shards[0].decide(command));
+    }
+
+    /// The provider tells again what it was not answered, until it is; all time limits pass.
+    fn end(&mut self, steps: &[Step]) -> OrderView {
+        self.world.go_on();
+        let [first, second] = self.payments;
+        // A provider that was not answered tells again. The failure came first where it did so in
+        // `steps`, and money is never taken back by it.
+        for &step in steps {
+            let word = match step {
+                FirstPaid => settle(first, Some(PRICE)),
+                SecondPaid => settle(second, Some(PRICE)),
+                FirstFailed => settle(first, None),
+                Cancel | Deadline | Kill => continue,
+            };
+            let verdict = self.world.ask(word);
+            let settled_for_good = verdict == Verdict::Refused(Refusal::NotFound);
+            assert!(
+                matches!(verdict, Verdict::PaymentSettled(_)) || settled_for_good,
+                "{verdict:?}"
+            );
+        }
+        self.world.pass(WINDOW_MS + SETTLE_GRACE_MS + 1_000);
+        self.world.shards[0].order(self.order).unwrap()
+    }
+}
+
+/// Sold and free units, by the disk alone.
+fn sold_and_free(world: &World) -> (u64, u32) {
+    let (_, fold) = read_fold(&world.disk, None).unwrap();
+    let activity = &fold.activities[&SALE];
+    assert_eq!(activity.totals.held, 0, "the order is open no more");
+    (activity.totals.sold, activity.free())
+}
+
+fn check(steps: &[Step], syncs: u32) {
+    let mut race = Race::new();
+    for (index, &step) in steps.iter().enumerate() {
+        race = race.step(step);
+        if syncs >> index & 1 == 1 {
+            race.world.go_on();
+        }
+    }
+    let order = race.end(steps);
+    let told = format!("{steps:?} {syncs:b}: {order:?}");
+    let paid = order.payments.iter().filter(|it| it.status == PaymentStatus::Succeeded).count();
+    assert_eq!(order.status == Status::Paid, paid == 1, "{told}");
+    assert!(paid <= 1, "one order is paid once: {told}");
+    for (payment, word) in order.payments.iter().zip([FirstPaid, SecondPaid]) {
+        let came = steps.contains(&word);
+        let kept = matches!(payment.status, PaymentStatus::Succeeded | PaymentStatus::RefundDue);
+        assert_eq!(came, kept, "money that came pays or is owed back, no other does: {told}");
+    }
+    let expected = if order.status == Status::Paid { (1, 0) } else { (0, 1) };
+    assert_eq!(sold_and_free(&race.world), expected, "{told}");
+    if !steps.contains(&Cancel) {
+        assert_ne!(order.status, Status::Cancelled, "{told}");
+    }
+}
+
+/// Every order of the steps, by Heap's algorithm (1963), with every choice of syncs between them.
+fn check_all(steps: &mut [Step], unsorted: usize) {
+    if unsorted <= 1 {
+        (0..1_u32 << steps.len()).for_each(|syncs| check(steps, syncs));
+        return;
+    }
+    for index in 0..unsorted {
+        check_all(steps, unsorted - 1);
+        let other = if unsorted.is_multiple_of(2) { index } else { 0 };
+        steps.swap(other, unsorted - 1);
+    }
+}
+
+#[test]
+fn p1_p2_p8_money_meets_the_deadline_the_buyer_and_a_crash() {
+    for mut steps in [
+        [FirstPaid, Cancel, Deadline, Kill],
+        [FirstPaid, SecondPaid, Deadline, Kill],
+        [FirstPaid, SecondPaid, Cancel, Kill],
+        [FirstPaid, FirstFailed, Deadline, Kill],
+        [FirstPaid, FirstFailed, Cancel, Deadline],
+        [SecondPaid, FirstFailed, Cancel, Deadline],
+    ] {
+        check_all(&mut steps, 4);
+    }
+    check_all(&mut [FirstPaid, SecondPaid, FirstFailed, Cancel, Deadline], 5);
+}

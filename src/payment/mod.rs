@@ -1,0 +1,49 @@
+//! Payment is a port: what the shop asks of whoever takes its shoppers' money.
+//!
+//! A provider is asked by [`Provider`] and answers by signed webhooks alone. It must not know
+//! orders' states, the store or the shards: what its word comes to is decided where the order is.
+
+pub mod limits;
+pub mod sandbox;
+pub mod webhook;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use seckill_shards::ids::PaymentId;
+
+use self::sandbox::Sandbox;
+use self::webhook::WebhookKeys;
+
+/// What a gateway is paid by.
+#[derive(Clone, Debug)]
+pub struct PaymentPort {
+    /// Who takes the money.
+    pub provider: Arc<dyn Provider>,
+    /// What its webhooks are signed with.
+    pub keys: WebhookKeys,
+    /// The same provider, where it is the sandbox, which has a page on this site.
+    pub sandbox: Option<Arc<Sandbox>>,
+}
+
+/// Whoever takes the money. Whether it came is told by webhook, never by these calls.
+#[async_trait]
+pub trait Provider: Debug + Send + Sync {
+    /// What a shopper calls it, in `method`.
+    fn method(&self) -> &'static str;
+
+    /// Where a shopper pays: an absolute URL, or a path of this site.
+    fn redirect_url(&self, payment: PaymentId) -> String;
+
+    /// Gives back whatever came for a payment, once: asked again it changes nothing.
+    ///
+    /// # Errors
+    /// [`Declined`]: nothing may have happened; ask again later.
+    async fn refund(&self, payment: PaymentId) -> Result<(), Declined>;
+}
+
+/// The provider did not do it, or did not say that it did.
+#[derive(Debug, thiserror::Error)]
+#[error("the payment provider did not take a refund")]
+pub struct Declined(#[source] pub Box<dyn std::error::Error + Send + Sync>);
