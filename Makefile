@@ -17,9 +17,10 @@ BROWSER := loadtest/browser
 # What a browser walks through: everything, or the files named.
 JOURNEYS ?= journeys/*.test.js
 WRK_DIR := benches/http/wrk
+TOOLS_API := target/tools-api
 
 .PHONY: help run test lint unit loom scripts browser-sample browser-test sim soak bench fuzz load \
-	fmt clean tools-bench tools-browser tools-fuzz
+	api-test fmt clean tools-api tools-bench tools-browser tools-fuzz
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -87,11 +88,20 @@ load: ## Storm the sale of `make run` with wrk for ten seconds
 	cd $(WRK_DIR) && wrk -t1 -c64 -d10s --latency -s buy.lua \
 		http://127.0.0.1:8080/api/v1/activities/3/orders -- $(CURDIR)/target/tokens 0 200000 1 $$RANDOM cycle
 
+api-test: tools-api ## The API held against its own document by a fuzzer, as shopper and as operator
+	$(CARGO) build $(PROFILE) --bin seckill
+	python3 -B loadtest/api/run.py target/checked/seckill $(TOOLS_API)/bin/schemathesis
+
 fmt: ## Format the sources
 	$(CARGO) fmt --all
 
 clean: ## Remove what was built
 	$(CARGO) clean
+
+tools-api:
+	@test -x $(TOOLS_API)/bin/schemathesis || { \
+		{ python3 -c 'import ensurepip' 2>/dev/null || (apt-get update && apt-get install -y python3-venv); } \
+		&& python3 -m venv $(TOOLS_API) && $(TOOLS_API)/bin/pip install --quiet schemathesis==4.32.5; }
 
 tools-bench:
 	@{ command -v wrk nginx redis-server && test -e /usr/lib/nginx/modules/ngx_http_lua_module.so; } >/dev/null \

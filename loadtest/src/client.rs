@@ -1,13 +1,16 @@
 //! HTTP/1.1 over a plain socket, so that a test decides about every byte and when it is sent.
 //!
-//! It must not know what is asked.
+//! Every answer of the API is held against the document that the gateway serves of it. It must not
+//! know what is asked.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::contract::{Answer, Contract, DOCUMENT};
 use crate::patience::GENEROUS;
 
 /// The host that requests name; pages of it are of the same origin as `http://seckill.test`.
@@ -210,7 +213,22 @@ impl Connection {
     ///
     /// # Errors
     /// Those of the socket, or of an answer that is not HTTP/1.1.
+    ///
+    /// # Panics
+    /// Where the gateway's own document does not tell of such an answer.
+    #[track_caller]
     pub fn exchange(&mut self, request: &Request) -> io::Result<Response> {
+        let response = self.exchange_untold(request)?;
+        // Who has gone already cannot be asked for a document.
+        let address = self.stream.peer_addr().ok();
+        if let Some(objection) = address.and_then(|it| objection(it, request, &response)) {
+            let shown = format!("{} {}", request.method, request.path);
+            panic!("{shown}: {objection}: {:?} {:.1000}", response.headers, response.text());
+        }
+        Ok(response)
+    }
+
+    fn exchange_untold(&mut self, request: &Request) -> io::Result<Response> {
         self.send(&request.bytes())?;
         self.receive(request.method != "HEAD")
     }
@@ -333,6 +351,33 @@ impl Connection {
             }
         }
     }
+}
+
+/// What the document has against an answer. One that has no request id is HTTP's, not the API's.
+fn objection(address: SocketAddr, request: &Request, response: &Response) -> Option<String> {
+    if !request.path.starts_with("/api/") || response.header("x-request-id").is_none() {
+        return None;
+    }
+    let is_plain = request.method != "HEAD" && response.header("content-encoding").is_none();
+    let answer = Answer {
+        status: response.status,
+        content_type: response.header("content-type"),
+        body: is_plain.then_some(&response.body),
+    };
+    contract(address)?.objection(&request.method, &request.path, answer)
+}
+
+/// The document, which is read once: all gateways of a test run are of one build. None where this
+/// one has just gone.
+fn contract(address: SocketAddr) -> Option<Arc<Contract>> {
+    static CONTRACT: Mutex<Option<Arc<Contract>>> = Mutex::new(None);
+    let mut kept = CONTRACT.lock().unwrap_or_else(PoisonError::into_inner);
+    if kept.is_none() {
+        let mut connection = Connection::open(address).ok()?;
+        let document = connection.exchange_untold(&Request::new("GET", DOCUMENT)).ok()?;
+        *kept = Some(Arc::new(Contract::new(document.expect(200).json())));
+    }
+    kept.clone()
 }
 
 /// Whether an error says that the other side has gone.

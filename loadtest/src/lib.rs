@@ -1,16 +1,18 @@
 //! The tests that meet a gateway as its users do: through its sockets, its command line and its
 //! files, as a process that can be killed.
 //!
-//! [`gateway`] runs the real binary, [`client`] speaks HTTP byte by byte, [`shop`] sets up sales,
-//! [`driver`] sends load without waiting for answers, and [`checker`] compares what every client
-//! was told with what is there afterwards. A test has nobody to hand an error to, so everything
-//! but a connection panics with what it saw.
+//! [`gateway`] runs the real binary, [`client`] speaks HTTP byte by byte, [`contract`] holds each
+//! answer against the gateway's own document, [`shop`] sets up sales, [`driver`] sends load without
+//! waiting for answers, and [`checker`] compares what every client was told with what is there
+//! afterwards. A test has nobody to hand an error to, so everything but a connection panics with
+//! what it saw.
 //!
 //! It must not know the gateway's code: what it relies on is the wire contract and the command
 //! line.
 
 pub mod checker;
 pub mod client;
+pub mod contract;
 pub mod driver;
 pub mod gateway;
 pub mod order;

@@ -45,7 +45,7 @@ openForm(async (fields) => {
   form: $("password-form"),
   done() {
     $("password-form").reset();
-    setText($("done"), "Your password is changed. Other devices stay signed in; sign out everywhere if you do not want that.");
+    setText($("done"), "Your password is changed. Whoever was signed in elsewhere is signed out.");
   },
 });
 

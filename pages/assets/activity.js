@@ -335,7 +335,15 @@ function comeBack() {
   tick();
 }
 
+/** The order may be there before the second half of a double click, which was not meant for it. */
+function ignoreSecondHalf(event) {
+  if (event.detail < 2) return;
+  event.preventDefault();
+  event.stopPropagation();
+}
+
 $("buy").addEventListener("click", press);
+$("orders").addEventListener("click", ignoreSecondHalf, { capture: true });
 document.addEventListener("visibilitychange", comeBack);
 addEventListener("online", comeBack);
 addEventListener("pageshow", ({ persisted }) => persisted && comeBack());

@@ -114,16 +114,24 @@ function asWords(name) {
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
-/** Milliseconds until it is worth asking for the order again; null when nothing of it can change by itself. */
+/**
+ * Milliseconds until it is worth asking for the order again; null when nothing of it can change by
+ * itself. `looks` counts those that found nothing new.
+ */
 export function lookDelay(order, now, { hidden, random, looks = 0 }) {
   const jitter = 0.75 + random / 2;
-  // Money on its way back arrives in the provider's own time.
-  if (!isOpen(order)) return owes(order) ? (hidden ? 60_000 : 5000) * jitter : null;
+  const settling = settlingDelay(order, looks);
+  const atMost = (longest) => (hidden ? 60_000 : Math.min(settling ?? longest, longest)) * jitter;
+  // Money may come late, for an order that is closed, and goes back in the provider's own time.
+  if (!isOpen(order)) return settling === null ? null : atMost(60_000);
   if (order.status === "accepted") return (hidden ? 20_000 : 2000) * jitter;
   const left = leftToPay(order, now);
   if (left === null || left <= 0) return (hidden ? 20_000 : 3000) * jitter;
-  // The news of a payment comes soon, or is long in coming.
-  const seldom = paymentUnderWay(order) ? Math.min(1000 * 1.25 ** looks, 20_000) : 20_000;
   // A little after its end, so that the shop has ended it too.
-  return Math.min((hidden ? 60_000 : seldom) * jitter, left + 300 + 700 * random);
+  return Math.min(atMost(20_000), left + 300 + 700 * random);
+}
+
+/** The news of a payment comes soon, or is long in coming; null where no payment has news to come. */
+function settlingDelay(order, looks) {
+  return paymentUnderWay(order) || owes(order) ? 1000 * 1.25 ** Math.min(looks, 30) : null;
 }

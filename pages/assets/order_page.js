@@ -130,13 +130,14 @@ async function press(act) {
 
 async function pay() {
   say("One moment…");
-  // The key of a payment that failed has done its work; any other is sent again and stays one payment.
-  const failed = (order.payments ?? []).filter(({ status }) => status === "failed");
-  const pressKey = key.take(new Set(failed.map((payment) => payment.payment_id)));
+  // The key of a payment that has ended has done its work; any other is sent again and stays one payment.
+  const ended = (order.payments ?? []).filter(({ status }) => status !== "started");
+  const pressKey = key.take(new Set(ended.map((payment) => payment.payment_id)));
   const answer = await request("POST", `${api}/payments`, { body: { method: "sandbox" }, headers: { "idempotency-key": pressKey } });
   if (answer.ok) {
     key.bind(pressKey, answer.body.payment_id);
     const next = safeNext(answer.body.redirect_url, location.origin);
+    // It ended in the meantime: the order is shown as it is, and the next press is another payment.
     if (answer.body.status !== "started" || next === "/") return say("");
     location.assign(next);
     return true;

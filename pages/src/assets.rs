@@ -20,10 +20,11 @@ struct Asset {
 
 /// Every asset. What is imported stands before what imports it, so that a change in one file
 /// changes the name of each file that stands on it.
-const SOURCES: [(&str, &str); 30] = [
+const SOURCES: [(&str, &str); 31] = [
     ("shop.css", include_str!("../assets/shop.css")),
     ("pages.css", include_str!("../assets/pages.css")),
     ("pay.css", include_str!("../assets/pay.css")),
+    ("docs.css", include_str!("../assets/docs.css")),
     ("icon.svg", include_str!("../assets/icon.svg")),
     ("api.js", include_str!("../assets/api.js")),
     ("clock.js", include_str!("../assets/clock.js")),

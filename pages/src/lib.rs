@@ -6,6 +6,7 @@
 mod account;
 mod activity;
 mod assets;
+mod docs;
 mod format;
 mod home;
 mod layout;
@@ -24,6 +25,9 @@ mod sign_in;
 pub use account::account;
 pub use activity::{ActivityView, activity};
 pub use assets::assets;
+pub use docs::{
+    AnswerView, CallGroup, CallView, DocsView, MemberView, ProblemView, ShapeView, docs,
+};
 pub use format::Money;
 pub use home::{HomeView, home};
 pub use negotiation::matches;

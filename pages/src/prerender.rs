@@ -76,33 +76,45 @@ impl Page {
         best.0
     }
 
+    /// A page that is sent as it is, for a start that cannot wait until it is compressed.
+    #[must_use]
+    pub fn plain(content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        let identity = Encoded::new(None, body.into());
+        Self { content_type, cache_control: REVALIDATE, identity, gzip: None, br: None }
+    }
+
+    /// The same page in every encoding that makes it smaller. Slow on purpose (Brotli at its
+    /// highest quality): call it when something has changed, never for a request.
+    #[must_use]
+    pub fn compressed(self) -> Self {
+        let body = &self.identity.body;
+        let keep = |content_encoding: &'static str, encoded: Vec<u8>| {
+            (encoded.len() < body.len())
+                .then(|| Encoded::new(Some(content_encoding), Bytes::from(encoded)))
+        };
+        Self { br: keep("br", brotli(body)), gzip: keep("gzip", gzip(body)), ..self }
+    }
+
     /// The same page, under a name that changes whenever its bytes do.
     pub(crate) fn immutable(self) -> Self {
         Self { cache_control: IMMUTABLE, ..self }
     }
 }
 
-/// Compresses and tags `body` once, so that serving it is a copy. Slow on purpose (Brotli at its
-/// highest quality): call it when something has changed, never for a request.
+/// Compresses and tags `body` once, so that serving it is a copy; see [`Page::compressed`].
 #[must_use]
 pub fn prerender(content_type: &'static str, body: impl Into<Bytes>) -> Page {
-    let body = body.into();
-    let keep = |content_encoding: &'static str, encoded: Vec<u8>| {
-        (encoded.len() < body.len())
-            .then(|| Encoded::new(Some(content_encoding), Bytes::from(encoded)))
-    };
-    Page {
-        content_type,
-        cache_control: REVALIDATE,
-        br: keep("br", brotli(&body)),
-        gzip: keep("gzip", gzip(&body)),
-        identity: Encoded::new(None, body),
-    }
+    Page::plain(content_type, body).compressed()
 }
 
 /// A rendered document as a page.
 pub(crate) fn html(markup: Markup) -> Page {
-    prerender("text/html; charset=utf-8", markup.into_string())
+    plain_html(markup).compressed()
+}
+
+/// The same, to be compressed later.
+pub(crate) fn plain_html(markup: Markup) -> Page {
+    Page::plain("text/html; charset=utf-8", markup.into_string())
 }
 
 /// The first 128 bits of BLAKE3 over the encoded bytes: equal tags mean equal bytes, whichever

@@ -3,8 +3,13 @@
 
 use std::{env, fs, path::Path, sync::LazyLock};
 
-use seckill_pages::{ActivityView, HomeView, Money, Page, ProductView, SaleView, Stock};
-use seckill_pages::{account, activity, assets, home, not_found, order, orders, pay, product};
+use seckill_pages::{
+    ActivityView, AnswerView, CallGroup, CallView, DocsView, HomeView, MemberView, Money, Page,
+    ProblemView, ProductView, SaleView, ShapeView, Stock,
+};
+use seckill_pages::{
+    account, activity, assets, docs, home, not_found, order, orders, pay, product,
+};
 use seckill_pages::{register, reset, sign_in};
 
 const SCRIPT: &str = "</title><script>alert(1)</script>";
@@ -42,6 +47,51 @@ fn hostile() -> ActivityView {
         image_url: Some("x\" onerror=\"alert(1)".to_owned()),
         list_price: Some(usd(100)),
         ..lamp()
+    }
+}
+
+/// An API of one call.
+fn api() -> DocsView {
+    let text = str::to_owned;
+    let member = |name, place| MemberView {
+        name: text(name),
+        place: text(place),
+        shape: text("string as `^[0-9]+$`"),
+        is_required: place == "path",
+    };
+    let answer = |status, words, shape: Option<&str>, problems: &[&str]| AnswerView {
+        status: text(status),
+        text: text(words),
+        shape: shape.map(text),
+        problems: problems.iter().copied().map(text).collect(),
+    };
+    let call = CallView {
+        id: text("showLamp"),
+        method: text("GET"),
+        path: text("/api/v1/lamps/{lamp_id}"),
+        summary: text("Shows a lamp"),
+        description: text("For anyone. It is <bright>."),
+        takes: vec![member("lamp_id", "path"), member("limit", "query")],
+        body: Some(text("Nothing")),
+        answers: vec![
+            answer("200", "OK", Some("Lamp"), &[]),
+            answer("404", "", None, &["not-found", "internal"]),
+        ],
+    };
+    let shape = |name, members| ShapeView { name: text(name), text: text("A shape"), members };
+    let problem = ProblemView {
+        slug: text("not-found"),
+        status: 404,
+        title: text("There is no such thing"),
+        when: text("No such thing."),
+        remedy: text("Look at the `address`."),
+    };
+    DocsView {
+        about: text("It speaks `JSON`."),
+        groups: vec![CallGroup { title: text("All lamps"), calls: vec![call] }],
+        shapes: vec![shape("Lamp", vec![member("id", "")]), shape("Nothing", Vec::new())],
+        problems: vec![problem.clone(), ProblemView { slug: text("internal"), ..problem }],
+        everywhere: vec![text("internal")],
     }
 }
 
@@ -89,6 +139,7 @@ static PAGES: LazyLock<Vec<(&'static str, Page)>> = LazyLock::new(|| {
         ("order", order()),
         ("pay", pay()),
         ("not_found", not_found()),
+        ("docs", docs(&api()).compressed()),
     ]
 });
 
@@ -207,6 +258,17 @@ fn pages_can_be_read_aloud() {
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), count, "{name}: an id stands twice");
+    }
+}
+
+#[test]
+fn every_place_that_a_page_points_to_is_on_it() {
+    for (name, page) in PAGES.iter() {
+        let html = text(page);
+        for place in html.split("href=\"#").skip(1) {
+            let (place, _) = place.split_once('"').unwrap();
+            assert_eq!(html.matches(&format!("id=\"{place}\"")).count(), 1, "{name}: {place}");
+        }
     }
 }
 

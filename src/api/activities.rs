@@ -113,7 +113,8 @@ fn phase_of_row(row: &store::Activity, now: Timestamp) -> &'static str {
     }
 }
 
-const PHASES: [&str; 7] = ["draft", "scheduled", "live", "paused", "sold_out", "ended", "closed"];
+pub(super) const PHASES: [&str; 7] =
+    ["draft", "scheduled", "live", "paused", "sold_out", "ended", "closed"];
 
 /// `GET /api/v1/activities/{id}/state`: from memory.
 pub(super) fn state(context: &Context, id: ActivityId) -> Answer {

@@ -13,6 +13,7 @@ pub mod hot;
 mod idempotency;
 mod json;
 pub mod limits;
+pub mod openapi;
 mod orders;
 mod pages;
 mod password_resets;
@@ -121,7 +122,7 @@ where
     if !route.allows(&call.head.method) {
         return Err(Problem::method_not_allowed(route.allow()));
     }
-    if route == Route::Page {
+    if matches!(route, Route::Page | Route::Document) {
         no_body(call, body).await?;
         return pages::serve(call);
     }
@@ -178,7 +179,7 @@ where
         Route::SandboxPayment(payment) => sandbox::choose(call, &body, payment).await,
         Route::Admin(route) => admin::answer(call, &body, route).await,
         // Answered before they could come here.
-        Route::ActivityOrders(_) | Route::ActivityState(_) | Route::Page => {
+        Route::ActivityOrders(_) | Route::ActivityState(_) | Route::Document | Route::Page => {
             Err(Slug::NotFound.into())
         }
     }

@@ -14,11 +14,15 @@ use super::text;
 use crate::store::{self, StoreError};
 
 macro_rules! slugs {
-    ($($(#[$doc:meta])* $name:ident $slug:literal $status:ident $title:literal),+ $(,)?) => {
+    ($(
+        $(#[doc = $when:literal])+
+        $name:ident $slug:literal $status:ident $title:literal
+        $remedy:literal
+    ),+ $(,)?) => {
         /// The stable name of a problem.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
         pub enum Slug {
-            $($(#[$doc])* $name),+
+            $($(#[doc = $when])+ $name),+
         }
 
         impl Slug {
@@ -48,65 +52,104 @@ macro_rules! slugs {
             pub fn title(self) -> &'static str {
                 match self { $(Self::$name => $title),+ }
             }
+
+            /// When it comes, in one sentence.
+            #[must_use]
+            pub fn when(self) -> &'static str {
+                match self { $(Self::$name => concat!($($when),+).trim_start()),+ }
+            }
+
+            /// What a client does about it.
+            #[must_use]
+            pub fn remedy(self) -> &'static str {
+                match self { $(Self::$name => $remedy),+ }
+            }
         }
     };
 }
 
 slugs! {
     /// A field is missing, unknown or out of range.
-    InvalidRequest "invalid-request" UNPROCESSABLE_ENTITY "The request is not valid",
+    InvalidRequest "invalid-request" UNPROCESSABLE_ENTITY "The request is not valid"
+        "Correct the fields that `errors` names by JSON pointer; sending the same again is of no use.",
     /// No token, or not a good one.
-    Unauthenticated "unauthenticated" UNAUTHORIZED "Please sign in",
+    Unauthenticated "unauthenticated" UNAUTHORIZED "Please sign in"
+        "Sign in, and send the token as `Authorization: Bearer …`.",
     /// The role is too small.
-    Forbidden "forbidden" FORBIDDEN "You may not do this",
+    Forbidden "forbidden" FORBIDDEN "You may not do this"
+        "Ask an administrator for the role, then sign in again.",
     /// A state change with a cookie from another site.
-    CrossOrigin "cross-origin" FORBIDDEN "The request comes from another site",
+    CrossOrigin "cross-origin" FORBIDDEN "The request comes from another site"
+        "Send the bearer token instead of the cookie, or call from a page of this site.",
     /// No such thing, or not the caller's.
-    NotFound "not-found" NOT_FOUND "There is no such thing",
+    NotFound "not-found" NOT_FOUND "There is no such thing"
+        "Check the address; ids are decimal, without leading zeros.",
     /// Selling has not begun.
-    NotStarted "not-started" CONFLICT "The sale has not started",
+    NotStarted "not-started" CONFLICT "The sale has not started"
+        "Wait until `starts_at`; `server_time` tells how far your clock is off.",
     /// Selling is over.
-    Ended "ended" CONFLICT "The sale has ended",
+    Ended "ended" CONFLICT "The sale has ended"
+        "Nothing more is sold; look for another sale.",
     /// Selling is paused.
-    Paused "paused" CONFLICT "The sale is paused",
+    Paused "paused" CONFLICT "The sale is paused"
+        "Ask for the state of the sale until its phase is `live` again.",
     /// No unit can be taken now.
-    SoldOut "sold-out" CONFLICT "Sold out",
+    SoldOut "sold-out" CONFLICT "Sold out"
+        "Where `may_return` is true, try again: unpaid orders expire and give their units back. False is final.",
     /// Fewer units are left than asked for.
-    InsufficientStock "insufficient-stock" CONFLICT "Fewer units are left",
+    InsufficientStock "insufficient-stock" CONFLICT "Fewer units are left"
+        "Ask for `remaining` units or fewer.",
     /// The buyer holds the most that is allowed, or the same request is under way.
-    LimitReached "limit-reached" CONFLICT "You have all that one shopper may have",
+    LimitReached "limit-reached" CONFLICT "You have all that one shopper may have"
+        "Read the orders that `orders` names: a lost answer is among them. With `pending`, repeat with the same key after Retry-After.",
     /// A purchase token is asked for.
-    AdmissionRequired "admission-required" FORBIDDEN "It is not your turn yet",
+    AdmissionRequired "admission-required" FORBIDDEN "It is not your turn yet"
+        "Ask for admission to the activity, then send its purchase token.",
     /// The order is not in a state that allows this.
-    OrderState "order-state" CONFLICT "The order does not allow this now",
+    OrderState "order-state" CONFLICT "The order does not allow this now"
+        "Read the order: its status says what may be done with it.",
     /// A version does not match, a unique name is taken, or the thing is past this step.
-    Conflict "conflict" CONFLICT "The request conflicts with how things are now",
+    Conflict "conflict" CONFLICT "The request conflicts with how things are now"
+        "Read the thing again and decide anew with its present version, or take another name.",
     /// No `If-Match`.
-    PreconditionRequired "precondition-required" PRECONDITION_REQUIRED "Say which version you change",
+    PreconditionRequired "precondition-required" PRECONDITION_REQUIRED "Say which version you change"
+        "Read the thing, and send the version you saw as `If-Match`.",
     /// The same key came with another request.
-    IdempotencyMismatch "idempotency-mismatch" UNPROCESSABLE_ENTITY "The idempotency key was used for another request",
+    IdempotencyMismatch "idempotency-mismatch" UNPROCESSABLE_ENTITY "The idempotency key was used for another request"
+        "Use a new key for a new request; repeat a request with exactly the same body.",
     /// Too many of something.
-    RateLimited "rate-limited" TOO_MANY_REQUESTS "Too many requests",
+    RateLimited "rate-limited" TOO_MANY_REQUESTS "Too many requests"
+        "Wait for as long as Retry-After says.",
     /// A queue is full; nothing happened.
-    Overloaded "overloaded" SERVICE_UNAVAILABLE "Too busy right now",
+    Overloaded "overloaded" SERVICE_UNAVAILABLE "Too busy right now"
+        "Nothing happened: repeat it after Retry-After.",
     /// Something this needs is away; nothing happened.
-    Unavailable "unavailable" SERVICE_UNAVAILABLE "Not available right now",
+    Unavailable "unavailable" SERVICE_UNAVAILABLE "Not available right now"
+        "Nothing happened: repeat it after Retry-After.",
     /// It may or may not have happened.
-    OutcomeUnknown "outcome-unknown" GATEWAY_TIMEOUT "It may or may not have happened",
+    OutcomeUnknown "outcome-unknown" GATEWAY_TIMEOUT "It may or may not have happened"
+        "Repeat it with the same Idempotency-Key, or read whether it happened; do not repeat it without a key.",
     /// The path has other methods.
-    MethodNotAllowed "method-not-allowed" METHOD_NOT_ALLOWED "The method is not allowed here",
+    MethodNotAllowed "method-not-allowed" METHOD_NOT_ALLOWED "The method is not allowed here"
+        "Use one of the methods that `Allow` lists.",
     /// The client takes no JSON.
-    NotAcceptable "not-acceptable" NOT_ACCEPTABLE "No acceptable representation",
+    NotAcceptable "not-acceptable" NOT_ACCEPTABLE "No acceptable representation"
+        "Accept `application/json`.",
     /// The body is not JSON by its media type.
-    UnsupportedMediaType "unsupported-media-type" UNSUPPORTED_MEDIA_TYPE "The media type is not supported",
+    UnsupportedMediaType "unsupported-media-type" UNSUPPORTED_MEDIA_TYPE "The media type is not supported"
+        "Send the body as `application/json`, in UTF-8.",
     /// The body is too large.
-    TooLarge "too-large" PAYLOAD_TOO_LARGE "The request is too large",
+    TooLarge "too-large" PAYLOAD_TOO_LARGE "The request is too large"
+        "Send less.",
     /// The head is too large, or has too many fields.
-    HeadTooLarge "head-too-large" REQUEST_HEADER_FIELDS_TOO_LARGE "The head of the request is too large",
+    HeadTooLarge "head-too-large" REQUEST_HEADER_FIELDS_TOO_LARGE "The head of the request is too large"
+        "Send fewer and shorter header fields.",
     /// The request did not arrive in time.
-    Timeout "timeout" REQUEST_TIMEOUT "The request took too long to arrive",
+    Timeout "timeout" REQUEST_TIMEOUT "The request took too long to arrive"
+        "Send the whole request without a pause.",
     /// A bug.
-    Internal "internal" INTERNAL_SERVER_ERROR "Something went wrong",
+    Internal "internal" INTERNAL_SERVER_ERROR "Something went wrong"
+        "Report it with the `x-request-id` of the answer.",
 }
 
 /// When to try again, where that helps.
@@ -449,6 +492,7 @@ mod tests {
             assert_eq!(json["type"], format!("urn:seckill:{word}"));
             assert_eq!(json["status"], status);
             assert!(json["title"].as_str().is_some_and(|title| !title.is_empty()));
+            assert!(slug.when().ends_with('.') && slug.remedy().ends_with('.'), "{word}");
         }
     }
 

@@ -41,6 +41,8 @@ pub(super) enum Route {
     PaymentWebhook,
     /// `/api/v1/sandbox/payments/{id}`
     SandboxPayment(PaymentId),
+    /// `/api/v1/openapi.json`: this list for programs, which is served as pages are.
+    Document,
     /// Anything below `/api/v1/admin/`: operators' business.
     Admin(AdminRoute),
     /// Anything outside `/api/`: a page, or nothing.
@@ -140,6 +142,7 @@ impl Route {
             ("sessions", Some("current"), None) => Self::CurrentSession,
             ("sessions", None, None) => Self::Sessions,
             ("password-resets", None, None) => Self::PasswordResets,
+            ("openapi.json", None, None) => Self::Document,
             _ => return None,
         })
     }
@@ -165,6 +168,7 @@ impl Route {
             | Self::Activity(_)
             | Self::ActivityState(_)
             | Self::Orders
+            | Self::Document
             | Self::Page => "GET, HEAD",
         }
     }
@@ -266,6 +270,7 @@ mod tests {
                 Route::Admin(AdminRoute::OrderStep(OrderId(7), OrderStep::Refund)),
                 "POST",
             ),
+            ("/api/v1/openapi.json", Route::Document, "GET, HEAD"),
             ("/api/v1/admin/products", Route::Admin(AdminRoute::Products), "POST"),
             ("/api/v1/admin/products/1", Route::Admin(AdminRoute::Product(ProductId(1))), "PATCH"),
             ("/api/v1/admin/activities", Route::Admin(AdminRoute::Activities), "POST"),

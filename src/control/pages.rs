@@ -11,11 +11,12 @@ use super::catalogue::Catalogue;
 use super::limits::PRODUCT_PAGES_AT_ONCE;
 use super::views;
 use super::{Control, has_sandbox};
-use crate::api::{ORDER_SHELL, PAY_SHELL, PageMap};
+use crate::api::{self, ORDER_SHELL, PAY_SHELL, PageMap};
 
 impl Control {
     /// Renders again whenever something has changed.
     pub(super) async fn keep_pages(self: Arc<Self>) {
+        self.compress_documents().await;
         loop {
             self.stale.notified().await;
             self.render_pages().await;
@@ -82,6 +83,19 @@ impl Control {
         // What a sale leads to comes first.
         content.products.sort_by_key(|product| product.sales.is_empty());
         content
+    }
+
+    /// Compresses what the start did not wait for, once.
+    async fn compress_documents(&self) {
+        let compress =
+            || api::openapi::pages().into_iter().map(|(path, it)| (path, it.compressed()));
+        let compressed = tokio::task::spawn_blocking(move || compress().collect::<Vec<_>>()).await;
+        let mut rendered = self.rendered.lock().await;
+        match compressed {
+            Ok(pages) => rendered.pages.extend(pages),
+            Err(error) => tracing::error!(%error, "the documents stay uncompressed"),
+        }
+        self.pages.store(Arc::new(rendered.pages.clone()));
     }
 }
 
@@ -164,6 +178,7 @@ impl Rendered {
 /// The pages that show nothing which could change, the shells among them.
 fn fixed_pages(has_sandbox: bool) -> Vec<(String, Page)> {
     let mut pages = seckill_pages::assets();
+    pages.extend(api::openapi::pages());
     let mut add = |path: &str, page: Page| pages.push((path.to_owned(), page));
     add("/sign-in", seckill_pages::sign_in());
     add("/register", seckill_pages::register());

@@ -7,6 +7,7 @@
 
 mod accounts;
 mod buying;
+mod docs;
 mod paying;
 mod process;
 mod resets;

@@ -276,7 +276,7 @@ fn a_payment_under_way_has_its_grace_after_an_outage() {
     let due = order_is_due_at();
     until("both fell due meanwhile", GENEROUS, || (Timestamp::now() > due).then_some(()));
     gateway.restart(start(1));
-    let mut again =
+    let again =
         |client: &Client| Client::with_token(gateway.address(), client.token.as_deref().unwrap());
     let (mut ann, mut bob) = (again(&ann), again(&bob));
     wait_for(&mut bob, &other, "expired", &[]);

@@ -62,6 +62,13 @@ test("a payment under way is waited for, closely at first", () => {
   assert.equal(delay(100), 20_000);
 });
 
+test("money that comes for an order that is closed, or comes wrong, is watched too", () => {
+  assert.equal(order.lookDelay(made("expired", "started"), 0, quiet), 1000);
+  assert.ok(order.lookDelay(made("expired", "started"), 0, { ...quiet, looks: 100 }) <= 60_000);
+  const wrong = { ...made("awaiting_payment", "refund_due"), pay_before: new Date(1e7).toISOString() };
+  assert.equal(order.lookDelay(wrong, 0, quiet), 1000);
+});
+
 test("money on its way back is watched until it has arrived", () => {
   for (const status of ["paid", "expired", "refunded"]) {
     assert.ok(order.lookDelay(made(status, "refund_due"), 0, quiet) >= 1000);

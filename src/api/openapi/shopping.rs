@@ -1,0 +1,142 @@
+//! The calls that a shopper buys with: what there is, the button, orders and payments.
+
+use http::StatusCode;
+use utoipa::openapi::HttpMethod::{Delete, Get, Post};
+
+use super::operation::{Operation, Who};
+use super::shapes::{named, text};
+use crate::api::problem::Slug;
+
+const ORDER: &str = "/api/v1/orders/{order_id}";
+const SANDBOX: &str = "/api/v1/sandbox/payments/{payment_id}";
+
+/// What there is to buy.
+pub(super) fn catalogue() -> Vec<Operation> {
+    let operations = vec![
+        Operation::new(Get, "/api/v1/products", "listProducts", "Lists products, by id")
+            .query("q", text().description(Some("A word of their titles")))
+            .paged()
+            .answers(StatusCode::OK, "ProductList")
+            .reads(),
+        Operation::new(Get, "/api/v1/products/{product_id}", "showProduct", "Shows a product")
+            .answers(StatusCode::OK, "Product")
+            .carrying(&["ETag"])
+            .reads(),
+        Operation::new(Get, "/api/v1/activities", "listActivities", "Lists flash sales, by id")
+            .says("Operators see drafts as well.")
+            .query("phase", named("Phase"))
+            .paged()
+            .answers(StatusCode::OK, "ActivityList")
+            .reads(),
+        Operation::new(
+            Get,
+            "/api/v1/activities/{activity_id}",
+            "showActivity",
+            "Shows a flash sale",
+        )
+        .says("Operators see drafts as well.")
+        .answers(StatusCode::OK, "Activity")
+        .carrying(&["ETag"])
+        .reads(),
+        Operation::new(
+            Get,
+            "/api/v1/activities/{activity_id}/state",
+            "showActivityState",
+            "Tells how a sale stands, from memory",
+        )
+        .says("May be kept for a second.")
+        .answers(StatusCode::OK, "ActivityState"),
+        Operation::new(Get, "/api/v1/openapi.json", "showDocument", "Shows this document")
+            .answers(StatusCode::OK, "Document")
+            .carrying(&["ETag"])
+            .answers_nothing(StatusCode::NOT_MODIFIED),
+    ];
+    operations.into_iter().map(|operation| operation.of("Catalogue")).collect()
+}
+
+/// Orders of a shopper.
+pub(super) fn orders() -> Vec<Operation> {
+    let operations = vec![
+        Operation::new(
+            Post,
+            "/api/v1/activities/{activity_id}/orders",
+            "buy",
+            "Buys in a flash sale: all units or none",
+        )
+        .says(
+            "What was answered 202 is on disk. Checked in this order: token, flow rule, this \
+             buyer's place (same key, limit), phase, admission, stock.",
+        )
+        .by(Who::Shopper)
+        .once()
+        .may_take("Buy")
+        .answers(StatusCode::ACCEPTED, "Order")
+        .carrying(&["Location"])
+        .writes()
+        .refuses(&[Slug::NotStarted, Slug::Ended, Slug::Paused, Slug::SoldOut])
+        .refuses(&[Slug::InsufficientStock, Slug::LimitReached, Slug::AdmissionRequired])
+        .refuses(&[Slug::RateLimited]),
+        Operation::new(Get, "/api/v1/orders", "listOrders", "Lists one's orders, newest first")
+            .by(Who::Shopper)
+            .query("status", named("OrderStatus"))
+            .paged()
+            .answers(StatusCode::OK, "OrderList")
+            .reads(),
+        Operation::new(Get, ORDER, "showOrder", "Shows one of one's orders")
+            .by(Who::Shopper)
+            .answers(StatusCode::OK, "Order")
+            .reads(),
+        Operation::new(Delete, ORDER, "cancelOrder", "Cancels an unpaid order")
+            .says("Its units and its place come back.")
+            .by(Who::Shopper)
+            .answers_nothing(StatusCode::NO_CONTENT)
+            .writes()
+            .refuses(&[Slug::OrderState]),
+    ];
+    operations.into_iter().map(|operation| operation.of("Orders")).collect()
+}
+
+/// Payments: started by the shopper, settled by the provider.
+pub(super) fn payments() -> Vec<Operation> {
+    let operations = vec![
+        Operation::new(
+            Post,
+            "/api/v1/orders/{order_id}/payments",
+            "startPayment",
+            "Starts a payment of an order",
+        )
+        .says("It is confirmed by the provider's event alone.")
+        .by(Who::Shopper)
+        .once()
+        .takes("Pay")
+        .answers(StatusCode::CREATED, "PaymentStarted")
+        .writes()
+        .refuses(&[Slug::OrderState, Slug::LimitReached]),
+        Operation::new(
+            Post,
+            "/api/v1/webhooks/payments",
+            "settlePayment",
+            "Tells how a payment ended",
+        )
+        .says("Signed by the scheme of Standard Webhooks; replays and late ones are safe.")
+        .by(Who::Provider)
+        .header("webhook-id", text())
+        .header("webhook-timestamp", text())
+        .header("webhook-signature", text())
+        .takes("PaymentEvent")
+        .answers_nothing(StatusCode::NO_CONTENT)
+        .writes()
+        .refuses(&[Slug::Unauthenticated, Slug::NotFound]),
+        Operation::new(Get, SANDBOX, "showSandboxPayment", "Shows a payment of the sandbox")
+            .says("Only where the sandbox is the provider.")
+            .answers(StatusCode::OK, "SandboxPayment")
+            .reads(),
+        Operation::new(Post, SANDBOX, "endSandboxPayment", "Ends a payment of the sandbox")
+            .says("Only where the sandbox is the provider.")
+            .takes("SandboxChoice")
+            .answers(StatusCode::OK, "SandboxPayment")
+            .writes()
+            .refuses(&[Slug::OrderState]),
+    ];
+    operations.into_iter().map(|operation| operation.of("Payments")).collect()
+}
