@@ -58,7 +58,8 @@ struct Positive {
 }
 
 /// What any call may answer, for reasons that have nothing to do with it.
-const ALWAYS: [Slug; 4] = [Slug::NotAcceptable, Slug::Timeout, Slug::TooLarge, Slug::Internal];
+const ALWAYS: [Slug; 5] =
+    [Slug::NotAcceptable, Slug::Timeout, Slug::TooLarge, Slug::HeadTooLarge, Slug::Internal];
 /// What a read of the store may come to; nothing happened.
 const AWAY: [Slug; 2] = [Slug::Overloaded, Slug::Unavailable];
 
@@ -235,10 +236,8 @@ impl Operation {
 
     /// The negative answers, each status with its slugs.
     pub(super) fn negative(&self) -> Vec<(StatusCode, Vec<Slug>)> {
-        let mut negative: Vec<(StatusCode, Vec<Slug>)> = Vec::new();
-        if self.body.is_some() {
-            negative.push((StatusCode::BAD_REQUEST, vec![Slug::InvalidRequest]));
-        }
+        // What is no JSON, or no HTTP at all.
+        let mut negative = vec![(StatusCode::BAD_REQUEST, vec![Slug::InvalidRequest])];
         for slug in &self.slugs {
             match negative.iter_mut().find(|(status, _)| *status == slug.status()) {
                 Some((_, slugs)) => slugs.push(*slug),
