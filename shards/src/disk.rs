@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Advice, FlockOperation, OFlags};
+use rustix::fs::{Advice, AtFlags, FlockOperation, OFlags, StatxFlags, statx};
 
 use crate::limits::{BUFFER_ALIGN_BYTES, PIECE_BYTES, SECTOR_BYTES};
 
@@ -149,6 +149,8 @@ pub struct MachineDisk {
     _lock: Option<File>,
 }
 
+/// The bit of statx(2) that asks for the alignment of direct I/O (Linux 6.1).
+const STATX_DIOALIGN: u32 = 0x2000;
 const LOCK_NAME: &str = "lock";
 const PRIVATE_FILE: u32 = 0o600;
 const PRIVATE_FOLDER: u32 = 0o700;
@@ -215,9 +217,10 @@ impl Disk for MachineDisk {
         let mut options = OpenOptions::new();
         options.read(true).write(true);
         let buffered = options.open(&path)?;
-        // Not every file system has direct I/O; without it writes go through the page cache.
+        // Not every file system has direct I/O, and some ask for more than whole sectors; without
+        // it writes go through the page cache.
         let flags = i32::try_from(OFlags::DIRECT.bits()).expect("a flag of open(2)");
-        let direct = options.custom_flags(flags).open(&path).ok();
+        let direct = options.custom_flags(flags).open(&path).ok().filter(takes_sectors);
         Ok(Box::new(MachineFile { buffered, direct }))
     }
 
@@ -232,6 +235,15 @@ impl Disk for MachineDisk {
     fn sync_names(&self) -> io::Result<()> {
         File::open(&self.folder)?.sync_all()
     }
+}
+
+/// Whether direct writes may begin at any sector; a kernel that does not say has always allowed it.
+fn takes_sectors(file: &File) -> bool {
+    let asked = StatxFlags::from_bits_retain(STATX_DIOALIGN);
+    statx(file, c"", AtFlags::EMPTY_PATH, asked).is_ok_and(|found| {
+        found.stx_mask & STATX_DIOALIGN == 0
+            || (1..=SECTOR_BYTES as u32).contains(&found.stx_dio_offset_align)
+    })
 }
 
 /// One file, opened twice: reads go through the page cache, aligned writes around it, which costs

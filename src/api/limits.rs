@@ -26,6 +26,8 @@ pub const DISPLAY_NAME_BYTES_MAX: usize = 100;
 pub const DESCRIPTION_BYTES_MAX: usize = 10_000;
 /// Price of a unit in minor units.
 pub const PRICE_MAX: i64 = 1_000_000_000_000;
+/// What a sandbox may say has come, in minor units: the dearest order, and more.
+pub const SANDBOX_AMOUNT_MAX: i64 = PRICE_MAX * seckill_shards::limits::PER_USER_LIMIT_MAX as i64;
 /// Units of a product's stock.
 pub const PRODUCT_STOCK_MAX: i64 = 1_000_000_000;
 

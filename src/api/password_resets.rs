@@ -37,7 +37,7 @@ pub(super) async fn open(call: &Call<'_>, user: UserId) -> Answer {
         text::string(out, &format!("/reset#{token}"));
         out.push(b'}');
     });
-    Ok(Reply::json(StatusCode::CREATED, body).no_store())
+    Ok(Reply::json(StatusCode::OK, body).no_store())
 }
 
 /// `POST /api/v1/password-resets`: sets the password and takes every token of the user back. It

@@ -82,6 +82,11 @@ pub(super) async fn webhook(call: &Call<'_>, body: &[u8]) -> Answer {
     }
     json::expect_json(&call.head.headers)?;
     let Some(word) = Word::of(body)? else { return Ok(Reply::empty(StatusCode::NO_CONTENT)) };
+    let origin = call.context.shared.engine.origin();
+    if OrderId(word.payment.0).origin().gateway != origin.gateway {
+        // Its own gateway has to write it down.
+        return Err(Slug::Unavailable.into());
+    }
     let shards = &call.context.shards;
     let command = Command::SettlePayment { payment: word.payment, paid: word.paid };
     match shards.ask(word.payment.owner(shards.cores()), command).await {

@@ -10,7 +10,7 @@ use seckill_shards::ids::PaymentId;
 use serde::Deserialize;
 
 use super::json::expect_json;
-use super::limits::PRICE_MAX;
+use super::limits::SANDBOX_AMOUNT_MAX;
 use super::problem::{Problem, Slug};
 use super::reply::Reply;
 use super::{Answer, Call, text};
@@ -123,8 +123,8 @@ impl Chosen {
             return Err(out_of_range("copies", SANDBOX_COPIES_MAX.into()));
         }
         let amount = self.amount.unwrap_or(asked.payment.amount);
-        if !(0..=PRICE_MAX).contains(&amount) {
-            return Err(out_of_range("amount", PRICE_MAX));
+        if !(0..=SANDBOX_AMOUNT_MAX).contains(&amount) {
+            return Err(out_of_range("amount", SANDBOX_AMOUNT_MAX));
         }
         let money = (self.kind == Kind::Succeeded).then_some((amount, asked.currency));
         let delay = Duration::from_millis(self.delay_ms.into());

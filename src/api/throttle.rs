@@ -91,10 +91,9 @@ impl Throttle {
             let Some(window) = windows.get(subject) else { continue };
             let age_ms = now.ms_since(window.began);
             if age_ms < THROTTLE_WINDOW_MS && window.attempts >= *most {
-                // No jitter: whoever is counted is one, and beyond the window there is no need to wait.
                 let left_s = (THROTTLE_WINDOW_MS - age_ms).div_ceil(1_000);
                 let left_s = u16::try_from(left_s).expect("a window is short");
-                return Err(attempt.limited(Retry::After(left_s)));
+                return Err(attempt.limited(Retry::Jittered(left_s)));
             }
         }
         // A full table of fresh windows is an attack from many places: it is met as one.
@@ -201,7 +200,7 @@ mod tests {
         while sign_in(&throttle, "ann", HERE, 0).is_ok() {}
         for (at_ms, after_s) in [(0, 60), (1, 60), (30_500, 30), (59_000, 1), (59_999, 1)] {
             let refused = sign_in(&throttle, "ann", HERE, at_ms).unwrap_err();
-            assert_eq!(refused.retry, Retry::After(after_s), "{at_ms} ms");
+            assert_eq!(refused.retry, Retry::Jittered(after_s), "{at_ms} ms");
         }
         assert!(sign_in(&throttle, "ann", HERE, 59_000 + 1_000).is_ok());
     }

@@ -73,7 +73,10 @@ async fn change_password(call: &Call<'_>, update: UserUpdate, hash: String) -> A
         .store(Effect::Write, |store| async move { store.update_user(id, update).await });
     let user = user.await?;
     sessions::sign_out_now(call, id);
-    let session = sessions::open(call, &user, read_s).await?;
+    // The password is changed; without another session the caller signs in with it.
+    let Ok(session) = sessions::open(call, &user, read_s).await else {
+        return Ok(reply(call, StatusCode::OK, &user).with(SET_COOKIE, shared.site.no_cookie()));
+    };
     if caller.by_cookie {
         let cookie = shared.site.cookie(&session.token);
         return Ok(reply(call, StatusCode::OK, &user).with(SET_COOKIE, cookie));

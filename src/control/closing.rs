@@ -54,6 +54,7 @@ impl Control {
                 Verdict::ActivityChanged => {
                     tracing::info!(activity = id.0, unsold, "activity closed");
                     self.stale.notify_one();
+                    self.preheat().await;
                 }
                 other => tracing::debug!(activity = id.0, ?other, "not closed yet"),
             }

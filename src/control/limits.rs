@@ -2,6 +2,8 @@
 //!
 //! It knows numbers only.
 
+use std::time::Duration;
+
 /// Products that have a page: each takes some 10 KiB of memory, and some 10 ms of a CPU when it
 /// changes.
 pub(super) const PRODUCT_PAGES_MAX: usize = 2_000;
@@ -10,3 +12,7 @@ pub(super) const PRODUCT_PAGES_MAX: usize = 2_000;
 pub(super) const PRODUCT_PAGES_AT_ONCE: usize = 50;
 
 const _: () = assert!(PRODUCT_PAGES_AT_ONCE <= PRODUCT_PAGES_MAX);
+/// Payments owed back that one read takes from the store.
+pub(super) const REFUNDS_READ: u32 = 100;
+/// How long a provider may take to give one back.
+pub(super) const REFUND: Duration = Duration::from_secs(30);

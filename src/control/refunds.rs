@@ -3,17 +3,17 @@
 //! What is owed is read from the store, which has it whatever crashes: a provider is asked again
 //! rather than never, and gives once.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use seckill_shards::command::{Command, Refusal, Verdict};
-use seckill_shards::ids::PaymentId;
+use seckill_shards::ids::{OrderId, PaymentId};
+use tokio::time::{MissedTickBehavior, timeout};
 
+use super::limits::{REFUND, REFUNDS_READ};
 use super::{Control, SECOND};
 use crate::payment::{PaymentPort, Provider};
-
-/// Payments that one look takes from the store at a time.
-const PAYMENTS_MAX: u32 = 100;
 
 /// What the refunds are at; read by the metrics.
 #[derive(Debug, Default)]
@@ -28,45 +28,80 @@ impl Control {
     /// Looks every second for what is owed.
     pub(super) async fn keep_refunds(self: Arc<Self>) {
         let mut second = tokio::time::interval(SECOND);
+        second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Given, but owed still by the store, which follows.
+        let mut given = HashSet::new();
         loop {
             second.tick().await;
-            self.refund_owed().await;
+            if let Some(PaymentPort { provider, .. }) = &self.payment {
+                self.refund_owed(provider, &mut given).await;
+            }
         }
     }
 
-    /// Gives back what is owed. Whatever fails is tried again at the next look.
-    async fn refund_owed(&self) {
-        let Some(PaymentPort { provider, .. }) = &self.payment else { return };
+    /// Gives back what this gateway's journal or the store owes. The look ends with the first that
+    /// is not taken: the next one begins anew.
+    async fn refund_owed(&self, provider: &Arc<dyn Provider>, given: &mut HashSet<PaymentId>) {
+        let mut owed_still = HashSet::new();
         let mut after = None;
         loop {
-            let owed = match self.store.payments_owed_back(after, PAYMENTS_MAX).await {
+            let owed = match self.store.payments_owed_back(after, REFUNDS_READ).await {
                 Ok(owed) => owed,
                 Err(error) => return self.refund_fault(&error),
             };
-            let Some(last) = owed.last().copied() else { return };
-            for payment in owed {
-                self.refund(provider, payment).await;
+            after = owed.last().copied();
+            for &payment in owed.iter().filter(|payment| self.is_own(**payment)) {
+                if !given.contains(&payment) && !self.refund(provider, payment).await {
+                    return;
+                }
+                given.insert(payment);
+                owed_still.insert(payment);
             }
-            after = Some(last);
+            if after.is_none() {
+                given.retain(|payment| owed_still.contains(payment));
+                return;
+            }
         }
     }
 
-    async fn refund(&self, provider: &Arc<dyn Provider>, payment: PaymentId) {
-        if let Err(declined) = provider.refund(payment).await {
-            return self.refund_fault(&declined);
-        }
+    /// Another gateway gives back what it owes itself.
+    fn is_own(&self, payment: PaymentId) -> bool {
+        OrderId(payment.0).origin().gateway == self.engine.origin().gateway
+    }
+
+    /// Whether a payment was given back and that is written down.
+    async fn refund(&self, provider: &Arc<dyn Provider>, payment: PaymentId) -> bool {
+        let asked = Arc::clone(provider);
+        // A task of its own: a panic in an adapter is a fault like any other.
+        let told = tokio::spawn(async move { timeout(REFUND, asked.refund(payment)).await }).await;
+        let fault: Box<dyn std::error::Error + Send + Sync> = match told {
+            Ok(Ok(Ok(()))) => return self.write_down(payment).await,
+            Ok(Ok(Err(declined))) => declined.into(),
+            Ok(Err(late)) => late.into(),
+            Err(panic) => panic.into(),
+        };
+        self.refund_fault(&*fault);
+        false
+    }
+
+    async fn write_down(&self, payment: PaymentId) -> bool {
         let owner = payment.owner(self.engine.cores());
         match self.owners.ask(owner, Command::CompleteRefund { payment }).await {
-            Verdict::PaymentSettled(_) => self.refunded(payment),
+            Verdict::PaymentSettled(_) => {}
             // Its order has left memory, so the store alone knows of the debt.
             Verdict::Refused(Refusal::NotFound) => {
-                match self.store.refunded(payment, self.now()).await {
-                    Ok(()) => self.refunded(payment),
-                    Err(error) => self.refund_fault(&error),
+                if let Err(error) = self.store.refunded(payment, self.now()).await {
+                    self.refund_fault(&error);
+                    return false;
                 }
             }
-            verdict => tracing::debug!(payment = payment.0, ?verdict, "not written down yet"),
+            verdict => {
+                tracing::debug!(payment = payment.0, ?verdict, "not written down yet");
+                return false;
+            }
         }
+        self.refunded(payment);
+        true
     }
 
     fn refunded(&self, payment: PaymentId) {

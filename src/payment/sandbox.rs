@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::Request;
 use http::header::{CONTENT_TYPE, HOST};
+use http::{Request, StatusCode};
 use http_body_util::Full;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -130,21 +130,24 @@ impl Sandbox {
         text.into()
     }
 
-    /// Whether the shop took it in the end. Each attempt is signed anew, since a signature ages.
+    /// Whether the shop took it in the end; what it refuses for good is not repeated. Each attempt is signed anew, since a signature ages.
     async fn tell_until_heard(&self, id: &str, body: &Bytes) -> bool {
         let mut rest = SANDBOX_REST;
-        for _ in 0..SANDBOX_ATTEMPTS_MAX {
-            if timeout(SANDBOX_ATTEMPT, self.post(id, body)).await.is_ok_and(|heard| heard) {
-                return true;
+        for attempt in 1..=SANDBOX_ATTEMPTS_MAX {
+            let status = timeout(SANDBOX_ATTEMPT, self.post(id, body)).await.ok().flatten();
+            if let Some(status) = status.filter(|status| !status.is_server_error()) {
+                return status.is_success();
             }
-            sleep(rest).await;
-            rest *= 2;
+            if attempt < SANDBOX_ATTEMPTS_MAX {
+                sleep(rest).await;
+                rest *= 2;
+            }
         }
         false
     }
 
-    /// One attempt: whether it was answered with success.
-    async fn post(&self, id: &str, body: &Bytes) -> bool {
+    /// One attempt: what it was answered, where it was.
+    async fn post(&self, id: &str, body: &Bytes) -> Option<StatusCode> {
         let now_s = self.clock.now().0 / 1_000;
         let request = Request::post(WEBHOOK_PATH)
             .header(HOST, self.shop.to_string())
@@ -154,14 +157,12 @@ impl Sandbox {
             .header("webhook-signature", self.keys.sign(id, now_s, body))
             .body(Full::new(body.clone()))
             .expect("a request of plain parts");
-        let Ok(stream) = TcpStream::connect(self.shop).await else { return false };
-        let Ok((mut sender, connection)) = http1::handshake(TokioIo::new(stream)).await else {
-            return false;
-        };
+        let stream = TcpStream::connect(self.shop).await.ok()?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
         let connection = tokio::spawn(connection);
         let answer = sender.send_request(request).await;
         connection.abort();
-        answer.is_ok_and(|answer| answer.status().is_success())
+        answer.ok().map(|answer| answer.status())
     }
 }
 

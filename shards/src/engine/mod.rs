@@ -210,7 +210,7 @@ impl Engine {
         let activities = self.shared.activities.load_full();
         let open: Vec<_> = activities.values().filter(|it| !it.sale().closed).collect();
         open.iter().for_each(|activity| activity.preheat());
-        let most = open.iter().map(|activity| activity.sale().terms.stocked).max().unwrap_or(0);
+        let most = open.iter().map(|activity| activity.remaining()).max().unwrap_or(0);
         self.shared.spare_pages.keep_for(usize::try_from(most).unwrap_or(usize::MAX));
     }
 

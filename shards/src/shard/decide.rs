@@ -157,8 +157,14 @@ impl Shard {
         if order.status != Status::AwaitingPayment {
             return self.refuse(Refusal::OrderState);
         }
-        if order.moving || order.payments.len() >= PAYMENTS_PER_ORDER_MAX {
+        if order.moving && self.is_starting(start) {
+            return self.refuse(Refusal::LimitReached { orders: vec![start.order], pending: true });
+        }
+        if order.moving {
             return self.refuse(Refusal::Overloaded);
+        }
+        if order.payments.len() >= PAYMENTS_PER_ORDER_MAX {
+            return self.refuse(Refusal::OrderState);
         }
         let Some(activity) = self.shared.activity(order.activity) else {
             return self.refuse(Refusal::NotFound);
@@ -170,6 +176,12 @@ impl Shard {
         let (payment, StartPayment { order, key, body, .. }) = (PaymentId(id.0), *start);
         let started = PaymentStarted { payment, order, amount, at: now, key, body };
         self.hand_over(Record::PaymentStarted(started))
+    }
+
+    /// Whether a payment of the same key is on its way to the disk.
+    fn is_starting(&self, start: &StartPayment) -> bool {
+        let same = |record: &Record| matches!(record, Record::PaymentStarted(it) if it.order == start.order && it.key == start.key);
+        start.key != NO_KEY && self.in_flight.iter().any(same)
     }
 
     /// The provider's word. The first durable outcome wins; money that cannot pay its order is

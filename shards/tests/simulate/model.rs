@@ -168,8 +168,15 @@ impl Model {
         if !order.is_open() {
             return refused(Refusal::OrderState);
         }
-        if self.is_moving(start.order) || order.payments.len() >= PAYMENTS_PER_ORDER_MAX {
+        let same = |record: &Record| matches!(record, Record::PaymentStarted(it) if it.order == start.order && it.key == start.key);
+        if start.key != NO_KEY && self.under_way.values().any(same) {
+            return refused(Refusal::LimitReached { orders: vec![start.order], pending: true });
+        }
+        if self.is_moving(start.order) {
             return refused(Refusal::Overloaded);
+        }
+        if order.payments.len() >= PAYMENTS_PER_ORDER_MAX {
+            return refused(Refusal::OrderState);
         }
         let price = self.told.activities[&order.placed.activity].row.terms.sale_price;
         Expected::Record(Record::PaymentStarted(PaymentStarted {

@@ -3,6 +3,7 @@
 use http::StatusCode;
 use seckill_shards::command::{Command, Refusal, Verdict};
 use seckill_shards::ids::{ActivityId, OrderId, UserId};
+use seckill_shards::record::Status;
 
 use super::OperatorCall;
 use crate::api::json::Fields;
@@ -13,8 +14,8 @@ use crate::api::problem::{Effect, Problem, Slug, denied};
 use crate::api::query::{Query, cut, page};
 use crate::api::reply::Reply;
 use crate::api::route::OrderStep;
-use crate::api::{Answer, route};
-use crate::store::{OrderFilter, OrdersOf, Page};
+use crate::api::{Answer, idempotency, route};
+use crate::store::{OrderFilter, OrdersOf, Outcome, Page};
 
 /// `GET /api/v1/admin/orders?activity_id=&user=&status=`: newest first. A user is named by id or
 /// by username.
@@ -37,28 +38,55 @@ pub(super) async fn list(call: OperatorCall<'_>) -> Answer {
 /// `POST /api/v1/admin/orders/{id}/cancel` and `/refund` `{return_units}`: 200 with the order. What
 /// was done before is not done again.
 pub(super) async fn step(call: OperatorCall<'_>, order: OrderId, step: OrderStep) -> Answer {
-    let command = match step {
+    match step {
         OrderStep::Cancel => {
             call.expect_no_fields()?;
-            Command::CancelOrder { order, user: None }
+            moved(call, order, Command::CancelOrder { order, user: None }, Status::Cancelled).await
         }
-        OrderStep::Refund => Command::RefundOrder { order, return_units: return_units(call)? },
-    };
+        OrderStep::Refund => refund(call, order).await,
+    }
+}
+
+/// A refund is done once by itself, so its key only tells another request from the same one.
+async fn refund(call: OperatorCall<'_>, order: OrderId) -> Answer {
+    let command = Command::RefundOrder { order, return_units: return_units(call)? };
+    let once = idempotency::once(call.inner, call.caller.user(), call.body)?;
+    let Some(once) = once else { return moved(call, order, command, Status::Refunded).await };
+    let (user, key) = (once.user, once.key);
+    let remembered = call
+        .context
+        .store(Effect::Write, |store| async move { store.remember(once, order.0).await });
+    let is_first = matches!(remembered.await?, Outcome::New(_));
+    let answer = moved(call, order, command, Status::Refunded).await;
+    if is_first && answer.as_ref().is_err_and(|problem| problem.slug != Slug::OutcomeUnknown) {
+        // Where forgetting fails, the key stays used; the operator takes another one.
+        let forgotten =
+            call.context.store(Effect::Write, |store| async move { store.forget(user, key).await });
+        drop(forgotten.await);
+    }
+    answer
+}
+
+/// Asks the order's owner; one that has left memory may have moved so before.
+async fn moved(call: OperatorCall<'_>, order: OrderId, command: Command, to: Status) -> Answer {
     let shards = &call.context.shards;
+    let mut body = Vec::new();
     match shards.ask(order.owner(shards.cores()), command).await {
         Verdict::Moved(order) => {
-            let body = shown_to_operator(call.inner, &order).ok_or(Slug::OutcomeUnknown)?;
-            Ok(Reply::json(StatusCode::OK, body.into()).no_store())
+            body = shown_to_operator(call.inner, &order).ok_or(Slug::OutcomeUnknown)?;
         }
         Verdict::Refused(Refusal::NotFound) => {
-            // One that has left memory is past both: closed, or paid in a sale that is closed.
             let known =
                 call.context.store(Effect::Read, |store| async move { store.order(order).await });
-            known.await?;
-            Err(Slug::OrderState.into())
+            let known = known.await?;
+            if known.order.status != to {
+                return Err(Slug::OrderState.into());
+            }
+            write_for_operator(&mut body, known);
         }
-        verdict => Err(denied(&verdict, call.context.shared.now())),
+        verdict => return Err(denied(&verdict, call.context.shared.now())),
     }
+    Ok(Reply::json(StatusCode::OK, body.into()).no_store())
 }
 
 fn return_units(call: OperatorCall<'_>) -> Result<bool, Problem> {

@@ -31,9 +31,10 @@ pub(super) fn own() -> Vec<Operation> {
             "updateMe",
             "Changes one's name, or the password with the old one",
         )
+        .says("A new password ends every session; the caller gets another, in the cookie or as `token`.")
         .by(Who::Shopper)
         .takes("UserChanges")
-        .answers(StatusCode::OK, "User")
+        .answers(StatusCode::OK, "ChangedUser")
         .writes()
         .refuses(&[Slug::NotFound, Slug::RateLimited]),
         Operation::new(Post, SESSIONS, "signIn", "Signs in")
@@ -95,7 +96,7 @@ pub(super) fn of_others() -> Vec<Operation> {
             "unblockUser",
             "Forgets the failed sign-ins of an account",
         )
-        .by(Who::Operator)
+        .by(Who::Admin)
         .may_take("Nothing")
         .answers(StatusCode::OK, "User")
         .writes(),
@@ -105,9 +106,9 @@ pub(super) fn of_others() -> Vec<Operation> {
             "makePasswordLink",
             "Makes a one-time link with which the user sets a new password",
         )
+        .says("Asked again it makes another link, and the one before works no more.")
         .by(Who::Admin)
         .may_take("Nothing")
-        .once()
         .answers(StatusCode::OK, "PasswordLink")
         .writes(),
     ];

@@ -4,8 +4,8 @@ use seckill_shards::record::{PaymentStatus, Status};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 
 use super::shapes::{
-    clean, count, currency, flag, id, instant, list, may, must, named, nullable_text, number,
-    object, page, text, word,
+    count, currency, flag, id, instant, list, may, must, named, nullable_text, number, object,
+    page, text, word,
 };
 use crate::api::activities::PHASES;
 use crate::api::users::ROLES;
@@ -17,6 +17,7 @@ pub(super) fn schemas() -> Vec<(&'static str, RefOr<Schema>)> {
         ("Money", money()),
         ("Role", word(ROLES.map(|(_, word)| word))),
         ("User", user()),
+        ("ChangedUser", changed_user()),
         ("UserList", page("User")),
         ("Session", session()),
         ("Product", product()),
@@ -76,6 +77,11 @@ fn user() -> ObjectBuilder {
         must("display_name", text()),
         must("roles", list(named("Role"))),
     ])
+}
+
+fn changed_user() -> ObjectBuilder {
+    let token = text().description(Some("Where a password was changed with a bearer token"));
+    user().property("token", token)
 }
 
 fn session() -> ObjectBuilder {
@@ -164,13 +170,15 @@ fn payment_started() -> ObjectBuilder {
 fn sandbox_payment() -> ObjectBuilder {
     object([
         must("payment_id", id()),
+        must("order_id", id()),
         must("status", named("PaymentStatus")),
         must("amount", named("Money")),
     ])
 }
 
 fn password_link() -> ObjectBuilder {
-    object([must("url", clean(1..=2_048)), must("expires_at", instant())])
+    let path = text().description(Some("A path of this site, to be handed on to the user"));
+    object([must("token", text()), must("expires_at", instant()), must("path", path)])
 }
 
 fn audit() -> ObjectBuilder {

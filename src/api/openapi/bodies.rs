@@ -8,12 +8,13 @@ use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 
 use super::shapes::{
     Member, clean, closed, currency, flag, formed, id, instant, list, may, must, named, number,
-    secret, text, word,
+    object, secret, text, word,
 };
 use crate::api::limits::{
     DESCRIPTION_BYTES_MAX, DISPLAY_NAME_BYTES_MAX, PASSWORD_CHARS, PRICE_MAX, PRODUCT_STOCK_MAX,
-    USERNAME_CHARS,
+    SANDBOX_AMOUNT_MAX, USERNAME_CHARS,
 };
+use crate::payment::limits::{SANDBOX_COPIES_MAX, SANDBOX_DELAY_MS_MAX, SANDBOX_DELIVERIES_MAX};
 
 /// Every one of them by name.
 pub(super) fn schemas() -> Vec<(&'static str, RefOr<Schema>)> {
@@ -27,14 +28,14 @@ pub(super) fn schemas() -> Vec<(&'static str, RefOr<Schema>)> {
         ("Buy", buy()),
         ("Pay", closed([must("method", word(["sandbox"]))])),
         ("PaymentEvent", payment_event()),
-        ("SandboxChoice", closed([must("outcome", word(["succeed", "fail"]))])),
+        ("SandboxChoice", sandbox_choice()),
         ("NewProduct", new_product()),
         ("ProductChanges", closed(product(may))),
         ("NewActivity", new_activity()),
         ("ActivityChanges", closed(activity(may))),
         ("Quantity", closed([must("quantity", number(1..=STOCKED_MAX.into()))])),
         ("Roles", closed([must("roles", list(named("Role")))])),
-        ("Refund", closed([may("return_units", flag())])),
+        ("Refund", closed([must("return_units", flag())])),
     ];
     schemas.into_iter().map(|(name, schema)| (name, schema.into())).collect()
 }
@@ -82,12 +83,32 @@ fn password_reset() -> ObjectBuilder {
 }
 
 fn payment_event() -> ObjectBuilder {
-    let data = closed([must("payment_id", id()), must("amount", named("Money"))]);
-    closed([
-        must("type", word(["payment.succeeded", "payment.failed"])),
-        must("timestamp", instant()),
+    let amount = named("Money");
+    let data = object([must("payment_id", id()), may("amount", amount)])
+        .description(Some("`amount` is what came, where it did"));
+    object([
+        must("type", text().description(Some("Others than the two of payments mean nothing here"))),
+        may("timestamp", instant()),
         must("data", data),
     ])
+    .examples([json!({
+        "type": "payment.succeeded",
+        "timestamp": "2026-11-27T00:00:01.000Z",
+        "data": { "payment_id": "1", "amount": { "amount": 1_000, "currency": "USD" } },
+    })])
+}
+
+fn sandbox_choice() -> ObjectBuilder {
+    let delivery = closed([
+        must("type", word(["payment.succeeded", "payment.failed"])),
+        may("delay_ms", number(0..=SANDBOX_DELAY_MS_MAX.into())),
+        may("amount", number(0..=SANDBOX_AMOUNT_MAX)),
+        may("copies", number(1..=SANDBOX_COPIES_MAX.into())),
+    ]);
+    closed([must(
+        "deliveries",
+        list(delivery).min_items(Some(1)).max_items(Some(SANDBOX_DELIVERIES_MAX)),
+    )])
 }
 
 /// A member that is asked for, or may be left out.

@@ -110,6 +110,7 @@ pub(super) fn payments() -> Vec<Operation> {
         .once()
         .takes("Pay")
         .answers(StatusCode::CREATED, "PaymentStarted")
+        .carrying(&["Location"])
         .writes()
         .refuses(&[Slug::OrderState, Slug::LimitReached]),
         Operation::new(
@@ -128,15 +129,16 @@ pub(super) fn payments() -> Vec<Operation> {
         .writes()
         .refuses(&[Slug::Unauthenticated, Slug::NotFound]),
         Operation::new(Get, SANDBOX, "showSandboxPayment", "Shows a payment of the sandbox")
-            .says("Only where the sandbox is the provider.")
+            .says("Only where the sandbox is the provider, and while its order is in memory.")
+            .by(Who::Shopper)
             .answers(StatusCode::OK, "SandboxPayment")
-            .reads(),
-        Operation::new(Post, SANDBOX, "endSandboxPayment", "Ends a payment of the sandbox")
-            .says("Only where the sandbox is the provider.")
+            .refuses(&[Slug::Overloaded]),
+        Operation::new(Post, SANDBOX, "endSandboxPayment", "Has the sandbox tell the shop")
+            .says("Only where the sandbox is the provider: it tells each word after its delay.")
+            .by(Who::Shopper)
             .takes("SandboxChoice")
-            .answers(StatusCode::OK, "SandboxPayment")
-            .writes()
-            .refuses(&[Slug::OrderState]),
+            .answers_nothing(StatusCode::ACCEPTED)
+            .refuses(&[Slug::Overloaded]),
     ];
     operations.into_iter().map(|operation| operation.of("Payments")).collect()
 }
