@@ -21,6 +21,7 @@ export const SALE_STATES = [
   { name: "sale-open-stranger", reach: saleStranger },
   { name: "sale-long-words", reach: saleSaying(longWords(), "The sale is open.") },
   { name: "sale-taken", reach: saleTaken },
+  { name: "sale-sold-out", reach: saleSoldOut },
   { name: "sale-paused", reach: saleAfter("pause", "The shop has paused this sale.") },
   { name: "sale-ended", reach: saleAfter("end", "This sale has ended.") },
   { name: "sale-refused", reach: saleRefused },
@@ -110,6 +111,13 @@ async function saleTaken(shop, visitor) {
   const sale = await shop.sale({ stock: 1 });
   await (await shop.shopper()).buy(sale);
   return shopperAt(sale, shop, visitor, "No unit is free at this moment");
+}
+
+async function saleSoldOut(shop, visitor) {
+  const sale = await shop.sale({ stock: 1 });
+  const bea = await shop.shopper();
+  await bea.pay(await bea.buy(sale));
+  return shopperAt(sale, shop, visitor, "Sold out.");
 }
 
 function saleAfter(step, says) {

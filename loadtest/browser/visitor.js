@@ -17,13 +17,12 @@ export class Visitor {
   #complaints = [];
 
   /** Comes with a fresh browser profile: no cookies, nothing cached. */
-  static async come(browser, origin, { width, dark = false, javaScript = true, clockOffMs = 0 }) {
+  static async come(browser, origin, { width, javaScript = true, clockOffMs = 0 }) {
     const visitor = new Visitor();
     visitor.#origin = origin;
     visitor.#context = await browser.newContext({
       baseURL: origin,
       viewport: { width, height: HEIGHTS[width] },
-      colorScheme: dark ? "dark" : "light",
       // Colours that fade in would be measured half way.
       reducedMotion: "reduce",
       javaScriptEnabled: javaScript,

@@ -18,6 +18,19 @@ journey("with all units unpaid, a shopper is told that some may return", async (
   await there.says("All units are taken right now; unpaid ones come back.");
 });
 
+journey("when the last unit is paid, a shopper is told that it is gone", async ({ shop, visitor }) => {
+  const sale = await shop.sale({ stock: 1 });
+  const ann = await shop.shopper();
+  const order = await ann.buy(sale);
+  const bea = await visitor({ as: await shop.register() });
+  const there = new SalePage(bea.page);
+  await bea.open(sale.path);
+  await there.says("No unit is free at this moment, but some may come back.");
+  await ann.pay(order);
+  await there.says("Sold out.");
+  assert.ok(await there.buy.isDisabled(), "there is nothing left to press for");
+});
+
 journey("an order that is not paid in time ends, and another shopper buys its unit", async ({ shop, visitor }) => {
   const sale = await shop.sale({ stock: 1, payWithinS: 3 });
   const [ann, bea] = [await visitor({ as: await shop.register() }), await visitor({ as: await shop.register() })];
