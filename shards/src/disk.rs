@@ -241,8 +241,9 @@ impl Disk for MachineDisk {
 fn takes_sectors(file: &File) -> bool {
     let asked = StatxFlags::from_bits_retain(STATX_DIOALIGN);
     statx(file, c"", AtFlags::EMPTY_PATH, asked).is_ok_and(|found| {
+        let align = usize::try_from(found.stx_dio_offset_align);
         found.stx_mask & STATX_DIOALIGN == 0
-            || (1..=SECTOR_BYTES as u32).contains(&found.stx_dio_offset_align)
+            || align.is_ok_and(|align| (1..=SECTOR_BYTES).contains(&align))
     })
 }
 

@@ -27,6 +27,9 @@ pub const DROPPED_ORDERS_MAX: usize = 64;
 pub const PAYMENTS_PER_ORDER_MAX: usize = 8;
 /// Orders whose payment was under way when the gateway went down wait this long, in milliseconds.
 pub const SETTLE_GRACE_MS: u64 = 60_000;
+/// A payment of a closed order is given up when its provider has said nothing for this long, in
+/// milliseconds (1 h), so that the order can leave memory. Money that comes later is owed back.
+pub const PAYMENT_GIVEN_UP_MS: u64 = 3_600_000;
 /// Orders that one tick expires at most, so that a crowd of timers never stalls a core.
 pub const EXPIRIES_PER_TICK_MAX: usize = 16_384;
 /// Due orders that meet a full lane are looked at again after this long, in milliseconds.
@@ -66,6 +69,7 @@ const _: () = {
     assert!(SHARDS_MAX <= 255, "a pool's word counts transits in 8 bits");
     assert!(SHARDS_MAX <= 1 << 8, "an order id names its shard in 8 bits");
     assert!(PER_USER_LIMIT_MAX <= STOCKED_MAX);
+    assert!(SETTLE_GRACE_MS < PAYMENT_GIVEN_UP_MS);
     assert!(ORDERS_AHEAD_MAX <= ORDERS_PER_SHARD_MAX);
     assert!(SEGMENTS_RESERVED < SEGMENTS_AHEAD);
     assert!(RECORD_BYTES_MAX <= GROUP_BYTES_MAX);

@@ -6,7 +6,7 @@
 use seckill_shards::command::{Command, OrderView, Refusal, Verdict};
 use seckill_shards::engine::read_fold;
 use seckill_shards::ids::{ActivityId, OrderId, PaymentId};
-use seckill_shards::limits::SETTLE_GRACE_MS;
+use seckill_shards::limits::{PAYMENT_GIVEN_UP_MS, SETTLE_GRACE_MS};
 use seckill_shards::record::{PaymentStatus, Status};
 use seckill_shards::testing::World;
 use seckill_shards::testing::world::{NOON, buy, pay, published, settle};
@@ -164,4 +164,40 @@ fn p1_p2_p8_money_meets_the_deadline_the_buyer_and_a_crash() {
         check_all(&mut steps, 4);
     }
     check_all(&mut [FirstPaid, SecondPaid, FirstFailed, Cancel, Deadline], 5);
+}
+
+/// Whoever starts to pay and goes away leaves nothing behind: not in memory, not in a checkpoint.
+#[test]
+fn a_payment_that_nobody_speaks_of_is_given_up_and_its_order_leaves_memory() {
+    for killed_after_ms in
+        [None, Some(1), Some(PAYMENT_GIVEN_UP_MS / 2), Some(2 * PAYMENT_GIVEN_UP_MS)]
+    {
+        let mut race = Race::new();
+        race.world.ask(Command::CancelOrder { order: race.order, user: None });
+        if let Some(ms) = killed_after_ms {
+            race.world.clock.advance(ms);
+            race.world = race.world.kill(1).unwrap();
+        }
+        let [first, second] = race.payments;
+        let closed = race.world.shards[0].order(race.order).unwrap();
+        assert!(closed.payments.iter().all(|it| it.status == PaymentStatus::Started));
+        race.world.clock.advance(PAYMENT_GIVEN_UP_MS);
+        for _ in 0..2 {
+            race.world.pass(20);
+            race.world.go_on();
+        }
+        let given_up = race.world.shards[0].order(race.order).unwrap();
+        assert!(
+            given_up.payments.iter().all(|it| it.status == PaymentStatus::Failed),
+            "{given_up:?}"
+        );
+        let position = race.world.engine.journal().durable_position();
+        race.world.engine.set_flushed(position);
+        race.world.pass(20);
+        assert_eq!(race.world.shards[0].order(race.order), None);
+        for payment in [first, second] {
+            let late = race.world.ask(settle(payment, Some(PRICE)));
+            assert_eq!(late, Verdict::Refused(Refusal::NotFound), "the store is asked");
+        }
+    }
 }

@@ -25,7 +25,8 @@ use crate::journal::{
     JournalId, JournalStatus, JournalWriter, Lane, LaneWriter, ReadError, Sizes, Tail,
 };
 use crate::limits::{
-    GROUP_BYTES_MAX, RECORD_BYTES_MAX, SEGMENT_BYTES, SEGMENTS_AHEAD, SETTLE_GRACE_MS, SHARDS_MAX,
+    GROUP_BYTES_MAX, PAYMENT_GIVEN_UP_MS, RECORD_BYTES_MAX, SEGMENT_BYTES, SEGMENTS_AHEAD,
+    SETTLE_GRACE_MS, SHARDS_MAX,
 };
 use crate::orders::{Fold, Order, Sums};
 use crate::shard::Shared;
@@ -310,11 +311,12 @@ fn make_shards(
     shards
 }
 
-/// When a recovered order expires. One that fell due during the outage while somebody was paying
+/// When a recovered order expires, or a payment of a closed one is given up. One that fell due during the outage while somebody was paying
 /// for it waits for the provider's word.
 fn due_at(order: &Order, now: Timestamp) -> Option<Timestamp> {
     if !order.status.is_open() {
-        return None;
+        let given_up = || order.moved_at.plus_ms(PAYMENT_GIVEN_UP_MS);
+        return order.payment_under_way().map(|_| given_up());
     }
     let overdue = order.pay_before <= now;
     let grace = overdue && has_payment_under_way(order);

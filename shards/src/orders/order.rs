@@ -78,6 +78,13 @@ impl Order {
             && self.payments.iter().all(|payment| payment.status.is_final())
     }
 
+    /// A payment whose provider has not had its word.
+    #[must_use]
+    pub fn payment_under_way(&self) -> Option<PaymentId> {
+        let mut payments = self.payments.iter();
+        payments.find(|it| it.status == PaymentStatus::Started).map(|it| it.id)
+    }
+
     /// What others may see of it.
     #[must_use]
     pub fn view(&self) -> OrderView {

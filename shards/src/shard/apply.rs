@@ -10,6 +10,7 @@ use super::counters::bump;
 use super::{Activities, Activity, Sale, Shard};
 use crate::command::Verdict;
 use crate::ids::{ActivityId, OrderId, PaymentId};
+use crate::limits::PAYMENT_GIVEN_UP_MS;
 use crate::places::Places;
 use crate::record::{ActivityPublished, OrderMoved, Record};
 
@@ -55,7 +56,7 @@ impl Shard {
                 bump(&self.counters.paid);
                 let activity = self.activity(paid.moved.activity);
                 activity.count_in(self.index, paid.moved.quantity);
-                self.stop_timer(paid.moved.order);
+                self.await_word(paid.moved.order);
                 self.settle(paid.moved.order);
                 self.payment_settled(paid.moved.order, paid.payment)
             }
@@ -117,7 +118,7 @@ impl Shard {
         activity.stock.give(moved.quantity);
         activity.count_in(self.index, moved.quantity);
         activity.places.free(user, moved.order);
-        self.stop_timer(moved.order);
+        self.await_word(moved.order);
         self.settle(moved.order);
         verdict
     }
@@ -182,8 +183,18 @@ impl Shard {
     /// The timer may have fired while another record of the order was under way.
     fn expire_if_due(&mut self, id: OrderId) {
         let order = self.orders.order(id).expect("a record has just changed it");
-        if order.status.is_open() && order.timer.is_none() {
+        if order.timer.is_none() {
             self.expire(id);
+        }
+    }
+
+    /// An order has closed, and waits for nothing but its provider's word, if for that.
+    fn await_word(&mut self, id: OrderId) {
+        self.stop_timer(id);
+        let order = self.orders.order_mut(id).expect("a record has just moved it");
+        if order.payment_under_way().is_some() {
+            let given_up = order.moved_at.plus_ms(PAYMENT_GIVEN_UP_MS);
+            order.timer = Some(self.wheel.insert(given_up, id));
         }
     }
 

@@ -27,7 +27,7 @@ use crate::limits::{
     EXPIRIES_PER_TICK_MAX, EXPIRY_RETRY_MS, ORDERS_PER_SHARD_MAX, RECORD_BYTES_MAX,
 };
 use crate::orders::{Order, SparePages, Table};
-use crate::record::{OrderMoved, PaymentStatus, Record, Status};
+use crate::record::{OrderMoved, PaymentMoved, Record, Status};
 use crate::wheel::Wheel;
 
 /// What the shards of a gateway share, and nothing else.
@@ -202,13 +202,14 @@ impl Shard {
         more
     }
 
-    /// Begins to expire an order whose timer has fired.
+    /// An order's timer has fired: it begins to expire, or a payment of it is given up.
     fn expire(&mut self, id: OrderId) {
         let now = self.shared.clock.now();
         let full = !self.takes(Takes::Transitions);
         let Some(order) = self.orders.order_mut(id) else { return };
         order.timer = None;
-        if !order.status.is_open() || order.moving {
+        let payment = order.payment_under_way();
+        if order.moving || (!order.status.is_open() && payment.is_none()) {
             // Another transition was first; should the disk fail under it, a restart decides.
             return;
         }
@@ -217,10 +218,15 @@ impl Shard {
             return;
         }
         order.moving = true;
-        let moved = moved(order, now);
-        let late_ms = now.ms_since(order.pay_before);
-        self.counters.lateness.observe_us(late_ms.saturating_mul(1_000));
-        self.hand_over(Record::OrderExpired(moved));
+        if order.status.is_open() {
+            let moved = moved(order, now);
+            let late_ms = now.ms_since(order.pay_before);
+            self.counters.lateness.observe_us(late_ms.saturating_mul(1_000));
+            self.hand_over(Record::OrderExpired(moved));
+        } else if let Some(payment) = payment {
+            let failed = PaymentMoved { payment, order: id, amount: 0, at: now };
+            self.hand_over(Record::PaymentFailed(failed));
+        }
     }
 
     /// Whether a record that is not a new order is taken now, or a new order is.
@@ -299,6 +305,5 @@ fn moved(order: &Order, at: Timestamp) -> OrderMoved {
 /// Whether a payment of the order may still bring money.
 #[must_use]
 pub(crate) fn has_payment_under_way(order: &Order) -> bool {
-    order.status == Status::AwaitingPayment
-        && order.payments.iter().any(|payment| payment.status == PaymentStatus::Started)
+    order.status == Status::AwaitingPayment && order.payment_under_way().is_some()
 }

@@ -19,7 +19,7 @@ pub(super) fn own() -> Vec<Operation> {
             .answers(StatusCode::CREATED, "User")
             .carrying(&["Location"])
             .writes()
-            .refuses(&[Slug::Conflict]),
+            .refuses(&[Slug::Conflict, Slug::RateLimited]),
         Operation::new(Get, ME, "showMe", "Shows one's account")
             .by(Who::Shopper)
             .answers(StatusCode::OK, "User")
@@ -61,12 +61,7 @@ pub(super) fn own() -> Vec<Operation> {
         .takes("PasswordReset")
         .answers_nothing(StatusCode::NO_CONTENT)
         .writes()
-        .refuses(&[
-            Slug::Unauthenticated,
-            Slug::NotFound,
-            Slug::Conflict,
-            Slug::RateLimited,
-        ]),
+        .refuses(&[Slug::NotFound, Slug::RateLimited]),
     ];
     operations.into_iter().map(|operation| operation.of("Accounts")).collect()
 }
