@@ -64,7 +64,10 @@ export class PurchaseKey {
   }
 }
 
-/** Another shopper may sign in after this one: no key of theirs stays behind. */
+/**
+ * Another shopper may sign in after this one: no key of theirs stays behind. Only for whoever signs out
+ * on purpose: a session that has merely run out comes back, and its unanswered press must stay one order.
+ */
 export function dropEveryKey(storage) {
   for (const name of Object.keys(storage)) {
     if (name.startsWith(PREFIX)) storage.removeItem(name);

@@ -1,7 +1,8 @@
 // One press is one order.
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
 import test from "node:test";
-import { newKey, PurchaseKey } from "../../assets/key.js";
+import { dropEveryKey, newKey, PurchaseKey } from "../../assets/key.js";
 
 function tab() {
   const kept = new Map();
@@ -73,4 +74,21 @@ test("a payment has a key of its own, which ends when it has failed", () => {
   assert.equal(keyIn(storage, "pay.11").take(new Set()), first);
   assert.notEqual(pay.take(new Set(["5"])), first);
   assert.equal(keyIn(storage).last.key, "bought");
+});
+
+test("signing out leaves no key of any sale or payment, and nothing else goes", () => {
+  const names = ["seckill.key.7", "seckill.key.pay.11", "seckill.theme"];
+  const storage = Object.fromEntries(names.map((name) => [name, "kept"]));
+  Object.defineProperty(storage, "removeItem", { value: (name) => delete storage[name] });
+  dropEveryKey(storage);
+  assert.deepEqual(Object.keys(storage), ["seckill.theme"]);
+});
+
+test("a session that ran out keeps its unanswered key: nothing but signing out drops them all", () => {
+  const assets = new URL("../../assets/", import.meta.url);
+  const scripts = readdirSync(assets).filter((name) => name.endsWith(".js"));
+  const callers = scripts.filter((name) => /(?<!function )dropEveryKey\(/.test(readFileSync(new URL(name, assets), "utf8")));
+  assert.deepEqual(callers, ["shell.js"]);
+  const endSession = /async function endSession\([^]*?\n}/.exec(readFileSync(new URL("shell.js", assets), "utf8"))[0];
+  assert.match(endSession, /dropEveryKey\(/);
 });
