@@ -10,7 +10,7 @@ import { PurchaseKey, tabStorage } from "./key.js";
 import { holdsUnits, lookDelay, unitsOf } from "./order.js";
 import { OrderCard } from "./order_card.js";
 import { advise } from "./problems.js";
-import { failureDelay, pollDelay, sells, STAGE_SENTENCES, stageOf, stateFrom } from "./sale.js";
+import { failureDelay, lookAgainDelay, pollDelay, sells, STAGE_SENTENCES, stageOf, stateFrom } from "./sale.js";
 import { lookWhoIsSignedIn, signedInAtLoad } from "./shell.js";
 import { setText } from "./when.js";
 
@@ -30,7 +30,7 @@ const api = `/api/v1/activities/${activityId}`;
 const clock = new ShopClock();
 const key = new PurchaseKey(activityId, tabStorage());
 const cards = new Map(); // order id -> OrderCard
-const looks = new Map(); // order id -> timer of its next look
+const looks = new Map(); // order id -> { timer, failures } of its next look
 
 let user; // undefined until the shop has said who it is
 let state = null; // the latest answer of /state
@@ -209,8 +209,7 @@ function placed(pressKey, order) {
 async function refused(advice, { slug }) {
   switch (advice.act) {
     case "sign-in":
-      user = null;
-      lookWhoIsSignedIn();
+      signedOut();
       break;
     case "orders":
       await showOrders(advice.orders);
@@ -289,16 +288,41 @@ function closed(order, was) {
   pollIn(0);
 }
 
-function lookIn(id, delay) {
-  clearTimeout(looks.get(id));
+function lookIn(id, delay, failures = 0) {
+  clearTimeout(looks.get(id)?.timer);
   if (delay === null) looks.delete(id);
-  else looks.set(id, setTimeout(look, Math.min(Number.isNaN(delay) ? 3000 : delay, LONGEST_SLEEP_MS), id));
+  else looks.set(id, { failures, timer: setTimeout(look, Math.min(Number.isNaN(delay) ? 3000 : delay, LONGEST_SLEEP_MS), id) });
+}
+
+function lookAtAll() {
+  for (const id of looks.keys()) lookIn(id, Math.random() * 1000);
 }
 
 async function look(id) {
   const answer = await request("GET", `/api/v1/orders/${encodeURIComponent(id)}`);
-  if (answer.ok) showOrder(answer.body);
-  else lookIn(id, failureDelay(2, answer.retryAfterMs, Math.random()));
+  if (answer.ok) return showOrder(answer.body);
+  if (answer.slug === "unauthenticated") {
+    if (!pressed) notice("You are signed out. Sign in again to see what becomes of your order.");
+    return signedOut();
+  }
+  const failures = (looks.get(id)?.failures ?? 0) + 1;
+  lookIn(id, lookAgainDelay(answer, failures, { hidden: document.hidden, random: Math.random() }), failures);
+  if (answer.slug === "not-found") removeOrder(id);
+}
+
+/** It is not this shopper's. */
+function removeOrder(id) {
+  cards.get(id)?.element.remove();
+  cards.delete(id);
+  tick();
+}
+
+/** No order is looked at until somebody is signed in again; what was shown stays. */
+function signedOut() {
+  for (const { timer } of looks.values()) clearTimeout(timer);
+  if (user !== null) lookWhoIsSignedIn();
+  user = null;
+  tick();
 }
 
 async function cancel(id) {
@@ -316,9 +340,12 @@ async function cancel(id) {
 // ---- coming and coming back -----------------------------------------------------------------
 
 async function arrive(who) {
+  const wasSignedOut = user === null;
   user = await who;
   tick();
   if (!user) return;
+  if (wasSignedOut) notice("");
+  lookAtAll();
   const unanswered = key.last?.order === null;
   const found = await loadOrders();
   if (unanswered && found && cards.size > 0) notice("Your last press went through.");
@@ -330,8 +357,8 @@ function comeBack() {
   if (document.hidden) return;
   clock.distrust();
   pollIn(0);
-  for (const id of looks.keys()) lookIn(id, Math.random() * 1000);
-  if (!user) arrive(lookWhoIsSignedIn());
+  if (user) lookAtAll();
+  else arrive(lookWhoIsSignedIn());
   tick();
 }
 
