@@ -6,7 +6,7 @@ import { request } from "./api.js";
 import { cancelIsMeant, cancelOrder } from "./cancel.js";
 import { ShopClock } from "./clock.js";
 import { counted, countdownHolds, countdownText } from "./format.js";
-import { PurchaseKey, tabStorage } from "./key.js";
+import { hasBought, PurchaseKey, tabStorage } from "./key.js";
 import { holdsUnits, lookDelay, unitsOf } from "./order.js";
 import { OrderCard } from "./order_card.js";
 import { advise } from "./problems.js";
@@ -156,7 +156,7 @@ async function press() {
   pressed = true;
   notice("Placing your order…");
   // The key is in the tab's storage before the request goes out: whatever happens, this press is one order.
-  const pressKey = key.take(new Set(cards.keys()));
+  const pressKey = key.take(new Set(cards.keys()), clock.now());
   tick();
   try {
     await placeOrder(pressKey);
@@ -216,7 +216,7 @@ async function refused(advice, { slug }) {
       break;
     case "new-key":
       // What the old key bought, if anything, is shown before a new one can buy again.
-      if (await loadOrders()) key.drop();
+      if ((await loadOrders())?.partial === false) key.drop();
       break;
     case "retry":
       return gaveUp(advice, slug);
@@ -227,12 +227,12 @@ async function refused(advice, { slug }) {
 
 /** The shopper gets the press back; if its outcome is open, their orders may tell. */
 async function gaveUp(advice, slug) {
-  const before = new Set(cards.keys());
+  const press = key.last;
   const uncertain = slug === "lost" || slug === "outcome-unknown";
-  if (uncertain) await loadOrders();
-  const found = [...cards.keys()].filter((id) => !before.has(id));
-  if (found.length === 1) key.adopt(found[0]);
-  if (found.length > 0) {
+  const read = uncertain ? await loadOrders() : null;
+  if (press && read && hasBought(press, read.orders, Number(perUserLimit))) {
+    // With a higher limit the key is kept: should it have been another order, the next press is still this one.
+    if (perUserLimit === "1") key.adopt(read.orders[0].id);
     notice("Your order went through.");
     return;
   }
@@ -243,16 +243,19 @@ async function gaveUp(advice, slug) {
 
 // ---- orders ---------------------------------------------------------------------------------
 
-/** Shows the shopper's orders in this sale that still count; false where they could not be read. */
+/**
+ * Shows the shopper's orders in this sale that still count. They come back as `{ orders, partial }`, null
+ * where they could not be read; with `partial` older ones may be missing.
+ */
 async function loadOrders() {
   const answer = await request("GET", "/api/v1/orders?limit=100");
-  if (!answer.ok) return false;
-  for (const order of [...answer.body.items].reverse()) {
-    if (order.activity_id !== activityId) continue;
+  if (!answer.ok) return null;
+  const orders = answer.body.items.filter((order) => order.activity_id === activityId);
+  for (const order of [...orders].reverse()) {
     if (holdsUnits(order)) showOrder(order);
     else key.close(order.id);
   }
-  return true;
+  return { orders: orders.filter(holdsUnits), partial: answer.body.partial === true };
 }
 
 async function showOrders(ids) {
@@ -346,10 +349,11 @@ async function arrive(who) {
   if (!user) return;
   if (wasSignedOut) notice("");
   lookAtAll();
-  const unanswered = key.last?.order === null;
-  const found = await loadOrders();
-  if (unanswered && found && cards.size > 0) notice("Your last press went through.");
-  else if (unanswered) notice("An earlier press was not answered. Press Buy again: it cannot become a second order.");
+  const press = key.last;
+  const read = await loadOrders();
+  if (press?.order !== null) return;
+  if (read && hasBought(press, read.orders, Number(perUserLimit))) notice("Your last press went through.");
+  else notice("An earlier press was not answered. Press Buy again: it cannot become a second order.");
 }
 
 /** A page that was away has an old state, a clock that may have slept, and perhaps a new session. */

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import test from "node:test";
-import { dropEveryKey, newKey, PurchaseKey } from "../../assets/key.js";
+import { dropEveryKey, hasBought, newKey, PurchaseKey } from "../../assets/key.js";
 
 function tab() {
   const kept = new Map();
@@ -91,4 +91,39 @@ test("a session that ran out keeps its unanswered key: nothing but signing out d
   assert.deepEqual(callers, ["shell.js"]);
   const endSession = /async function endSession\([^]*?\n}/.exec(readFileSync(new URL("shell.js", assets), "utf8"))[0];
   assert.match(endSession, /dropEveryKey\(/);
+});
+
+test("an order is said to be a press's only where it cannot be an older one", () => {
+  const order = (id, at) => ({ id, created_at: new Date(at).toISOString() });
+  const [older, newer, newest] = [order("1", 98_000), order("2", 100_050), order("3", 160_000)];
+  const press = { key: "a", order: null, at: 100_000 };
+  for (const [orders, limit, bought] of [
+    [[], 1, false],
+    [[older], 1, true],
+    [[], 3, false],
+    [[older], 3, false],
+    [[newer], 3, true],
+    [[newer, older], 3, true],
+    // One of them is another tab's, and it cannot be told which.
+    [[newest, newer], 3, false],
+  ]) {
+    assert.equal(hasBought(press, orders, limit), bought, JSON.stringify([orders, limit]));
+  }
+  // The shop's clock is known to about a second.
+  assert.equal(hasBought(press, [order("2", 99_500)], 3), true);
+  // A key of an older page does not say when.
+  assert.equal(hasBought({ ...press, at: NaN }, [newer], 3), false);
+  // What a key is known to have bought needs no guess.
+  assert.equal(hasBought({ ...press, order: "1" }, [older, newer, newest], 3), true);
+  assert.equal(hasBought({ ...press, order: "4" }, [newer], 3), false);
+});
+
+test("a key remembers when its first press was, through a reload and a second press", () => {
+  const storage = tab();
+  keyIn(storage).take(new Set(), 1000);
+  keyIn(storage).take(new Set(), 2000);
+  assert.equal(keyIn(storage).last.at, 1000);
+  const pay = keyIn(storage, "pay.11");
+  pay.take(new Set());
+  assert.ok(Number.isNaN(pay.last.at));
 });
