@@ -87,7 +87,11 @@ test("every refusal to pay has its sentence, and only a spent key is dropped", (
     assert.equal(advice.dropsKey, dropsKey, slug);
     assert.ok(advice.say.length > 10, slug);
   }
-  assert.match(payAdvice({ slug: "unavailable", problem: {}, retryAfterMs: 3000 }).say, /^Paying is switched off right now\./);
+  const unavailable = (problem, retryAfterMs) => payAdvice({ slug: "unavailable", problem, retryAfterMs }).say;
+  assert.match(unavailable({}, 3000), /for a moment\..* Press again in 3 seconds\.$/);
+  assert.match(unavailable({}, null), /Press again in a moment\.$/);
+  assert.doesNotMatch(unavailable({}, 3000), /switched off/);
+  assert.match(unavailable({ detail: "Paying is switched off here." }, 3000), /^Paying is switched off here\. .*try again later\.$/);
   assert.match(payAdvice({ slug: "overloaded", problem: {}, retryAfterMs: 2500 }).say, /in 3 seconds/);
   assert.equal(payAdvice({ slug: "refused", problem: { detail: "Not like this." }, retryAfterMs: null }).say, "Not like this.");
 });
