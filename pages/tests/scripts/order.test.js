@@ -39,6 +39,12 @@ test("an order is named by its first line", () => {
   assert.equal(order.titleOf({ lines: [] }), "Order");
 });
 
+test("a list that lacks older orders is never called all of them, and can be tried again", () => {
+  assert.deepEqual(order.endOfList({ more: false, partial: false }), { say: "These are all your orders.", button: "" });
+  assert.deepEqual(order.endOfList({ more: false, partial: true }), { say: "Older orders cannot be shown right now.", button: "Try again" });
+  for (const partial of [false, true]) assert.deepEqual(order.endOfList({ more: true, partial }), { say: "", button: "Show more" });
+});
+
 test("an order can be paid until its time is over, and while that time is not known", () => {
   assert.equal(order.canBePaid(made("awaiting_payment"), 9_999), true);
   assert.equal(order.canBePaid(made("awaiting_payment"), 10_000), false);
