@@ -6,11 +6,11 @@ import { request } from "./api.js";
 import { cancelIsMeant, cancelOrder } from "./cancel.js";
 import { ShopClock } from "./clock.js";
 import { counted, countdownHolds, countdownText } from "./format.js";
-import { PurchaseKey, tabStorage } from "./key.js";
+import { hasBought, PurchaseKey, tabStorage } from "./key.js";
 import { holdsUnits, lookDelay, unitsOf } from "./order.js";
 import { OrderCard } from "./order_card.js";
 import { advise } from "./problems.js";
-import { failureDelay, pollDelay, sells, STAGE_SENTENCES, stageOf, stateFrom } from "./sale.js";
+import { failureDelay, lookAgainDelay, pollDelay, sells, STAGE_SENTENCES, stageOf, stateFrom } from "./sale.js";
 import { lookWhoIsSignedIn, signedInAtLoad } from "./shell.js";
 import { setText } from "./when.js";
 
@@ -30,7 +30,7 @@ const api = `/api/v1/activities/${activityId}`;
 const clock = new ShopClock();
 const key = new PurchaseKey(activityId, tabStorage());
 const cards = new Map(); // order id -> OrderCard
-const looks = new Map(); // order id -> timer of its next look
+const looks = new Map(); // order id -> { timer, failures } of its next look
 
 let user; // undefined until the shop has said who it is
 let state = null; // the latest answer of /state
@@ -156,7 +156,7 @@ async function press() {
   pressed = true;
   notice("Placing your order…");
   // The key is in the tab's storage before the request goes out: whatever happens, this press is one order.
-  const pressKey = key.take(new Set(cards.keys()));
+  const pressKey = key.take(new Set(cards.keys()), clock.now());
   tick();
   try {
     await placeOrder(pressKey);
@@ -209,15 +209,14 @@ function placed(pressKey, order) {
 async function refused(advice, { slug }) {
   switch (advice.act) {
     case "sign-in":
-      user = null;
-      lookWhoIsSignedIn();
+      signedOut();
       break;
     case "orders":
       await showOrders(advice.orders);
       break;
     case "new-key":
       // What the old key bought, if anything, is shown before a new one can buy again.
-      if (await loadOrders()) key.drop();
+      if ((await loadOrders())?.partial === false) key.drop();
       break;
     case "retry":
       return gaveUp(advice, slug);
@@ -228,12 +227,12 @@ async function refused(advice, { slug }) {
 
 /** The shopper gets the press back; if its outcome is open, their orders may tell. */
 async function gaveUp(advice, slug) {
-  const before = new Set(cards.keys());
+  const press = key.last;
   const uncertain = slug === "lost" || slug === "outcome-unknown";
-  if (uncertain) await loadOrders();
-  const found = [...cards.keys()].filter((id) => !before.has(id));
-  if (found.length === 1) key.adopt(found[0]);
-  if (found.length > 0) {
+  const read = uncertain ? await loadOrders() : null;
+  if (press && read && hasBought(press, read.orders, Number(perUserLimit))) {
+    // With a higher limit the key is kept: should it have been another order, the next press is still this one.
+    if (perUserLimit === "1") key.adopt(read.orders[0].id);
     notice("Your order went through.");
     return;
   }
@@ -244,16 +243,19 @@ async function gaveUp(advice, slug) {
 
 // ---- orders ---------------------------------------------------------------------------------
 
-/** Shows the shopper's orders in this sale that still count; false where they could not be read. */
+/**
+ * Shows the shopper's orders in this sale that still count. They come back as `{ orders, partial }`, null
+ * where they could not be read; with `partial` older ones may be missing.
+ */
 async function loadOrders() {
   const answer = await request("GET", "/api/v1/orders?limit=100");
-  if (!answer.ok) return false;
-  for (const order of [...answer.body.items].reverse()) {
-    if (order.activity_id !== activityId) continue;
+  if (!answer.ok) return null;
+  const orders = answer.body.items.filter((order) => order.activity_id === activityId);
+  for (const order of [...orders].reverse()) {
     if (holdsUnits(order)) showOrder(order);
     else key.close(order.id);
   }
-  return true;
+  return { orders: orders.filter(holdsUnits), partial: answer.body.partial === true };
 }
 
 async function showOrders(ids) {
@@ -289,16 +291,41 @@ function closed(order, was) {
   pollIn(0);
 }
 
-function lookIn(id, delay) {
-  clearTimeout(looks.get(id));
+function lookIn(id, delay, failures = 0) {
+  clearTimeout(looks.get(id)?.timer);
   if (delay === null) looks.delete(id);
-  else looks.set(id, setTimeout(look, Math.min(Number.isNaN(delay) ? 3000 : delay, LONGEST_SLEEP_MS), id));
+  else looks.set(id, { failures, timer: setTimeout(look, Math.min(Number.isNaN(delay) ? 3000 : delay, LONGEST_SLEEP_MS), id) });
+}
+
+function lookAtAll() {
+  for (const id of looks.keys()) lookIn(id, Math.random() * 1000);
 }
 
 async function look(id) {
   const answer = await request("GET", `/api/v1/orders/${encodeURIComponent(id)}`);
-  if (answer.ok) showOrder(answer.body);
-  else lookIn(id, failureDelay(2, answer.retryAfterMs, Math.random()));
+  if (answer.ok) return showOrder(answer.body);
+  if (answer.slug === "unauthenticated") {
+    if (!pressed) notice("You are signed out. Sign in again to see what becomes of your order.");
+    return signedOut();
+  }
+  const failures = (looks.get(id)?.failures ?? 0) + 1;
+  lookIn(id, lookAgainDelay(answer, failures, { hidden: document.hidden, random: Math.random() }), failures);
+  if (answer.slug === "not-found") removeOrder(id);
+}
+
+/** It is not this shopper's. */
+function removeOrder(id) {
+  cards.get(id)?.element.remove();
+  cards.delete(id);
+  tick();
+}
+
+/** No order is looked at until somebody is signed in again; what was shown stays. */
+function signedOut() {
+  for (const { timer } of looks.values()) clearTimeout(timer);
+  if (user !== null) lookWhoIsSignedIn();
+  user = null;
+  tick();
 }
 
 async function cancel(id) {
@@ -316,13 +343,17 @@ async function cancel(id) {
 // ---- coming and coming back -----------------------------------------------------------------
 
 async function arrive(who) {
+  const wasSignedOut = user === null;
   user = await who;
   tick();
   if (!user) return;
-  const unanswered = key.last?.order === null;
-  const found = await loadOrders();
-  if (unanswered && found && cards.size > 0) notice("Your last press went through.");
-  else if (unanswered) notice("An earlier press was not answered. Press Buy again: it cannot become a second order.");
+  if (wasSignedOut) notice("");
+  lookAtAll();
+  const press = key.last;
+  const read = await loadOrders();
+  if (pressed || press?.order !== null) return;
+  if (read && hasBought(press, read.orders, Number(perUserLimit))) notice("Your last press went through.");
+  else notice("An earlier press was not answered. Press Buy again: it cannot become a second order.");
 }
 
 /** A page that was away has an old state, a clock that may have slept, and perhaps a new session. */
@@ -330,8 +361,8 @@ function comeBack() {
   if (document.hidden) return;
   clock.distrust();
   pollIn(0);
-  for (const id of looks.keys()) lookIn(id, Math.random() * 1000);
-  if (!user) arrive(lookWhoIsSignedIn());
+  if (user) lookAtAll();
+  else arrive(lookWhoIsSignedIn());
   tick();
 }
 

@@ -3,6 +3,8 @@
 // It must not know requests: it says which key to send and remembers what came of it.
 
 const PREFIX = "seckill.key.";
+// The shop's clock is known to about a second from afar; two presses of one tab are further apart.
+const CLOCK_ERROR_MS = 1000;
 
 export class PurchaseKey {
   #name;
@@ -16,11 +18,14 @@ export class PurchaseKey {
     this.#make = make;
   }
 
-  /** `{ key, order }` of the last press, `order` null while its outcome is not known; or null. */
+  /**
+   * `{ key, order, at }` of the last press, or null. `order` is null while its outcome is not known, `at`
+   * the shop's time when the key was first taken, NaN where that is not known.
+   */
   get last() {
     try {
       const last = JSON.parse(this.#storage.getItem(this.#name));
-      return typeof last?.key === "string" ? { key: last.key, order: last.order ?? null } : null;
+      return typeof last?.key === "string" ? { key: last.key, order: last.order ?? null, at: last.at ?? NaN } : null;
     } catch {
       return null;
     }
@@ -28,13 +33,14 @@ export class PurchaseKey {
 
   /**
    * The key to send for a press. It is the last one again, unless the order that it bought is among
-   * those the shopper sees: only then is the press meant for another order.
+   * those the shopper sees: only then is the press meant for another order. `at` is the shop's time,
+   * where it is known.
    */
-  take(seenOrders) {
+  take(seenOrders, at) {
     const last = this.last;
     if (last && !(last.order !== null && seenOrders.has(last.order))) return last.key;
     const key = this.#make();
-    this.#write({ key, order: null });
+    this.#write({ key, order: null, at });
     return key;
   }
 
@@ -64,7 +70,21 @@ export class PurchaseKey {
   }
 }
 
-/** Another shopper may sign in after this one: no key of theirs stays behind. */
+/**
+ * Whether a press that was not answered, a `last` of above, can be told to have bought one of
+ * `orders`, those of its sale that count for its shopper. With a limit of one it cannot have been
+ * another; else an order may be older, or another tab's, so it must be the only one made since.
+ */
+export function hasBought(press, orders, perUserLimit) {
+  if (press.order !== null) return orders.some(({ id }) => id === press.order);
+  if (perUserLimit === 1) return orders.length > 0;
+  return orders.filter((order) => Date.parse(order.created_at) >= press.at - CLOCK_ERROR_MS).length === 1;
+}
+
+/**
+ * Another shopper may sign in after this one: no key of theirs stays behind. Only for whoever signs out
+ * on purpose: a session that has merely run out comes back, and its unanswered press must stay one order.
+ */
 export function dropEveryKey(storage) {
   for (const name of Object.keys(storage)) {
     if (name.startsWith(PREFIX)) storage.removeItem(name);

@@ -27,6 +27,17 @@ export function titleOf({ lines }) {
   return lines.length === 0 ? "Order" : lines[0].title + (more > 0 ? ` and ${more} more` : "");
 }
 
+/**
+ * What stands below a list of orders: `{ say, button }`, "" for none. `more` is whether the list goes
+ * on; a `partial` one, which lacks what only the shop's store knows, is never called all there is.
+ */
+export function endOfList({ more, partial }) {
+  if (more) return { say: "", button: "Show more" };
+  return partial ? { say: OLDER_ARE_AWAY, button: "Try again" } : { say: "These are all your orders.", button: "" };
+}
+
+export const OLDER_ARE_AWAY = "Older orders cannot be shown right now.";
+
 /** Milliseconds left to pay, or null where no such clock runs. */
 export function leftToPay(order, now) {
   return order.status === "awaiting_payment" && order.pay_before ? Date.parse(order.pay_before) - now : null;

@@ -6,7 +6,7 @@ import { request } from "./api.js";
 import { cancelIsMeant, cancelOrder } from "./cancel.js";
 import { ShopClock } from "./clock.js";
 import { countdownHolds, countdownText } from "./format.js";
-import { dropEveryKey, PurchaseKey, tabStorage } from "./key.js";
+import { PurchaseKey, tabStorage } from "./key.js";
 import { safeNext } from "./next.js";
 import { canBePaid, isOpen, leftToPay, lookDelay, orderSentence, paymentUnderWay } from "./order.js";
 import { showFacts } from "./order_facts.js";
@@ -24,8 +24,7 @@ const id = location.pathname.split("/").pop();
 const api = `/api/v1/orders/${encodeURIComponent(id)}`;
 
 const clock = new ShopClock();
-const storage = tabStorage();
-const key = new PurchaseKey(`pay.${id}`, storage);
+const key = new PurchaseKey(`pay.${id}`, tabStorage());
 
 let order = null;
 let busy = false; // a press is under way
@@ -43,7 +42,7 @@ async function look() {
   const answer = await request("GET", api);
   looking = false;
   if (answer.ok) return found(answer);
-  if (answer.slug === "unauthenticated") signedOut();
+  if (answer.slug === "unauthenticated") showUser(null);
   // What was shown stays, and is looked at again.
   if (order === null || answer.slug === "unauthenticated" || answer.slug === "not-found") return showState(stateOfRefusal(answer));
   failures += 1;
@@ -108,11 +107,6 @@ function say(text) {
   setText($("notice"), text);
 }
 
-function signedOut() {
-  showUser(null);
-  dropEveryKey(storage);
-}
-
 // ---- what a shopper can do ------------------------------------------------------------------
 
 /** One press at a time, and the order is looked at afterwards. */
@@ -142,7 +136,7 @@ async function pay() {
     location.assign(next);
     return true;
   }
-  if (answer.slug === "unauthenticated") signedOut();
+  if (answer.slug === "unauthenticated") showUser(null);
   const { say: sentence, dropsKey } = payAdvice(answer);
   if (dropsKey) key.drop();
   say(sentence);

@@ -1,9 +1,10 @@
-// The list of a shopper's orders: newest first, more of them by a button.
+// The list of a shopper's orders: newest first, more of them by a button. While the shop's store is away
+// it holds the open ones alone, and says so.
 // It must not know what one order can do: each row leads to its own page.
 
 import { request } from "./api.js";
 import { counted, localInstantText, moneyText } from "./format.js";
-import { isOpen, statusWord, titleOf, unitsOf } from "./order.js";
+import { endOfList, isOpen, OLDER_ARE_AWAY, statusWord, titleOf, unitsOf } from "./order.js";
 import { mark } from "./session.js";
 import { showUser } from "./shell.js";
 import { copyOf, setText, showState, stateOfRefusal } from "./when.js";
@@ -12,6 +13,7 @@ const $ = (id) => document.getElementById(id);
 const shown = new Set(); // ids: an order that moved between two pages of the list is shown once
 
 let cursor = null;
+let partial = false; // of the answer that the list began with
 let failedAtStart = false;
 
 async function start() {
@@ -20,10 +22,19 @@ async function start() {
   const answer = await ask(null);
   failedAtStart = !answer.ok;
   if (!answer.ok) return refused(answer);
+  begin(answer.body);
+  // A list that is whole at once needs no words.
+  if (!partial) setText($("more-status"), "");
+}
+
+/** Shows the first orders in place of all that were shown; the first row comes back. */
+function begin(body) {
   $("order-rows").replaceChildren();
   shown.clear();
-  add(answer.body);
-  showState(shown.size === 0 && cursor === null ? "empty" : "list");
+  partial = body.partial === true;
+  const first = add(body);
+  showState(shown.size === 0 && cursor === null && !partial ? "empty" : "list");
+  return first;
 }
 
 function refused(answer) {
@@ -45,18 +56,25 @@ async function showMore() {
   $("more").disabled = false;
   if (answer.slug === "unauthenticated") return refused(answer);
   if (!answer.ok) return setText($("more-status"), "More orders could not be loaded. Press again.");
-  const first = add(answer.body);
-  setText($("more-status"), cursor === null ? "These are all your orders." : "");
-  first?.querySelector("a").focus();
+  // A list that was whole so far goes on where it stopped, once the store is back.
+  if (answer.body.partial === true && !partial) return setText($("more-status"), `${OLDER_ARE_AWAY} Press again in a moment.`);
+  // The end of a partial list is no end: it begins anew, since what it lacks stands between its rows.
+  const first = cursor === null ? begin(answer.body) : add(answer.body);
+  // The button lost the focus while it was closed.
+  const goesOn = partial && cursor === null ? $("more") : first?.querySelector("a");
+  goesOn?.focus();
 }
 
-/** Adds the orders of one answer; the first row that is new comes back. */
+/** Adds the orders of one answer and says what follows them; the first row that is new comes back. */
 function add({ items, next_cursor: next }) {
   const rows = items.filter(({ id }) => !shown.has(id)).map(row);
   for (const { id } of items) shown.add(id);
   $("order-rows").append(...rows);
   cursor = next;
-  $("more").hidden = cursor === null;
+  const { say, button } = endOfList({ more: cursor !== null, partial });
+  setText($("more-status"), say);
+  setText($("more"), button);
+  $("more").hidden = button === "";
   return rows[0];
 }
 

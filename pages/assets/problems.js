@@ -70,7 +70,10 @@ export function payAdvice({ slug, problem, retryAfterMs }) {
     case "idempotency-mismatch":
       return { say: "An earlier press got in the way. Press again.", dropsKey: true };
     case "unavailable":
-      return keep("Paying is switched off right now. Your order stays as it is; try again later.");
+      // What the shop says of it itself, as that paying is switched off, is not over in a few seconds.
+      return keep(problem.detail
+        ? `${problem.detail} Your order stays as it is; try again later.`
+        : `The shop cannot take payments for a moment. Your order stays as it is. Press again ${again}.`);
     case "rate-limited":
       return keep(`That was a little too fast. Press again ${again}.`);
     case "overloaded":

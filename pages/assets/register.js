@@ -5,21 +5,39 @@ import { openForm } from "./account_form.js";
 import { request } from "./api.js";
 import { mark } from "./session.js";
 
-// A sign-in that failed after the account was made must not make it again.
-let made = null;
+openForm(registration(request));
 
-openForm(async (fields) => {
-  const { username, password } = fields;
-  if (made !== username) {
-    const answer = await request("POST", "/api/v1/users", { body: fields });
-    if (!answer.ok) return answer.slug === "conflict" ? taken(answer) : answer;
+/** What sends the filled-in fields, for `openForm`; `ask` asks the API as `request` does. */
+export function registration(ask) {
+  // A sign-in that failed after the account was made must not make it again.
+  let made = null;
+  // The name that a press asked for without an answer: it may be taken by that very press.
+  let unanswered = null;
+
+  return async function send(fields) {
+    const { username } = fields;
+    if (made === username) return signIn(ask, fields);
+    const answer = await ask("POST", "/api/v1/users", { body: fields });
+    if (answer.slug === "conflict") return unanswered === username ? signInIfOwn(ask, fields, answer) : taken(answer);
+    if (answer.slug === "lost" || answer.slug === "outcome-unknown") unanswered = username;
+    if (!answer.ok) return answer;
     made = username;
-  }
-  const answer = await request("POST", "/api/v1/sessions", { body: { username, password } });
+    return signIn(ask, fields);
+  };
+}
+
+async function signIn(ask, { username, password }) {
+  const answer = await ask("POST", "/api/v1/sessions", { body: { username, password } });
   if (!answer.ok) return answer;
   mark.set();
   return null;
-});
+}
+
+/** Whose account it is, its password tells. */
+async function signInIfOwn(ask, fields, conflict) {
+  const refusal = await signIn(ask, fields);
+  return refusal?.slug === "unauthenticated" ? taken(conflict) : refusal;
+}
 
 function taken(answer) {
   const errors = [{ pointer: "/username", detail: "This username is taken. Please choose another one." }];

@@ -84,3 +84,13 @@ export function failureDelay(failures, retryAfterMs, random) {
   const backoff = Math.min(LEAST_DELAY_MS * 2 ** failures, LONGEST_BACKOFF_MS);
   return Math.max(backoff, retryAfterMs ?? 0) * (1 + random / 2);
 }
+
+/**
+ * Milliseconds until an order is looked at again after `failures` looks in a row that failed, this
+ * one included; rarer when no one looks. Null where asking again cannot help: nobody is signed in,
+ * or the order is not theirs.
+ */
+export function lookAgainDelay({ slug, retryAfterMs }, failures, { hidden, random }) {
+  if (slug === "unauthenticated" || slug === "not-found") return null;
+  return Math.max(failureDelay(failures, retryAfterMs, random), hidden ? MINUTE_MS * (0.75 + random / 2) : 0);
+}

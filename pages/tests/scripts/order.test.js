@@ -39,6 +39,12 @@ test("an order is named by its first line", () => {
   assert.equal(order.titleOf({ lines: [] }), "Order");
 });
 
+test("a list that lacks older orders is never called all of them, and can be tried again", () => {
+  assert.deepEqual(order.endOfList({ more: false, partial: false }), { say: "These are all your orders.", button: "" });
+  assert.deepEqual(order.endOfList({ more: false, partial: true }), { say: "Older orders cannot be shown right now.", button: "Try again" });
+  for (const partial of [false, true]) assert.deepEqual(order.endOfList({ more: true, partial }), { say: "", button: "Show more" });
+});
+
 test("an order can be paid until its time is over, and while that time is not known", () => {
   assert.equal(order.canBePaid(made("awaiting_payment"), 9_999), true);
   assert.equal(order.canBePaid(made("awaiting_payment"), 10_000), false);
@@ -87,7 +93,11 @@ test("every refusal to pay has its sentence, and only a spent key is dropped", (
     assert.equal(advice.dropsKey, dropsKey, slug);
     assert.ok(advice.say.length > 10, slug);
   }
-  assert.match(payAdvice({ slug: "unavailable", problem: {}, retryAfterMs: 3000 }).say, /^Paying is switched off right now\./);
+  const unavailable = (problem, retryAfterMs) => payAdvice({ slug: "unavailable", problem, retryAfterMs }).say;
+  assert.match(unavailable({}, 3000), /for a moment\..* Press again in 3 seconds\.$/);
+  assert.match(unavailable({}, null), /Press again in a moment\.$/);
+  assert.doesNotMatch(unavailable({}, 3000), /switched off/);
+  assert.match(unavailable({ detail: "Paying is switched off here." }, 3000), /^Paying is switched off here\. .*try again later\.$/);
   assert.match(payAdvice({ slug: "overloaded", problem: {}, retryAfterMs: 2500 }).say, /in 3 seconds/);
   assert.equal(payAdvice({ slug: "refused", problem: { detail: "Not like this." }, retryAfterMs: null }).say, "Not like this.");
 });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { holdsUnits, isOpen, leftToPay, lookDelay, orderSentence, unitsOf } from "../../assets/order.js";
 import { advise, waitFor } from "../../assets/problems.js";
-import { failureDelay, pollDelay, sells, stageOf, STAGE_SENTENCES, STAGE_WORDS } from "../../assets/sale.js";
+import { failureDelay, lookAgainDelay, pollDelay, sells, stageOf, STAGE_SENTENCES, STAGE_WORDS } from "../../assets/sale.js";
 
 const state = { phase: "scheduled", remaining: 10, mayReturn: false, startsAt: 1000, endsAt: 9000 };
 
@@ -88,4 +88,18 @@ test("an order is watched until it is closed", () => {
     assert.ok(orderSentence(order(status), 0));
   }
   assert.notEqual(orderSentence(waiting, 9_999), orderSentence(waiting, 10_000));
+});
+
+test("an order that cannot be read is asked for ever less often, and not at all where that cannot help", () => {
+  const delay = (slug, failures, { retryAfterMs = null, hidden = false, random = 0 } = {}) =>
+    lookAgainDelay({ slug, retryAfterMs }, failures, { hidden, random });
+  for (const slug of ["unauthenticated", "not-found"]) {
+    for (const hidden of [false, true]) assert.equal(delay(slug, 1, { hidden, retryAfterMs: 1000 }), null);
+  }
+  for (const slug of ["lost", "unavailable", "overloaded", "rate-limited", "outcome-unknown", "anything-new"]) {
+    assert.deepEqual([1, 2, 3, 4].map((failures) => delay(slug, failures)), [2000, 4000, 8000, 16_000]);
+    assert.ok(delay(slug, 1, { hidden: true }) >= 45_000);
+    assert.ok(delay(slug, 1, { retryAfterMs: 90_000, hidden: true }) >= 90_000);
+    assert.notEqual(delay(slug, 9, { hidden: true }), delay(slug, 9, { hidden: true, random: 1 }));
+  }
 });
