@@ -351,7 +351,7 @@ async function arrive(who) {
   lookAtAll();
   const press = key.last;
   const read = await loadOrders();
-  if (pressed || press?.order !== null) return;
+  if (press?.order !== null) return;
   if (read && hasBought(press, read.orders, Number(perUserLimit))) notice("Your last press went through.");
   else notice("An earlier press was not answered. Press Buy again: it cannot become a second order.");
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::{HeaderMap, StatusCode};
 use seckill_shards::command::{Command, Paid, PaymentView, Refusal, StartPayment, Verdict};
 use seckill_shards::ids::{OrderId, PaymentId};
-use seckill_shards::record::{Digest, NO_KEY};
+use seckill_shards::record::{Digest, NO_KEY, PaymentStatus};
 use serde::Deserialize;
 
 use super::json::{self, Fields};
@@ -98,6 +98,9 @@ pub(super) async fn webhook(call: &Call<'_>, body: &[u8]) -> Answer {
     }
 }
 
+/// What money that comes late finds.
+const UNPAID: &[PaymentStatus] = &[PaymentStatus::Started, PaymentStatus::Failed];
+
 /// The word comes after its order has left memory: the store has the last state of both, and money
 /// that nobody waited for any more is owed back there.
 async fn late(call: &Call<'_>, word: &Word) -> Answer {
@@ -110,7 +113,7 @@ async fn late(call: &Call<'_>, word: &Word) -> Answer {
     let (money_came, now) = (word.paid.is_some(), call.context.shared.now());
     let known = call.context.store(Effect::Write, |store| async move {
         match money_came {
-            true => store.owe_back(payment, now).await.map(drop),
+            true => store.owe_back(payment, UNPAID, now).await.map(drop),
             false => store.payment(payment).await.map(drop),
         }
     });

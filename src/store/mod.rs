@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use seckill_shards::clock::Timestamp;
 use seckill_shards::ids::{ActivityId, OrderId, PaymentId, ProductId, UserId};
-use seckill_shards::record::Digest;
+use seckill_shards::record::{Digest, PaymentStatus};
 
 pub use error::{Fault, OutOfStep, Refusal, StoreError};
 pub use flush::{Batch, FlushBatch};
@@ -192,10 +192,15 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// A flushed payment. Refused: [`Refusal::NotFound`].
     async fn payment(&self, id: PaymentId) -> Stored<PaymentRow>;
 
-    /// Money came for a payment whose order has left its gateway's memory: where it had failed, or
-    /// had not ended, it is owed back from here on. Returns the payment as it is now. Refused:
+    /// The money of a payment whose order has left its gateway's memory is owed back from here on,
+    /// where the payment stands at one of `from`. Returns it as it is now. Refused:
     /// [`Refusal::NotFound`].
-    async fn owe_back(&self, id: PaymentId, at: Timestamp) -> Stored<PaymentRow>;
+    async fn owe_back(
+        &self,
+        id: PaymentId,
+        from: &'static [PaymentStatus],
+        at: Timestamp,
+    ) -> Stored<PaymentRow>;
 
     /// The payments after an id whose money is owed back, by id, at most [`PAGE_ROWS_MAX`].
     async fn payments_owed_back(

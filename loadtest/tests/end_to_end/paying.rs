@@ -230,6 +230,7 @@ fn an_operator_cancels_and_refunds() {
         assert_eq!(refunded["status"], "refunded");
     }
     wait_for(&mut ann, &id, "refunded", &["refunded"]);
+    drop(shop.admin.send(refund(true)).expect(200));
     let cancel = format!("/api/v1/admin/orders/{other}/cancel");
     let cancelled = shop.admin.send(Request::new("POST", &cancel)).expect(200).json();
     assert_eq!(
@@ -239,6 +240,35 @@ fn an_operator_cancels_and_refunds() {
     assert_eq!(shop.remaining(&activity), 2);
     let nobody = "/api/v1/admin/orders/999/cancel";
     shop.admin.send(Request::new("POST", nobody)).problem(404, "not-found");
+}
+
+#[test]
+fn a_paid_order_is_refunded_when_its_sale_is_long_closed() {
+    let gateway = Gateway::start(start(2));
+    let mut shop = Shop::open(&gateway);
+    let [mut ann] = shop::shoppers(&gateway, "ann");
+    let activity = shop.sale(Sale::of(3));
+    let id = place(&mut ann, &activity);
+    let payment = pay(&mut ann, &id, "pay");
+    let mut provider = Client::new(gateway.address());
+    drop(provider.send(delivery(&succeeded(&payment, 1_000), 0)).expect(204));
+    shop.step(&activity, "end");
+    until("the sale is closed", GENEROUS, || {
+        (shop.state(&activity)["phase"] == "closed").then_some(())
+    });
+    let path = format!("/api/v1/admin/orders/{id}/refund");
+    let refund = |units: bool, key: &str| {
+        Request::new("POST", &path).key(key).json(&json!({ "return_units": units }))
+    };
+    shop.admin.send(refund(true, "a")).problem(409, "order-state");
+    until("the order has left memory", GENEROUS, || {
+        let answer = shop.admin.send(refund(false, "b"));
+        (answer.status == 200).then_some(())
+    });
+    wait_for(&mut ann, &id, "paid", &["refunded"]);
+    drop(shop.admin.send(refund(false, "b")).expect(200));
+    shop.admin.send(refund(true, "b")).problem(422, "idempotency-mismatch");
+    gateway.run(&["audit"]).expect(0);
 }
 
 #[test]

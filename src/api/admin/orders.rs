@@ -3,7 +3,7 @@
 use http::StatusCode;
 use seckill_shards::command::{Command, Refusal, Verdict};
 use seckill_shards::ids::{ActivityId, OrderId, UserId};
-use seckill_shards::record::Status;
+use seckill_shards::record::{PaymentStatus, Status};
 
 use super::OperatorCall;
 use crate::api::json::Fields;
@@ -15,7 +15,7 @@ use crate::api::query::{Query, cut, page};
 use crate::api::reply::Reply;
 use crate::api::route::OrderStep;
 use crate::api::{Answer, idempotency, route};
-use crate::store::{OrderFilter, OrdersOf, Outcome, Page};
+use crate::store::{OrderFilter, OrdersOf, Outcome, Page, PaymentRow, StoredOrder};
 
 /// `GET /api/v1/admin/orders?activity_id=&user=&status=`: newest first. A user is named by id or
 /// by username.
@@ -41,7 +41,11 @@ pub(super) async fn step(call: OperatorCall<'_>, order: OrderId, step: OrderStep
     match step {
         OrderStep::Cancel => {
             call.expect_no_fields()?;
-            moved(call, order, Command::CancelOrder { order, user: None }, Status::Cancelled).await
+            match asked(call, order, Command::CancelOrder { order, user: None }).await? {
+                Asked::Moved(body) => Ok(answer(body)),
+                Asked::Left(known) if known.order.status == Status::Cancelled => Ok(shown(*known)),
+                Asked::Left(_) => Err(Slug::OrderState.into()),
+            }
         }
         OrderStep::Refund => refund(call, order).await,
     }
@@ -49,15 +53,15 @@ pub(super) async fn step(call: OperatorCall<'_>, order: OrderId, step: OrderStep
 
 /// A refund is done once by itself, so its key only tells another request from the same one.
 async fn refund(call: OperatorCall<'_>, order: OrderId) -> Answer {
-    let command = Command::RefundOrder { order, return_units: return_units(call)? };
+    let return_units = return_units(call)?;
     let once = idempotency::once(call.inner, call.caller.user(), call.body)?;
-    let Some(once) = once else { return moved(call, order, command, Status::Refunded).await };
+    let Some(once) = once else { return refund_once(call, order, return_units).await };
     let (user, key) = (once.user, once.key);
     let remembered = call
         .context
         .store(Effect::Write, |store| async move { store.remember(once, order.0).await });
     let is_first = matches!(remembered.await?, Outcome::New(_));
-    let answer = moved(call, order, command, Status::Refunded).await;
+    let answer = refund_once(call, order, return_units).await;
     if is_first && answer.as_ref().is_err_and(|problem| problem.slug != Slug::OutcomeUnknown) {
         // Where forgetting fails, the key stays used; the operator takes another one.
         let forgotten =
@@ -67,26 +71,69 @@ async fn refund(call: OperatorCall<'_>, order: OrderId) -> Answer {
     answer
 }
 
-/// Asks the order's owner; one that has left memory may have moved so before.
-async fn moved(call: OperatorCall<'_>, order: OrderId, command: Command, to: Status) -> Answer {
+async fn refund_once(call: OperatorCall<'_>, order: OrderId, return_units: bool) -> Answer {
+    match asked(call, order, Command::RefundOrder { order, return_units }).await? {
+        Asked::Moved(body) => Ok(answer(body)),
+        Asked::Left(known) if known.order.status == Status::Refunded => Ok(shown(*known)),
+        Asked::Left(known) if known.order.status == Status::Paid => {
+            refund_closed(call, &known, return_units).await
+        }
+        Asked::Left(_) => Err(Slug::OrderState.into()),
+    }
+}
+
+/// The sale of a paid order that has left memory is closed: the books of both stand, and its
+/// payment alone goes back.
+async fn refund_closed(call: OperatorCall<'_>, order: &StoredOrder, return_units: bool) -> Answer {
+    if return_units {
+        let detail = "The sale is closed: no unit comes back. Refund it without its units.";
+        return Err(Problem::new(Slug::OrderState, detail));
+    }
+    let succeeded = |it: &&PaymentRow| it.status == PaymentStatus::Succeeded;
+    let Some(payment) = order.payments.iter().find(succeeded).map(|it| it.id) else {
+        // It was owed back, or given, before.
+        return Ok(shown(order.clone()));
+    };
+    let (id, now) = (order.order.id, call.context.shared.now());
+    let known = call.context.store(Effect::Write, |store| async move {
+        store.owe_back(payment, &[PaymentStatus::Succeeded], now).await?;
+        store.order(id).await
+    });
+    Ok(shown(known.await?))
+}
+
+/// What became of a command to an order's owner.
+enum Asked {
+    /// It moved as asked, or had moved so before: as it is shown.
+    Moved(Vec<u8>),
+    /// It has left memory; the store has its last state.
+    Left(Box<StoredOrder>),
+}
+
+async fn asked(call: OperatorCall<'_>, order: OrderId, command: Command) -> Result<Asked, Problem> {
     let shards = &call.context.shards;
-    let mut body = Vec::new();
     match shards.ask(order.owner(shards.cores()), command).await {
         Verdict::Moved(order) => {
-            body = shown_to_operator(call.inner, &order).ok_or(Slug::OutcomeUnknown)?;
+            let body = shown_to_operator(call.inner, &order).ok_or(Slug::OutcomeUnknown)?;
+            Ok(Asked::Moved(body))
         }
         Verdict::Refused(Refusal::NotFound) => {
             let known =
                 call.context.store(Effect::Read, |store| async move { store.order(order).await });
-            let known = known.await?;
-            if known.order.status != to {
-                return Err(Slug::OrderState.into());
-            }
-            write_for_operator(&mut body, known);
+            Ok(Asked::Left(Box::new(known.await?)))
         }
-        verdict => return Err(denied(&verdict, call.context.shared.now())),
+        verdict => Err(denied(&verdict, call.context.shared.now())),
     }
-    Ok(Reply::json(StatusCode::OK, body.into()).no_store())
+}
+
+fn shown(order: StoredOrder) -> Reply {
+    let mut body = Vec::new();
+    write_for_operator(&mut body, order);
+    answer(body)
+}
+
+fn answer(body: Vec<u8>) -> Reply {
+    Reply::json(StatusCode::OK, body.into()).no_store()
 }
 
 fn return_units(call: OperatorCall<'_>) -> Result<bool, Problem> {

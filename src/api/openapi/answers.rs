@@ -28,7 +28,7 @@ pub(super) fn schemas() -> Vec<(&'static str, RefOr<Schema>)> {
         ("ActivityState", activity_state()),
         ("OrderStatus", word(Status::ALL.iter().map(|status| status.word()))),
         ("Order", order()),
-        ("OrderList", page("Order")),
+        ("OrderList", order_list()),
         ("PaymentStatus", word(PaymentStatus::ALL.iter().map(|status| status.word()))),
         ("PaymentStarted", payment_started()),
         ("SandboxPayment", sandbox_payment()),
@@ -157,6 +157,11 @@ fn order() -> ObjectBuilder {
         must("payments", list(payment)),
         may("as_of", instant()),
     ])
+}
+
+fn order_list() -> ObjectBuilder {
+    let partial = flag().description(Some("The store is away: only what is in memory is listed"));
+    page("Order").property("partial", partial)
 }
 
 fn payment_started() -> ObjectBuilder {

@@ -20,7 +20,7 @@ use super::json::{self, Fields};
 use super::problem::{Effect, Problem, Slug, denied};
 use super::query::{Query, page};
 use super::reply::Reply;
-use super::{Answer, Call, Context, idempotency};
+use super::{Answer, Call, Context, idempotency, text};
 use crate::store::{self, OrderFilter, OrdersOf, Page};
 
 /// `POST /api/v1/activities/{id}/orders`: the button.
@@ -155,8 +155,13 @@ pub(super) async fn list(call: &Call<'_>) -> Answer {
     let rows = Page { after, limit: limit + 1 };
     let stored =
         call.context.store(Effect::Read, |store| async move { store.orders(filter, rows).await });
-    // What a shopper holds open is in memory, so they see it with the store away as well.
-    let stored = stored.await.unwrap_or_default();
+    // What a shopper holds open is in memory, so they see it with the store away as well; but what
+    // is only in the store is never passed over in silence.
+    let (stored, is_partial) = match stored.await {
+        Ok(stored) => (stored, false),
+        Err(problem) if orders.is_empty() || after.is_some() => return Err(problem),
+        Err(_) => (Vec::new(), true),
+    };
     // Beyond the last row that was read there may be others, which come before older orders.
     let is_full = stored.len() > limit as usize;
     let floor = stored.last().filter(|_| is_full).map(|last| position(&last.order));
@@ -175,6 +180,10 @@ pub(super) async fn list(call: &Call<'_>) -> Answer {
     let next = last.or_else(|| floor.map(cursor)).filter(|_| has_more);
     let body = call.context.desk.bytes(|out| {
         page(out, &orders, next.as_deref(), |out, order| order.write(out));
+        if is_partial {
+            out.pop();
+            text::raw(out, ",\"partial\":true}");
+        }
     });
     Ok(Reply::json(StatusCode::OK, body).no_store())
 }

@@ -389,9 +389,11 @@ pub(in crate::store) async fn money_that_is_owed_back_is_given_once(store: &dyn 
         owed.iter().map(|payment| payment.0).collect::<Vec<_>>()
     };
     assert_eq!(owed(None, 10).await, [102]);
-    let late = store.owe_back(PaymentId(100), at(7)).await.unwrap();
+    let late = &[PaymentStatus::Started, PaymentStatus::Failed];
+    let owe = async |payment, ms| store.owe_back(PaymentId(payment), late, at(ms)).await;
+    let late = owe(100, 7).await.unwrap();
     assert_eq!((late.status, late.moved_at), (PaymentStatus::RefundDue, Some(at(7))));
-    let kept = store.owe_back(PaymentId(101), at(8)).await.unwrap();
+    let kept = owe(101, 8).await.unwrap();
     assert_eq!((kept.status, kept.moved_at), (PaymentStatus::Succeeded, Some(at(5))));
     assert_eq!(owed(None, 10).await, [100, 102]);
     assert_eq!((owed(None, 1).await, owed(Some(100), 10).await), (vec![100], vec![102]));
@@ -402,12 +404,9 @@ pub(in crate::store) async fn money_that_is_owed_back_is_given_once(store: &dyn 
     let given = store.payment(PaymentId(100)).await.unwrap();
     assert_eq!((given.status, given.moved_at), (PaymentStatus::Refunded, Some(at(9))));
     assert_eq!(store.payment(PaymentId(101)).await.unwrap().status, PaymentStatus::Succeeded);
-    assert_eq!(
-        store.owe_back(PaymentId(100), at(11)).await.unwrap().status,
-        PaymentStatus::Refunded
-    );
+    assert_eq!(owe(100, 11).await.unwrap().status, PaymentStatus::Refunded);
     assert_eq!(owed(None, 10).await, [102]);
     let nobody = PaymentId(999);
-    assert_eq!(refusal(store.owe_back(nobody, at(1)).await), Refusal::NotFound);
+    assert_eq!(refusal(owe(999, 1).await), Refusal::NotFound);
     assert_eq!(refusal(store.refunded(nobody, at(1)).await), Refusal::NotFound);
 }

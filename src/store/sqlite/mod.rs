@@ -25,7 +25,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, ErrorCode};
 use seckill_shards::clock::Timestamp;
 use seckill_shards::ids::{ActivityId, OrderId, PaymentId, ProductId, UserId};
-use seckill_shards::record::Digest;
+use seckill_shards::record::{Digest, PaymentStatus};
 use tokio::sync::{mpsc, oneshot};
 
 use self::connections::Connections;
@@ -248,8 +248,13 @@ impl Store for Sqlite {
         self.connections.read(move |tx| payments::by_id(tx, id)).await
     }
 
-    async fn owe_back(&self, id: PaymentId, at: Timestamp) -> Stored<PaymentRow> {
-        self.connections.write(move |tx| payments::owe_back(tx, id, at)).await
+    async fn owe_back(
+        &self,
+        id: PaymentId,
+        from: &'static [PaymentStatus],
+        at: Timestamp,
+    ) -> Stored<PaymentRow> {
+        self.connections.write(move |tx| payments::owe_back(tx, id, from, at)).await
     }
 
     async fn payments_owed_back(

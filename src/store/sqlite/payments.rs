@@ -18,10 +18,14 @@ pub(super) fn by_id(db: &Connection, id: PaymentId) -> Stored<PaymentRow> {
     Ok(found.ok_or(Refusal::NotFound)?)
 }
 
-pub(super) fn owe_back(db: &Connection, id: PaymentId, at: Timestamp) -> Stored<PaymentRow> {
-    let unpaid = [PaymentStatus::Started, PaymentStatus::Failed];
-    for from in unpaid {
-        change(db, id, from, PaymentStatus::RefundDue, at)?;
+pub(super) fn owe_back(
+    db: &Connection,
+    id: PaymentId,
+    from: &[PaymentStatus],
+    at: Timestamp,
+) -> Stored<PaymentRow> {
+    for from in from {
+        change(db, id, *from, PaymentStatus::RefundDue, at)?;
     }
     by_id(db, id)
 }
