@@ -353,10 +353,13 @@ impl Connection {
     }
 }
 
-/// What the document has against an answer. One that has no request id is HTTP's, not the API's.
+/// What the document has against an answer.
 fn objection(address: SocketAddr, request: &Request, response: &Response) -> Option<String> {
-    if !request.path.starts_with("/api/") || response.header("x-request-id").is_none() {
+    if !request.path.starts_with("/api/") {
         return None;
+    }
+    if response.header("x-request-id").is_none() {
+        return Some("it has no x-request-id".to_owned());
     }
     let is_plain = request.method != "HEAD" && response.header("content-encoding").is_none();
     let answer = Answer {

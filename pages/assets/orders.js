@@ -86,6 +86,7 @@ function row(order) {
   parts.status.dataset.status = order.status;
   parts.units.textContent = counted(unitsOf(order), "unit");
   parts.total.textContent = moneyText(order.total);
+  parts.number.textContent = order.id;
   parts.placed.textContent = localInstantText(order.created_at);
   parts.placed.dateTime = order.created_at;
   parts["pay-before-row"].hidden = !(isOpen(order) && order.pay_before);

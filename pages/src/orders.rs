@@ -56,6 +56,7 @@ fn row_template() -> Markup {
                 dl {
                     div { dt { "Units" } dd data-row="units" {} }
                     div { dt { "Total" } dd data-row="total" {} }
+                    div { dt { "Order" } dd data-row="number" {} }
                     div { dt { "Placed" } dd { time data-row="placed" {} } }
                     div data-row="pay-before-row" { dt { "Pay before" } dd data-row="pay-before" {} }
                 }

@@ -126,8 +126,8 @@ fn sale_line(sale: &SaleView) -> Markup {
     html! {
         a href={ "/activities/" (sale.id) } { (sale.title) }
         strong { (sale.price.text()) }
-        span.hint { "Starts " (time(sale.starts_at)) }
-        span.hint { "Ends " (time(sale.ends_at)) }
+        span.hint { "From " (time(sale.starts_at)) }
+        span.hint { "Until " (time(sale.ends_at)) }
     }
 }
 
