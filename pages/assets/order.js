@@ -57,6 +57,11 @@ function owes({ payments = [] }) {
   return payments.some(({ status }) => status === "refund_due");
 }
 
+/** A paid order whose sale is closed keeps its status; that its money went back is told by its payments. */
+function wentBack({ payments = [] }) {
+  return payments.length > 0 && payments.every(({ status }) => status !== "succeeded");
+}
+
 const STATUS_WORDS = {
   accepted: "Being confirmed",
   awaiting_payment: "Waiting for payment",
@@ -83,7 +88,7 @@ export function orderSentence(order, now) {
           ? "We are waiting for the payment to be confirmed."
           : "It is kept for you until the time to pay is over.";
     case "paid":
-      return "This order is paid.";
+      return wentBack(order) ? "This order was paid, and the shop gave its money back." : "This order is paid.";
     case "expired":
       return "This order was not paid in time, so it ended and its units went back on sale.";
     case "cancelled":

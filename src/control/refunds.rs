@@ -24,42 +24,74 @@ pub struct RefundStatus {
     pub faults: AtomicU64,
 }
 
+/// One way through all debts, which may take several looks.
+#[derive(Debug, Default)]
+struct Round {
+    after: Option<PaymentId>,
+    /// Given, but owed still by the store, which follows.
+    given: HashSet<PaymentId>,
+    /// Those of them that the store owed in this round.
+    owed: HashSet<PaymentId>,
+}
+
+impl Round {
+    /// Whether a payment that the store owes was not given yet.
+    fn is_due(&mut self, payment: PaymentId) -> bool {
+        let is_given = self.given.contains(&payment);
+        if is_given {
+            self.owed.insert(payment);
+        }
+        !is_given
+    }
+
+    /// It was given; the store owes it for some rounds still.
+    fn give(&mut self, payment: PaymentId) {
+        self.given.insert(payment);
+        self.owed.insert(payment);
+    }
+
+    /// All were seen: what the store owes no more is forgotten, and the next round begins.
+    fn end(&mut self) {
+        let owed = std::mem::take(&mut self.owed);
+        self.given.retain(|payment| owed.contains(payment));
+        self.after = None;
+    }
+}
+
 impl Control {
     /// Looks every second for what is owed.
     pub(super) async fn keep_refunds(self: Arc<Self>) {
         let mut second = tokio::time::interval(SECOND);
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // Given, but owed still by the store, which follows.
-        let mut given = HashSet::new();
+        let mut round = Round::default();
         loop {
             second.tick().await;
             if let Some(PaymentPort { provider, .. }) = &self.payment {
-                self.refund_owed(provider, &mut given).await;
+                self.refund_owed(provider, &mut round).await;
             }
         }
     }
 
-    /// Gives back what this gateway's journal or the store owes. The look ends with the first that
-    /// is not taken: the next one begins anew.
-    async fn refund_owed(&self, provider: &Arc<dyn Provider>, given: &mut HashSet<PaymentId>) {
-        let mut owed_still = HashSet::new();
-        let mut after = None;
+    /// Gives back what this gateway owes, up to the first that is not taken: the next look goes on
+    /// behind it, so that none that is refused for ever keeps the others waiting.
+    async fn refund_owed(&self, provider: &Arc<dyn Provider>, round: &mut Round) {
         loop {
-            let owed = match self.store.payments_owed_back(after, REFUNDS_READ).await {
+            let owed = match self.store.payments_owed_back(round.after, REFUNDS_READ).await {
                 Ok(owed) => owed,
                 Err(error) => return self.refund_fault(&error),
             };
-            after = owed.last().copied();
-            for &payment in owed.iter().filter(|payment| self.is_own(**payment)) {
-                if !given.contains(&payment) && !self.refund(provider, payment).await {
+            if owed.is_empty() {
+                return round.end();
+            }
+            for payment in owed {
+                round.after = Some(payment);
+                if !self.is_own(payment) || !round.is_due(payment) {
+                    continue;
+                }
+                if !self.refund(provider, payment).await {
                     return;
                 }
-                given.insert(payment);
-                owed_still.insert(payment);
-            }
-            if after.is_none() {
-                given.retain(|payment| owed_still.contains(payment));
-                return;
+                round.give(payment);
             }
         }
     }
@@ -114,5 +146,25 @@ impl Control {
         tracing::warn!(error, "a refund has to wait");
         // Relaxed: a figure for people.
         self.refunds.faults.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_given_is_not_given_again_while_the_store_follows() {
+        let (first, second) = (PaymentId(1), PaymentId(2));
+        let mut round = Round::default();
+        for payment in [first, second] {
+            assert!(round.is_due(payment));
+            round.give(payment);
+        }
+        round.end();
+        // The store follows with the second only.
+        assert!(!round.is_due(first));
+        round.end();
+        assert!(!round.is_due(first) && round.is_due(second));
     }
 }

@@ -81,6 +81,8 @@ test("money on its way back is watched until it has arrived", () => {
     assert.equal(order.lookDelay(made(status, "refunded"), 0, quiet), null);
   }
   assert.match(order.orderSentence(made("refunded", "refund_due"), 0), /on its way/);
+  assert.match(order.orderSentence(made("paid", "failed", "refunded"), 0), /gave its money back/);
+  assert.doesNotMatch(order.orderSentence(made("paid", "refunded", "succeeded"), 0), /back/);
 });
 
 test("every refusal to pay has its sentence, and only a spent key is dropped", () => {
