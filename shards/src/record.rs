@@ -422,9 +422,10 @@ macro_rules! records {
                 match self { $(Self::$name(payload) => serialize(payload.inner(), out)),+ }
             }
 
+            /// Checked as any bytes are; records share nothing, so no pool of pointers is kept.
             fn decode_payload(kind: u8, bytes: &[u8]) -> Result<Self, DecodeError> {
                 match kind {
-                    $($kind => rkyv::from_bytes::<<$type as Inner>::Of, RkyvError>(bytes)
+                    $($kind => rkyv::api::low::from_bytes::<<$type as Inner>::Of, RkyvError>(bytes)
                         .map(|payload| Self::$name(payload.into()))
                         .map_err(|_| DecodeError::Invalid { kind }),)+
                     _ => Err(DecodeError::UnknownKind { kind }),
