@@ -194,13 +194,7 @@ async fn withdraw(call: OperatorCall<'_>, id: ActivityId) -> Answer {
         return shown(call, id);
     }
     let answer = acted(call, id, command).await;
-    if answer.as_ref().is_err_and(|problem| problem.slug != Slug::OutcomeUnknown) {
-        // Where forgetting fails, the key stays used; the operator takes another one.
-        let forgotten = call
-            .context
-            .store(Effect::Write, |store| async move { store.forget(once.user, once.key).await });
-        drop(forgotten.await);
-    }
+    call.forget_refused(once, &answer).await;
     answer
 }
 

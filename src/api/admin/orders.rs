@@ -56,17 +56,13 @@ async fn refund(call: OperatorCall<'_>, order: OrderId) -> Answer {
     let return_units = return_units(call)?;
     let once = idempotency::once(call.inner, call.caller.user(), call.body)?;
     let Some(once) = once else { return refund_once(call, order, return_units).await };
-    let (user, key) = (once.user, once.key);
     let remembered = call
         .context
         .store(Effect::Write, |store| async move { store.remember(once, order.0).await });
     let is_first = matches!(remembered.await?, Outcome::New(_));
     let answer = refund_once(call, order, return_units).await;
-    if is_first && answer.as_ref().is_err_and(|problem| problem.slug != Slug::OutcomeUnknown) {
-        // Where forgetting fails, the key stays used; the operator takes another one.
-        let forgotten =
-            call.context.store(Effect::Write, |store| async move { store.forget(user, key).await });
-        drop(forgotten.await);
+    if is_first {
+        call.forget_refused(once, &answer).await;
     }
     answer
 }
