@@ -9,7 +9,19 @@ FILE_BYTES = 8 << 20
 
 
 def fdatasync_us(directory, count=300):
-    """Median time of a write and its fdatasync, by size, on a file written before, as a journal's segments are."""
+    """Median time of a write and its fdatasync, by size, on a file written before, as a journal's segments are.
+
+    On the server's CPU: one that the disk interrupts is quicker to hear of it than one that it has to wake.
+    """
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        return fdatasync_here_us(directory, count)
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def fdatasync_here_us(directory, count):
     path = directory / "fdatasync"
     file = os.open(path, os.O_CREAT | os.O_RDWR)
     try:

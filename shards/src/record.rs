@@ -39,6 +39,32 @@ impl<T: From<u64>, D: Fallible + ?Sized> DeserializeWith<Archived<u64>, T, D> fo
     }
 }
 
+/// Bytes, archived as they are and moved whole: rkyv moves an array byte by byte, and reading it
+/// back at once stalls on each.
+#[derive(Debug)]
+struct Whole;
+
+impl<const N: usize> ArchiveWith<[u8; N]> for Whole {
+    type Archived = [u8; N];
+    type Resolver = ();
+
+    fn resolve_with(field: &[u8; N], (): (), out: Place<Self::Archived>) {
+        out.write(*field);
+    }
+}
+
+impl<const N: usize, S: Fallible + ?Sized> SerializeWith<[u8; N], S> for Whole {
+    fn serialize_with(_: &[u8; N], _: &mut S) -> Result<(), S::Error> {
+        Ok(())
+    }
+}
+
+impl<const N: usize, D: Fallible + ?Sized> DeserializeWith<[u8; N], [u8; N], D> for Whole {
+    fn deserialize_with(field: &[u8; N], _: &mut D) -> Result<[u8; N], D::Error> {
+        Ok(*field)
+    }
+}
+
 /// 128 bits of a hash: of an idempotency key, or of the body that came with it.
 pub type Digest = [u8; 16];
 
@@ -137,8 +163,10 @@ pub struct OrderPlaced {
     #[rkyv(with = Number)]
     pub pay_before: Timestamp,
     /// Digest of the idempotency key, or [`NO_KEY`].
+    #[rkyv(with = Whole)]
     pub key: Digest,
     /// Digest of the request's body.
+    #[rkyv(with = Whole)]
     pub body: Digest,
 }
 
@@ -195,8 +223,10 @@ pub struct PaymentStarted {
     #[rkyv(with = Number)]
     pub at: Timestamp,
     /// Digest of the idempotency key, or [`NO_KEY`].
+    #[rkyv(with = Whole)]
     pub key: Digest,
     /// Digest of the request's body.
+    #[rkyv(with = Whole)]
     pub body: Digest,
 }
 
@@ -269,8 +299,10 @@ pub struct KeyKept {
     /// The units that the order still counts against the buyer's limit (a paid order's).
     pub quantity: u32,
     /// Digest of the key.
+    #[rkyv(with = Whole)]
     pub key: Digest,
     /// Digest of the body.
+    #[rkyv(with = Whole)]
     pub body: Digest,
 }
 
