@@ -19,6 +19,13 @@ export function safeNext(wish, origin) {
   return elsewhere || FORMS.includes(url.pathname) ? "/" : url.pathname + url.search + url.hash;
 }
 
+/** Where the shop says a payment is made: a path of its own, or a provider's page; null for neither. */
+export function payAddress(address, origin) {
+  const path = safeNext(address, origin);
+  if (path !== "/") return path;
+  return typeof address === "string" && /^https:\/\/[^\\\s\p{Cc}]+$/u.test(address) ? address : null;
+}
+
 /** The address of a form that leads back here; from a form, to where that form leads. */
 export function withNext(form, location) {
   const here = FORMS.includes(location.pathname)

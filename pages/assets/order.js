@@ -57,10 +57,12 @@ function owes({ payments = [] }) {
   return payments.some(({ status }) => status === "refund_due");
 }
 
-/** A paid order whose sale is closed keeps its status; that its money went back is told by its payments. */
-function wentBack({ payments = [] }) {
-  return payments.length > 0 && payments.every(({ status }) => status !== "succeeded");
-}
+// An order that waits on, by how its last payment ended.
+const KEPT = {
+  failed: "The payment did not go through. The order is still kept for you, and you can pay again.",
+  refund_due: "What was paid was not what is due, so it goes back to you. The order is still kept for you.",
+  refunded: "What was paid was not what is due, so it went back to you. The order is still kept for you.",
+};
 
 const STATUS_WORDS = {
   accepted: "Being confirmed",
@@ -86,9 +88,9 @@ export function orderSentence(order, now) {
         ? "The time to pay is over. Asking the shop how this order ended."
         : paymentUnderWay(order)
           ? "We are waiting for the payment to be confirmed."
-          : "It is kept for you until the time to pay is over.";
+          : KEPT[order.payments?.at(-1)?.status] ?? "It is kept for you until the time to pay is over.";
     case "paid":
-      return wentBack(order) ? "This order was paid, and the shop gave its money back." : "This order is paid.";
+      return "This order is paid.";
     case "expired":
       return "This order was not paid in time, so it ended and its units went back on sale.";
     case "cancelled":

@@ -7,7 +7,7 @@ import { cancelIsMeant, cancelOrder } from "./cancel.js";
 import { ShopClock } from "./clock.js";
 import { countdownHolds, countdownText } from "./format.js";
 import { PurchaseKey, tabStorage } from "./key.js";
-import { safeNext } from "./next.js";
+import { payAddress } from "./next.js";
 import { canBePaid, isOpen, leftToPay, lookDelay, orderSentence, paymentUnderWay } from "./order.js";
 import { showFacts } from "./order_facts.js";
 import { payAdvice } from "./problems.js";
@@ -124,16 +124,24 @@ async function press(act) {
 
 async function pay() {
   say("One moment…");
+  // Another tab may have begun to pay: then this one goes on with the same payment.
+  const now = await request("GET", api);
+  if (now.ok) order = now.body;
+  const begun = payAddress(paymentUnderWay(order)?.redirect_url, location.origin);
+  if (begun) {
+    location.assign(begun);
+    return true;
+  }
   // The key of a payment that has ended has done its work; any other is sent again and stays one payment.
   const ended = (order.payments ?? []).filter(({ status }) => status !== "started");
   const pressKey = key.take(new Set(ended.map((payment) => payment.payment_id)));
   const answer = await request("POST", `${api}/payments`, { body: { method: "sandbox" }, headers: { "idempotency-key": pressKey } });
   if (answer.ok) {
     key.bind(pressKey, answer.body.payment_id);
-    const next = safeNext(answer.body.redirect_url, location.origin);
+    const address = payAddress(answer.body.redirect_url, location.origin);
     // It ended in the meantime: the order is shown as it is, and the next press is another payment.
-    if (answer.body.status !== "started" || next === "/") return say("");
-    location.assign(next);
+    if (answer.body.status !== "started" || !address) return say("");
+    location.assign(address);
     return true;
   }
   if (answer.slug === "unauthenticated") showUser(null);

@@ -393,6 +393,21 @@ pub struct StoredOrder {
     pub payments: Vec<PaymentRow>,
 }
 
+impl StoredOrder {
+    /// How it stands for people, and since when. An order that was refunded after its sale was closed
+    /// is still paid in the journal's books, which are closed with the sale; its payment says more.
+    #[must_use]
+    pub fn standing(&self) -> (Status, Option<Timestamp>) {
+        let OrderRow { status, moved_at, .. } = self.order;
+        let pays = |payment: &PaymentRow| payment.status == PaymentStatus::Succeeded;
+        if status == Status::Paid && !self.payments.iter().any(pays) {
+            let given = self.payments.iter().filter_map(|payment| payment.moved_at).max();
+            return (Status::Refunded, given.or(moved_at));
+        }
+        (status, moved_at)
+    }
+}
+
 /// Which orders a list shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OrderFilter {

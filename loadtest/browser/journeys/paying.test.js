@@ -52,12 +52,29 @@ journey("news that comes out of order leaves a paid order paid", async (world) =
   assert.equal((await order()).status, "paid");
 });
 
-journey("an order that is paid in two tabs is paid once, and the rest goes back", async (world) => {
+journey("a second tab goes on with the payment that the first began", async (world) => {
   const { ann, id, order, there } = await atOrder(world);
   const second = new OrderPage(await ann.tab());
   await second.page.goto(`/orders/${id}`);
-  for (const tab of [there, second]) await tab.pay.click();
-  for (const tab of [there, second]) await tab.page.waitForURL("**/pay/*");
+  await second.pay.waitFor();
+  for (const tab of [there, second]) {
+    await tab.pay.click();
+    await tab.page.waitForURL("**/pay/*");
+  }
+  assert.equal(second.page.url(), there.page.url());
+  await there.atBank(BANK.pay);
+  await there.says("This order is paid.");
+  const { payments } = await order();
+  assert.deepEqual(payments.map(({ status }) => status), ["succeeded"]);
+});
+
+journey("an order that is paid twice is paid once, and the rest goes back", async (world) => {
+  const { ann, api, id, order, there } = await atOrder(world);
+  const pay = async () => (await api.ask("POST", `/orders/${id}/payments`, { method: "sandbox" })).redirect_url;
+  const [first, other] = [await pay(), await pay()];
+  const second = new OrderPage(await ann.tab());
+  await there.page.goto(first);
+  await second.page.goto(other);
   await there.atBank(BANK.pay);
   await there.says("This order is paid.");
   await second.atBank(BANK.pay);

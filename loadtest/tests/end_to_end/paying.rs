@@ -66,6 +66,10 @@ fn pay(shopper: &mut Client, order: &str, key: &str) -> String {
     let payment = started["payment_id"].as_str().unwrap().to_owned();
     assert_eq!(started["redirect_url"], format!("/pay/{payment}"));
     assert_eq!(started["status"], "started");
+    // Whoever looks at the order from elsewhere is led to the same payment.
+    let shown = shopper.get(&format!("/api/v1/orders/{order}")).expect(200).json();
+    let shown = shown["payments"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!(shown["redirect_url"], started["redirect_url"]);
     payment
 }
 
@@ -265,7 +269,10 @@ fn a_paid_order_is_refunded_when_its_sale_is_long_closed() {
         let answer = shop.admin.send(refund(false, "b"));
         (answer.status == 200).then_some(())
     });
-    wait_for(&mut ann, &id, "paid", &["refunded"]);
+    wait_for(&mut ann, &id, "refunded", &["refunded"]);
+    let listed = ann.get("/api/v1/orders?status=refunded").expect(200).json();
+    assert_eq!(listed["items"][0]["id"], json!(id));
+    assert_eq!(ann.get("/api/v1/orders?status=paid").expect(200).json()["items"], json!([]));
     drop(shop.admin.send(refund(false, "b")).expect(200));
     shop.admin.send(refund(true, "b")).problem(422, "idempotency-mismatch");
     gateway.run(&["audit"]).expect(0);

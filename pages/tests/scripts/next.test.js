@@ -1,7 +1,7 @@
 // Signing in leads nowhere but into this shop.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { safeNext, withNext } from "../../assets/next.js";
+import { payAddress, safeNext, withNext } from "../../assets/next.js";
 
 const origin = "http://shop.test:8080";
 
@@ -18,6 +18,13 @@ test("anything else leads home", () => {
     "JavaScript:alert(1)", "data:text/html,x", "/.//evil.test", "/a/..//evil.test", "/%2e//evil.test", "/sign-in", "/register?next=/", "/reset", "/\u0000/evil",
   ]) {
     assert.equal(safeNext(wish, origin), "/", String(wish));
+  }
+});
+
+test("a payment is made in this shop or at a provider's page", () => {
+  for (const address of ["/pay/7", "https://bank.test/pay?id=7"]) assert.equal(payAddress(address, origin), address);
+  for (const address of [undefined, "", "/", "//evil.test", "http://bank.test/", "javascript:alert(1)", "https://", "https://a b"]) {
+    assert.equal(payAddress(address, origin), null, String(address));
   }
 });
 

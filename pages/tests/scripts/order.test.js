@@ -81,8 +81,15 @@ test("money on its way back is watched until it has arrived", () => {
     assert.equal(order.lookDelay(made(status, "refunded"), 0, quiet), null);
   }
   assert.match(order.orderSentence(made("refunded", "refund_due"), 0), /on its way/);
-  assert.match(order.orderSentence(made("paid", "failed", "refunded"), 0), /gave its money back/);
-  assert.doesNotMatch(order.orderSentence(made("paid", "refunded", "succeeded"), 0), /back/);
+});
+
+test("an order that still waits says how its last payment ended", () => {
+  const sentence = (...payments) => order.orderSentence(made("awaiting_payment", ...payments), 0);
+  assert.match(sentence("failed"), /did not go through.*pay again/);
+  assert.match(sentence("failed", "refund_due"), /goes back to you/);
+  assert.match(sentence("refunded"), /went back to you/);
+  assert.match(sentence("failed", "started"), /waiting for the payment/);
+  assert.match(sentence(), /kept for you until/);
 });
 
 test("every refusal to pay has its sentence, and only a spent key is dropped", () => {

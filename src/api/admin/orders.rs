@@ -70,11 +70,11 @@ async fn refund(call: OperatorCall<'_>, order: OrderId) -> Answer {
 async fn refund_once(call: OperatorCall<'_>, order: OrderId, return_units: bool) -> Answer {
     match asked(call, order, Command::RefundOrder { order, return_units }).await? {
         Asked::Moved(body) => Ok(answer(body)),
-        Asked::Left(known) if known.order.status == Status::Refunded => Ok(shown(*known)),
-        Asked::Left(known) if known.order.status == Status::Paid => {
-            refund_closed(call, &known, return_units).await
-        }
-        Asked::Left(_) => Err(Slug::OrderState.into()),
+        Asked::Left(known) => match known.standing().0 {
+            Status::Refunded => Ok(shown(*known)),
+            Status::Paid => refund_closed(call, &known, return_units).await,
+            _ => Err(Slug::OrderState.into()),
+        },
     }
 }
 
@@ -86,10 +86,8 @@ async fn refund_closed(call: OperatorCall<'_>, order: &StoredOrder, return_units
         return Err(Problem::new(Slug::OrderState, detail));
     }
     let succeeded = |it: &&PaymentRow| it.status == PaymentStatus::Succeeded;
-    let Some(payment) = order.payments.iter().find(succeeded).map(|it| it.id) else {
-        // It was owed back, or given, before.
-        return Ok(shown(order.clone()));
-    };
+    let payment = order.payments.iter().find(succeeded).map(|it| it.id);
+    let payment = payment.expect("an order that stands as paid has a payment that did");
     let (id, now) = (order.order.id, call.context.shared.now());
     let known = call.context.store(Effect::Write, |store| async move {
         store.owe_back(payment, &[PaymentStatus::Succeeded], now).await?;

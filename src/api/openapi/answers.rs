@@ -140,6 +140,7 @@ fn order() -> ObjectBuilder {
         must("payment_id", id()),
         must("status", named("PaymentStatus")),
         must("amount", named("Money")),
+        may("redirect_url", text().description(Some("Of one order, while it can be paid there"))),
     ]);
     object([
         may("user_id", id().description(Some("For operators only"))),

@@ -122,7 +122,10 @@ fn with_terms(call: &Call<'_>, order: &OrderView) -> Option<OrderFacts<'static>>
 /// `GET /api/v1/orders/{id}`.
 pub(super) async fn show(call: &Call<'_>, id: OrderId) -> Answer {
     let user = call.caller()?.user();
-    let order = find(call, user, id).await?;
+    let mut order = find(call, user, id).await?;
+    if let Some(port) = &call.context.shared.payment {
+        order.lead_to_payments(|payment| port.provider.redirect_url(payment));
+    }
     let body = call.context.desk.bytes(|out| order.write(out));
     Ok(Reply::json(StatusCode::OK, body).no_store())
 }

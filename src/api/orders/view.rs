@@ -30,11 +30,13 @@ pub(in crate::api) struct OrderFacts<'a> {
     currency: [u8; 3],
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct PaymentFacts {
     id: PaymentId,
     amount: i64,
     status: PaymentStatus,
+    /// Where it is paid, while it can be.
+    redirect_url: Option<String>,
 }
 
 impl<'a> OrderFacts<'a> {
@@ -55,6 +57,7 @@ impl<'a> OrderFacts<'a> {
                     id: payment.id,
                     amount: payment.amount,
                     status: payment.status,
+                    redirect_url: None,
                 })
                 .collect(),
             product: terms.product,
@@ -68,6 +71,17 @@ impl<'a> OrderFacts<'a> {
     pub(in crate::api) fn into_owned(self) -> OrderFacts<'static> {
         let product_title = Cow::Owned(self.product_title.into_owned());
         OrderFacts { product_title, ..self }
+    }
+
+    /// Says where a payment that is under way is paid, so that whoever goes on paying in another tab
+    /// does not begin a second one.
+    pub(in crate::api) fn lead_to_payments(&mut self, address: impl Fn(PaymentId) -> String) {
+        if self.status != Status::AwaitingPayment {
+            return;
+        }
+        for payment in self.payments.iter_mut().filter(|it| it.status == PaymentStatus::Started) {
+            payment.redirect_url = Some(address(payment.id));
+        }
     }
 
     /// Writes it as JSON.
@@ -144,22 +158,24 @@ impl<'a> OrderFacts<'a> {
 impl OrderFacts<'static> {
     /// An order of the store.
     pub(in crate::api) fn stored(stored: StoredOrder) -> Self {
+        let (status, moved_at) = stored.standing();
         let order = stored.order;
         let payments = stored.payments.iter();
         Self {
             id: order.id,
             user: order.user,
-            status: order.status,
+            status,
             placed_at: order.placed_at,
             activity: order.activity,
             quantity: order.quantity,
             pay_before: order.pay_before,
-            moved_at: order.moved_at,
+            moved_at,
             payments: payments
                 .map(|payment| PaymentFacts {
                     id: payment.id,
                     amount: payment.amount,
                     status: payment.status,
+                    redirect_url: None,
                 })
                 .collect(),
             product: stored.product,
@@ -178,6 +194,10 @@ impl PaymentFacts {
         text::raw(out, self.status.word());
         text::raw(out, "\",\"amount\":");
         text::money(out, self.amount, currency);
+        if let Some(address) = &self.redirect_url {
+            text::raw(out, ",\"redirect_url\":");
+            text::string(out, address);
+        }
         out.push(b'}');
     }
 }

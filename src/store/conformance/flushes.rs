@@ -408,5 +408,17 @@ pub(in crate::store) async fn money_that_is_owed_back_is_given_once(store: &dyn 
     assert_eq!(owed(None, 10).await, [102]);
     let nobody = PaymentId(999);
     assert_eq!(refusal(owe(999, 1).await), Refusal::NotFound);
+    // The order is paid as long as a payment of it has succeeded.
+    let in_status = async |status| {
+        let filter = OrderFilter { of: OrdersOf::Activity(activity.id), status: Some(status) };
+        store.orders(filter, Page { after: None, limit: 10 }).await.unwrap().len()
+    };
+    let standing = async || store.order(order(1)).await.unwrap().standing();
+    assert_eq!(standing().await, (Status::Paid, Some(at(5))));
+    assert_eq!((in_status(Status::Paid).await, in_status(Status::Refunded).await), (1, 0));
+    store.owe_back(PaymentId(101), &[PaymentStatus::Succeeded], at(20)).await.unwrap();
+    assert_eq!(standing().await, (Status::Refunded, Some(at(20))));
+    assert_eq!((in_status(Status::Paid).await, in_status(Status::Refunded).await), (0, 1));
+    assert_eq!(store.order(order(1)).await.unwrap().order.status, Status::Paid);
     assert_eq!(refusal(store.refunded(nobody, at(1)).await), Refusal::NotFound);
 }

@@ -24,6 +24,9 @@ const ACTIVITY: &str = "a.product_id, coalesce(a.product_title, p.title), a.titl
     p.currency";
 const JOIN_ACTIVITY: &str =
     "JOIN activity a ON a.id = o.activity_id JOIN product p ON p.id = a.product_id";
+/// As `StoredOrder::standing`: 3 is "paid", 7 is "refunded", a payment's 2 is "succeeded".
+const STANDING: &str = "CASE WHEN o.status = 3 AND NOT EXISTS
+    (SELECT 1 FROM payment y WHERE y.order_id = o.id AND y.status = 2) THEN 7 ELSE o.status END";
 pub(super) const PAYMENT: &str = "id, order_id, amount, status, started_at, moved_at";
 
 fn order_of(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
@@ -124,7 +127,7 @@ pub(super) fn list_sql(of: OrdersOf) -> String {
     };
     format!(
         "SELECT {ORDER}, {ACTIVITY} FROM {from} {JOIN_ACTIVITY}
-         WHERE {of} (?3 IS NULL OR o.status = ?3) AND (o.placed_at, o.id) < (?4, ?5)
+         WHERE {of} (?3 IS NULL OR {STANDING} = ?3) AND (o.placed_at, o.id) < (?4, ?5)
          ORDER BY o.placed_at DESC, o.id DESC LIMIT ?6"
     )
 }
