@@ -11,6 +11,7 @@ pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod flow;
 pub mod metrics;
 pub mod operations;
 pub mod payment;

@@ -21,6 +21,7 @@ use seckill_shards::journal::{Histogram, Takes};
 
 use crate::api::Counters;
 use crate::control::{FlushStatus, RefundStatus, SumsTail};
+use crate::flow::{Breaker, BreakerState};
 
 /// The words of refusals, by their numbers in the engine.
 const REFUSALS: [&str; 15] = [
@@ -56,6 +57,8 @@ pub struct Sources {
     pub clock: Arc<MachineClock>,
     /// What the journal adds up to.
     pub sums: Arc<Mutex<SumsTail>>,
+    /// The breakers before followers of the sale, by what they guard.
+    pub breakers: Vec<(&'static str, Arc<Breaker>)>,
 }
 
 /// Gathers and prints the figures.
@@ -101,6 +104,7 @@ impl Collector for GatewayCollector {
         self.journal(&mut page);
         self.flush(&mut page);
         self.refunds(&mut page);
+        self.breakers(&mut page);
         self.http(&mut page);
         process(&mut page);
         page.gauge(
@@ -292,6 +296,35 @@ impl GatewayCollector {
             &[],
             load(&flush.faults),
         );
+    }
+
+    fn breakers(&self, page: &mut Families) {
+        for (follower, breaker) in &self.sources.breakers {
+            let labels = [("follower", *follower)];
+            let state = match breaker.state() {
+                BreakerState::Closed => 0,
+                BreakerState::HalfOpen => 1,
+                BreakerState::Open => 2,
+            };
+            page.gauge(
+                "seckill_breaker_state",
+                "0 closed, 1 half-open, 2 open: calls are not let through",
+                &labels,
+                real(state),
+            );
+            page.counter(
+                "seckill_breaker_opened_total",
+                "Times that a breaker opened",
+                &labels,
+                breaker.opened(),
+            );
+            page.counter(
+                "seckill_breaker_refused_total",
+                "Calls that a breaker did not let through",
+                &labels,
+                breaker.refused(),
+            );
+        }
     }
 
     fn refunds(&self, page: &mut Families) {

@@ -17,6 +17,7 @@ use seckill_shards::journal::Takes;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use crate::flow::{Breaker, BreakerState};
 use crate::metrics::Metrics;
 
 /// Connections at once: a scraper, a prober and a few people.
@@ -28,10 +29,21 @@ const CONNECTION_TIME: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Operations {
     /// Once the journal is recovered.
-    recovered: OnceLock<(Arc<Engine>, Metrics)>,
+    recovered: OnceLock<Recovered>,
     /// Once shoppers are served.
     serving: AtomicBool,
     draining: AtomicBool,
+}
+
+/// What there is to say once the journal is recovered.
+#[derive(Debug)]
+pub struct Recovered {
+    /// Journal and shards.
+    pub engine: Arc<Engine>,
+    /// What stops calls of the store.
+    pub store_breaker: Arc<Breaker>,
+    /// The figures.
+    pub metrics: Metrics,
 }
 
 impl Operations {
@@ -43,8 +55,8 @@ impl Operations {
     }
 
     /// From here on there are figures.
-    pub fn recovered(&self, engine: Arc<Engine>, metrics: Metrics) {
-        let first = self.recovered.set((engine, metrics));
+    pub fn recovered(&self, recovered: Recovered) {
+        let first = self.recovered.set(recovered);
         assert!(first.is_ok(), "a gateway recovers once");
     }
 
@@ -99,15 +111,24 @@ impl Operations {
         }
         match path {
             "/metrics" => match self.recovered.get() {
-                Some((_, metrics)) => text(StatusCode::OK, metrics.text()),
+                Some(recovered) => text(StatusCode::OK, recovered.metrics.text()),
                 None => text(StatusCode::SERVICE_UNAVAILABLE, "recovering\n".to_owned()),
             },
             "/livez" => text(StatusCode::OK, "live\n".to_owned()),
             "/readyz" => match self.unready() {
-                None => text(StatusCode::OK, "ready\n".to_owned()),
+                None => text(StatusCode::OK, format!("{}\n", self.ready())),
                 Some(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
             },
             _ => text(StatusCode::NOT_FOUND, "no such page\n".to_owned()),
+        }
+    }
+
+    /// A gateway sells without its store, so it stays ready, and says what is amiss.
+    fn ready(&self) -> &'static str {
+        let store = self.recovered.get().map(|recovered| recovered.store_breaker.state());
+        match store {
+            None | Some(BreakerState::Closed) => "ready",
+            Some(BreakerState::HalfOpen | BreakerState::Open) => "ready, without the store",
         }
     }
 
@@ -115,7 +136,9 @@ impl Operations {
         if self.draining.load(Ordering::Relaxed) {
             return Some("draining");
         }
-        let Some((engine, _)) = self.recovered.get() else { return Some("recovering") };
+        let Some(Recovered { engine, .. }) = self.recovered.get() else {
+            return Some("recovering");
+        };
         if !self.serving.load(Ordering::Relaxed) {
             return Some("starting");
         }

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use super::access::Access;
 use super::auth::Site;
 use super::counters::Counters;
-use super::limits::{STORE_CALLS_MAX, STORE_READ, STORE_WRITE};
+use super::limits::{STORE_BREAKER, STORE_CALLS_MAX, STORE_READ, STORE_WRITE};
 use super::pages::PageMap;
 use super::passwords::Passwords;
 use super::problem::{self, Effect, Problem, Slug};
@@ -27,8 +27,9 @@ use super::reply::Desk;
 use super::shards::Shards;
 use super::throttle::Throttle;
 use super::tokens::Tokens;
+use crate::flow::Breaker;
 use crate::payment::PaymentPort;
-use crate::store::{Store, Stored};
+use crate::store::{Store, StoreError, Stored};
 
 /// What the control side does for the API.
 #[async_trait]
@@ -87,6 +88,7 @@ pub struct Shared {
     pub(super) throttle: Throttle,
     pub(super) payment: Option<PaymentPort>,
     store: Arc<dyn Store>,
+    store_breaker: Arc<Breaker>,
     store_calls: Arc<Semaphore>,
     counters: Vec<Arc<Counters>>,
 }
@@ -120,6 +122,7 @@ impl Shared {
             throttle: Throttle::default(),
             payment: parts.payment,
             store: parts.store,
+            store_breaker: Breaker::new(STORE_BREAKER),
             store_calls: Arc::new(Semaphore::new(STORE_CALLS_MAX)),
             counters: (0..parts.cores).map(|_| Arc::default()).collect(),
             runtime: parts.runtime,
@@ -130,6 +133,12 @@ impl Shared {
     #[must_use]
     pub fn counters(&self) -> &[Arc<Counters>] {
         &self.counters
+    }
+
+    /// What stops calls of the store while it fails or is slow.
+    #[must_use]
+    pub fn store_breaker(&self) -> &Arc<Breaker> {
+        &self.store_breaker
     }
 
     /// The gateway's clock.
@@ -183,6 +192,7 @@ impl Context {
     }
 
     /// Carries out a call of the store on the control runtime. It goes on if the client goes away.
+    /// While the store fails or is slow it is left alone, and nothing happens.
     pub(super) async fn store<T, F>(
         &self,
         effect: Effect,
@@ -194,6 +204,8 @@ impl Context {
     {
         let permit = Arc::clone(&self.shared.store_calls).try_acquire_owned();
         let permit = permit.map_err(|_| Slug::Overloaded)?;
+        let clock = Arc::clone(&self.shared.clock);
+        let pass = self.shared.store_breaker.ask(clock.elapsed_us()).ok_or(Slug::Unavailable)?;
         let (deadline, late) = match effect {
             Effect::Read => (STORE_READ, Slug::Unavailable),
             Effect::Write => (STORE_WRITE, Slug::OutcomeUnknown),
@@ -201,6 +213,8 @@ impl Context {
         let call = call(Arc::clone(&self.shared.store));
         let done = self.shared.runtime.spawn(async move {
             let done = timeout(deadline, call).await;
+            let is_good = matches!(done, Ok(Ok(_) | Err(StoreError::Refused(_))));
+            pass.done(is_good, clock.elapsed_us());
             drop(permit);
             done
         });
@@ -217,8 +231,8 @@ impl Context {
 }
 
 /// Faults go to the log; refusals are the caller's business.
-fn tell(error: &crate::store::StoreError) {
-    if !matches!(error, crate::store::StoreError::Refused(_)) {
+fn tell(error: &StoreError) {
+    if !matches!(error, StoreError::Refused(_)) {
         tracing::warn!(%error, "a call of the store failed");
     }
 }

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::flow::Rule;
+
 /// Bytes of a request's body.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
 /// Items that a list holds unless asked otherwise.
@@ -43,6 +45,10 @@ pub const STORE_CALLS_MAX: usize = 256;
 pub const STORE_READ: Duration = Duration::from_secs(3);
 /// How long a change in the store may take.
 pub const STORE_WRITE: Duration = Duration::from_secs(10);
+/// When the store is left alone, and how it is asked again: half of the last calls failed, or took
+/// longer than a shopper waits for a page.
+pub const STORE_BREAKER: Rule =
+    Rule { calls: 20, bad: 10, slow_us: 2_000_000, rest_us: 2_000_000, probes: 3 };
 /// How long an audit may take.
 pub const AUDIT: Duration = Duration::from_secs(60);
 /// Passwords hashed at the same time: each takes 19 MiB and a CPU for some 20 ms.

@@ -20,7 +20,7 @@ use crate::api::{Access, Owners, PageMap, Shared, SharedParts, Site};
 use crate::config::{Config, PaymentProvider};
 use crate::control::{Control, ControlParts};
 use crate::metrics::{Metrics, Sources};
-use crate::operations::Operations;
+use crate::operations::{Operations, Recovered};
 use crate::payment::PaymentPort;
 use crate::payment::sandbox::Sandbox;
 use crate::server::{Server, ServerOptions, pin};
@@ -125,12 +125,7 @@ impl Gateway {
         let prepared = control_runtime.block_on(control.prepare());
         prepared.map_err(|error| Unusable::from(&error))?;
         let tasks = control_runtime.spawn(Arc::clone(&control).run());
-        let flush = Arc::clone(&control.flush);
-        let http = shared.counters().to_vec();
-        let sums = Arc::clone(&control.sums);
-        let refunds = Arc::clone(&control.refunds);
-        let sources = Sources { engine: Arc::clone(&engine), flush, refunds, http, clock, sums };
-        operations.recovered(engine, Metrics::new(sources));
+        operations.recovered(recovered(&control, &shared, engine, clock));
         Ok(Self {
             server,
             operations,
@@ -161,6 +156,26 @@ impl Gateway {
         drop(self.store);
         tracing::info!(whole, flushed = flushed.is_ok(), "stopped");
     }
+}
+
+/// What the operations listener has to say from here on.
+fn recovered(
+    control: &Control,
+    shared: &Shared,
+    engine: Arc<Engine>,
+    clock: Arc<MachineClock>,
+) -> Recovered {
+    let store_breaker = Arc::clone(shared.store_breaker());
+    let metrics = Metrics::new(Sources {
+        engine: Arc::clone(&engine),
+        flush: Arc::clone(&control.flush),
+        refunds: Arc::clone(&control.refunds),
+        http: shared.counters().to_vec(),
+        clock,
+        sums: Arc::clone(&control.sums),
+        breakers: vec![("store", Arc::clone(&store_breaker))],
+    });
+    Recovered { engine, store_breaker, metrics }
 }
 
 fn open_engine(config: &Config, clock: &Arc<MachineClock>) -> anyhow::Result<Parts> {

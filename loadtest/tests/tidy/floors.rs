@@ -23,7 +23,7 @@ const SHARDS: Floors = &[
 
 /// The gateway, lowest floor first.
 const GATEWAY: Floors = &[
-    &["payment"],
+    &["flow", "payment"],
     &["config", "store"],
     &["api", "audit"],
     &["control", "server"],

@@ -1,0 +1,50 @@
+//! A store that fails is left alone, and the sale goes on without it.
+
+use rusqlite::Connection as Store;
+use seckill_loadtest::client::Client;
+use seckill_loadtest::gateway::{Gateway, Start};
+use seckill_loadtest::patience::{GENEROUS, until};
+use seckill_loadtest::shop::{self, Sale, Shop, buy};
+
+/// More calls than a breaker looks back at.
+const CALLS: usize = 40;
+
+fn figure(operations: &mut Client, name: &str) -> u64 {
+    let metrics = operations.get("/metrics").expect(200).text();
+    let name = format!("{name}{{follower=\"store\"}} ");
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+    line.unwrap_or_else(|| panic!("no {name}in {metrics}")).parse().unwrap()
+}
+
+#[test]
+fn a_store_that_fails_is_left_alone_and_comes_back() {
+    let gateway = Gateway::start(Start::cores(2));
+    let mut shop = Shop::open(&gateway);
+    let [mut ann] = shop::shoppers(&gateway, "ann");
+    let activity = shop.sale(Sale::of(2));
+    let product = shop.product(5);
+    let product = format!("/api/v1/products/{product}");
+    let mut operations = Client::new(gateway.operations());
+    assert_eq!(figure(&mut operations, "seckill_breaker_state"), 0);
+
+    let store = Store::open(gateway.data().join("store.db")).unwrap();
+    store.execute_batch("ALTER TABLE product RENAME TO product_away").unwrap();
+    for _ in 0..CALLS {
+        let refused = ann.get(&product);
+        refused.problem(503, "unavailable");
+        assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    }
+    assert!(figure(&mut operations, "seckill_breaker_opened_total") > 0);
+    assert!(figure(&mut operations, "seckill_breaker_refused_total") > 0);
+    assert_eq!(operations.get("/readyz").expect(200).text(), "ready, without the store\n");
+    drop(ann.send(buy(&activity, "a", 1)).expect(202));
+
+    store.execute_batch("ALTER TABLE product_away RENAME TO product").unwrap();
+    until("the breaker has closed", GENEROUS, || {
+        drop(ann.get(&product));
+        (figure(&mut operations, "seckill_breaker_state") == 0).then_some(())
+    });
+    drop(ann.get(&product).expect(200));
+    assert_eq!(operations.get("/readyz").expect(200).text(), "ready\n");
+    assert_eq!(shop::orders(&mut ann).len(), 1);
+}
