@@ -41,7 +41,13 @@ pub enum Command {
         payment: PaymentId,
     },
     /// The store has a newer row of an activity.
-    Publish(Box<ActivityPublished>),
+    Publish {
+        /// The row.
+        row: Box<ActivityPublished>,
+        /// How many activities the engine had forgotten before the row was read: one that was
+        /// forgotten since is closed in the store, which the row may not say.
+        forgotten: u64,
+    },
     /// An operator pauses, resumes or ends an activity.
     ChangePhase {
         /// Which activity.

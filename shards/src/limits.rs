@@ -14,6 +14,9 @@ pub const PAY_WINDOW_MS_MIN: u64 = 1_000;
 pub const PAY_WINDOW_MS_MAX: u64 = 7 * 24 * 3_600 * 1_000;
 /// Activities that are not yet closed, on one gateway.
 pub const ACTIVITIES_MAX: usize = 4_096;
+/// Closed activities that are kept, beside those that have an order in memory still. Of more, the
+/// lowest ids are forgotten at a checkpoint, and one is made after as many closings.
+pub const CLOSED_KEPT: usize = 1_024;
 /// Bytes of an activity's or a product's title, UTF-8.
 pub const TITLE_BYTES_MAX: usize = 200;
 /// Orders in memory on one core: open ones, and those that the store has not taken yet.

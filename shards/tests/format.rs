@@ -9,8 +9,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crossbeam_queue::{ArrayQueue, SegQueue};
-
 use seckill_shards::clock::{Clock, Timestamp};
 use seckill_shards::disk::Disk;
 use seckill_shards::ids::{ActivityId, OrderId, Origin, PaymentId, ProductId, UserId};
@@ -211,7 +209,7 @@ fn an_id_is_gateway_epoch_shard_counter() {
 /// A segment with two groups: all records but those of checkpoints, in two lanes, then one more.
 fn segment() -> SimulatedDisk {
     let disk = SimulatedDisk::new(0, 1 << 20);
-    let queues = Arc::new(SegmentQueues { ready: ArrayQueue::new(1), closed: SegQueue::new() });
+    let queues = Arc::new(SegmentQueues::new(1));
     let file = disk.create(&segment_name(5), 8 << 10).unwrap();
     let head = SegmentHead { journal: JOURNAL, segment: 5, run: 2 };
     file.write_at(0, head.encode().as_slice()).unwrap();

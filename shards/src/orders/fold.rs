@@ -2,7 +2,7 @@
 //!
 //! Recovery starts the shards from it, a checkpoint keeps it, the auditor compares it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::order::fingerprint;
 use super::table::Table;
@@ -144,18 +144,34 @@ impl Fold {
     }
 
     /// Lets the orders go that the store has and that nothing more can happen to, remembering
-    /// their fingerprints.
-    pub fn fold_away(&mut self) {
-        let settled = |fold: &Self| -> Vec<OrderId> {
-            let closed = |id| fold.activities.get(&id).is_some_and(|it| it.closed);
-            let orders = fold.orders.iter();
-            orders.filter(|it| it.is_settled(closed(it.activity))).map(|it| it.id).collect()
-        };
-        for id in settled(self) {
+    /// their fingerprints; then the closed activities without an order here, but for the
+    /// `closed_kept` of the highest ids. Returns which went.
+    ///
+    /// No later record names an activity that went: closing waits for each record that could still
+    /// change the activity or an order of it, and none is decided behind it.
+    pub fn fold_away(&mut self, closed_kept: usize) -> Vec<ActivityId> {
+        let mut settled: Vec<OrderId> = Vec::new();
+        let mut busy = BTreeSet::new();
+        for order in self.orders.iter() {
+            let closed = self.activities.get(&order.activity).is_some_and(|it| it.closed);
+            if order.is_settled(closed) {
+                settled.push(order.id);
+            } else {
+                busy.insert(order.activity);
+            }
+        }
+        for id in settled {
             let order = self.orders.remove(id).expect("it was found a moment ago");
             let activity = self.activity(order.activity);
             activity.folded_away = activity.folded_away.wrapping_add(fingerprint(&order.view()));
         }
+        let idle = self.activities.iter().filter(|(id, it)| it.closed && !busy.contains(*id));
+        let mut idle: Vec<ActivityId> = idle.map(|(&id, _)| id).collect();
+        idle.truncate(idle.len().saturating_sub(closed_kept));
+        for id in &idle {
+            self.activities.remove(id);
+        }
+        idle
     }
 
     /// Gives the records that make this fold anew to `sink`.

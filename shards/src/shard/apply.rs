@@ -94,13 +94,7 @@ impl Shard {
                 self.change_sale(it.activity, |sale| sale.paused = false)
             }
             Record::ActivityEnded(it) => self.change_sale(it.activity, |sale| sale.ended = true),
-            Record::ActivityClosed(it) => {
-                let verdict = self.change_sale(it.activity, |sale| sale.closed = true);
-                self.activity(it.activity).places.clear();
-                // Release, paired with `settle_closed`.
-                self.shared.closed.fetch_add(1, Ordering::Release);
-                verdict
-            }
+            Record::ActivityClosed(it) => self.closed(it.activity),
             Record::UnitsWithdrawn(_) => Verdict::ActivityChanged,
             Record::ActivityKept(_)
             | Record::OrderKept(_)
@@ -174,6 +168,16 @@ impl Shard {
         Verdict::ActivityChanged
     }
 
+    fn closed(&mut self, id: ActivityId) -> Verdict {
+        let activity = self.activity(id);
+        activity.change_sale(|sale| sale.closed = true);
+        // From here on the keeper may forget it.
+        activity.places.clear();
+        // Release, paired with `settle_closed` and `Keeper::look_at_closings`.
+        self.shared.closed.fetch_add(1, Ordering::Release);
+        Verdict::ActivityChanged
+    }
+
     fn payment_settled(&self, order: OrderId, payment: PaymentId) -> Verdict {
         let order = self.orders.order(order).expect("a record has just changed its payment");
         let payment = order.payments.iter().find(|it| it.id == payment);
@@ -205,7 +209,10 @@ impl Shard {
         }
     }
 
+    /// The activity of a record that changes it. It is there: the records that change an activity
+    /// are applied before its closing is (those of its owner by lane order, the others because
+    /// closing waits for them), and only then may it be forgotten.
     fn activity(&self, id: ActivityId) -> Arc<Activity> {
-        self.shared.activity(id).unwrap_or_else(|| panic!("activity {id} was never published"))
+        self.shared.activity(id).unwrap_or_else(|| panic!("activity {id} is not here"))
     }
 }

@@ -3,6 +3,8 @@
 //! The order of the checks of a buy is part of the contract: this buyer's place, phase, admission,
 //! stock. A refusal changes nothing and is cheaper than a sale.
 
+use std::sync::atomic::Ordering;
+
 use super::activity::{Activity, Phase, Sale};
 use super::{Shard, Shared, moved};
 use crate::clock::Timestamp;
@@ -31,7 +33,7 @@ impl Shard {
             Command::SettlePayment { payment, paid } => self.settle_payment(payment, paid),
             Command::RefundOrder { order, return_units } => self.refund_order(order, return_units),
             Command::CompleteRefund { payment } => self.complete_refund(payment),
-            Command::Publish(published) => self.publish(published),
+            Command::Publish { row, forgotten } => self.publish(row, forgotten),
             Command::ChangePhase { activity, change } => self.change_phase(activity, change),
             Command::Withdraw { activity, quantity } => self.withdraw(activity, quantity),
             Command::Close { activity, unsold } => self.close(activity, unsold),
@@ -282,7 +284,7 @@ impl Shard {
         }
     }
 
-    fn publish(&mut self, mut published: Box<ActivityPublished>) -> Decision {
+    fn publish(&mut self, mut published: Box<ActivityPublished>, forgotten: u64) -> Decision {
         if let Some(no) = self.refuse_transition() {
             return no;
         }
@@ -292,8 +294,12 @@ impl Shard {
         let closing = activities.get(&published.activity).is_some_and(|it| it.is_closing());
         // Copies of one activity are journaled one at a time, so that versions only rise.
         let under_way = self.is_publishing(published.activity);
+        // Acquire, paired with `Shared::forget`, and behind the look above: a row of an activity that
+        // was forgotten meanwhile must not begin it anew; read again, it says that it is closed.
+        let is_old = forgotten != self.shared.forgotten.load(Ordering::Acquire);
         let answer = match known {
             _ if under_way => Some(Refusal::Overloaded),
+            None if is_old => Some(Refusal::Overloaded),
             None if open >= ACTIVITIES_MAX => Some(Refusal::Overloaded),
             None => None,
             Some(sale) if published.version == sale.version => {

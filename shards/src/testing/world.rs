@@ -24,6 +24,8 @@ pub const CURRENCY: [u8; 3] = *b"USD";
 pub const SEGMENT_BYTES: u64 = 32 << 10;
 /// Bytes of a simulated lane.
 pub const LANE_BYTES: usize = 5 << 10;
+/// Closed sales that are kept: few, so that some are forgotten.
+pub const CLOSED_KEPT: usize = 2;
 /// A simulated disk with room for what a test may want.
 pub const DISK_BYTES: u64 = 4 << 20;
 
@@ -55,6 +57,7 @@ pub fn options(cores: usize) -> EngineOptions {
         segment_bytes: SEGMENT_BYTES,
         lane_bytes: LANE_BYTES,
         segments_max: 32,
+        closed_kept: CLOSED_KEPT,
         ..EngineOptions::new(cores, Origin { gateway: 7, epoch: 1 }, *b"simulated world.")
     }
 }
@@ -140,7 +143,7 @@ impl World {
             Command::SettlePayment { payment, .. } | Command::CompleteRefund { payment } => {
                 payment.owner(cores)
             }
-            Command::Publish(published) => published.activity.owner(cores),
+            Command::Publish { row, .. } => row.activity.owner(cores),
             Command::ChangePhase { activity, .. } | Command::Close { activity, .. } => {
                 activity.owner(cores)
             }
@@ -235,6 +238,12 @@ pub fn published(activity: u64, stocked: u32) -> ActivityPublished {
         admission: false,
     };
     ActivityPublished { activity: ActivityId(activity), version: 1, terms, at: NOON }
+}
+
+/// A row is published before any activity was forgotten.
+#[must_use]
+pub fn publish(row: ActivityPublished) -> Command {
+    Command::Publish { row: Box::new(row), forgotten: 0 }
 }
 
 /// A buy without an idempotency key.

@@ -256,6 +256,15 @@ impl Books {
         self.is_settled(order) && order.position.max(settled) < flushed
     }
 
+    /// Whether the store has all of an activity while the engine has forgotten it.
+    pub(crate) fn may_forget(&self, id: ActivityId, flushed: u64) -> bool {
+        let book = &self.activities[&id];
+        let mut orders = self.orders.values().filter(|it| it.placed.activity == id);
+        book.closed
+            && book.closed_position < flushed
+            && orders.all(|it| self.may_be_forgotten(it, flushed))
+    }
+
     /// An order as the engine should show it.
     pub(crate) fn view(&self, order: &OrderBook) -> OrderView {
         OrderView {

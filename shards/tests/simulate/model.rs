@@ -1,7 +1,7 @@
 //! The model: what clients were told and what is under way, and from that what the engine must
 //! answer next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use seckill_shards::clock::Timestamp;
 use seckill_shards::command::{
@@ -30,6 +30,8 @@ pub(crate) enum Expected {
 pub(crate) struct Model {
     /// What was told to somebody.
     pub told: Books,
+    /// The activities that the store has as closed.
+    pub over: BTreeSet<ActivityId>,
     /// Records under way, by core and sequence.
     pub under_way: BTreeMap<(usize, Sequence), Record>,
 }
@@ -49,7 +51,7 @@ impl Model {
                 self.expect_refund(*order, *return_units, now)
             }
             Command::CompleteRefund { payment } => self.expect_complete(*payment, now),
-            Command::Publish(published) => self.expect_publish(published, now),
+            Command::Publish { row, .. } => self.expect_publish(row, now),
             Command::ChangePhase { activity, change } => self.expect_phase(*activity, *change, now),
             Command::Withdraw { activity, quantity } => {
                 self.expect_withdraw(*activity, *quantity, now)

@@ -91,10 +91,11 @@ pub(super) async fn update(call: OperatorCall<'_>, id: ActivityId) -> Answer {
     let before = before.await?;
     expect_consistent(&before, &update, price)?;
     expect_forward(&before, &update, call.context.shared.now())?;
+    let forgotten = call.context.shared.engine.forgotten();
     let row = call.context.store(Effect::Write, |store| async move {
         store.update_activity(id, version, update).await
     });
-    changed(call, &row.await?).await
+    changed(call, &row.await?, forgotten).await
 }
 
 /// The phase of a published sale never goes back: what has begun has begun, what is over is over.
@@ -140,9 +141,10 @@ pub(super) async fn step(call: OperatorCall<'_>, id: ActivityId, step: Step) -> 
 async fn publish(call: OperatorCall<'_>, id: ActivityId) -> Answer {
     call.expect_no_fields()?;
     let version = call.version()?;
+    let forgotten = call.context.shared.engine.forgotten();
     let row =
         call.context.store(Effect::Write, |store| async move { store.publish(id, version).await });
-    changed(call, &row.await?).await
+    changed(call, &row.await?, forgotten).await
 }
 
 async fn restock(call: OperatorCall<'_>, id: ActivityId) -> Answer {
@@ -154,17 +156,19 @@ async fn restock(call: OperatorCall<'_>, id: ActivityId) -> Answer {
         // Its units may be on their way back already.
         return Err(Problem::new(Slug::Ended, "The sale is over."));
     }
+    let forgotten = call.context.shared.engine.forgotten();
     let row = call
         .context
         .store(Effect::Write, |store| async move { store.restock(id, quantity, once).await });
-    changed(call, &row.await?.into_inner()).await
+    changed(call, &row.await?.into_inner(), forgotten).await
 }
 
-/// Answers with a row that has changed, once the engine has its copy where it is published.
-async fn changed(call: OperatorCall<'_>, row: &Activity) -> Answer {
-    if row.published {
+/// Answers with a row that has changed, once the engine has its copy where it sells by it;
+/// `forgotten` is what the engine had forgotten before the row was read.
+async fn changed(call: OperatorCall<'_>, row: &Activity, forgotten: u64) -> Answer {
+    if row.is_copied() {
         let copy = Box::new(row.publication(call.context.shared.now()));
-        let verdict = ask(call, row.id, Command::Publish(copy)).await;
+        let verdict = ask(call, row.id, Command::Publish { row: copy, forgotten }).await;
         // A stale copy lost to a newer one. Otherwise the store has it and the engine will, but
         // this gateway does not sell by it yet.
         if !matches!(verdict, Verdict::ActivityChanged | Verdict::Refused(Refusal::Stale)) {
