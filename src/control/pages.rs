@@ -1,6 +1,6 @@
 //! The pages: rendered and compressed when something that they show has changed, swapped whole.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use seckill_pages::{ActivityView, HomeView, Page, ProductView};
@@ -142,6 +142,7 @@ impl Rendered {
     }
 
     fn update_sales(&mut self, views: Vec<(bool, ActivityView)>) {
+        self.drop_forgotten(&views);
         let mut on_sale = Vec::new();
         for (is_over, view) in views {
             if self.activities.get(&view.id) != Some(&view) {
@@ -157,6 +158,15 @@ impl Rendered {
         if self.home.as_ref() != Some(&home) {
             self.pages.insert("/".to_owned(), seckill_pages::home(&home));
             self.home = Some(home);
+        }
+    }
+
+    /// Drops the pages of sales that the engine has forgotten.
+    fn drop_forgotten(&mut self, views: &[(bool, ActivityView)]) {
+        let known: HashSet<&str> = views.iter().map(|(_, view)| view.id.as_str()).collect();
+        let forgotten = self.activities.extract_if(|id, _| !known.contains(id.as_str()));
+        for (id, _) in forgotten {
+            self.pages.remove(&format!("/activities/{id}"));
         }
     }
 
@@ -209,6 +219,21 @@ mod tests {
             stock: Stock::Plenty,
             sales: Vec::new(),
         }
+    }
+
+    fn sale(id: u64) -> (bool, ActivityView) {
+        let row = seckill_shards::testing::world::published(id, 1);
+        (true, views::activity(row.activity, &row.terms, None, false))
+    }
+
+    #[test]
+    fn a_sale_that_was_forgotten_has_no_page() {
+        let mut rendered = Rendered::new(false);
+        rendered.update_sales(vec![sale(1), sale(2)]);
+        rendered.update_sales(vec![sale(2), sale(3)]);
+        let has = |id: u64| rendered.pages.contains_key(&format!("/activities/{id}"));
+        assert_eq!([1, 2, 3].map(has), [false, true, true]);
+        assert_eq!(rendered.activities.len(), 2);
     }
 
     #[test]

@@ -135,6 +135,7 @@ pub(super) fn oversight() -> Vec<Operation> {
             "auditActivity",
             "Recomputes a sale from the journal and from the store, and compares",
         )
+        .says("A sale that was closed so long ago that the journal has forgotten it is not found.")
         .answers(StatusCode::OK, "Audit"),
     ];
     let of = |operation: Operation| operation.by(Who::Operator).reads().of("Oversight");
