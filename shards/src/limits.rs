@@ -26,6 +26,11 @@ pub const ORDERS_AHEAD_MAX: usize = 1 << 20;
 /// Closed orders of one buyer and one activity whose idempotency keys are remembered; a buyer who
 /// has dropped this many is told to slow down rather than forgotten.
 pub const DROPPED_ORDERS_MAX: usize = 64;
+/// Withdrawals of one activity whose idempotency keys are remembered; who makes more under keys
+/// within [`WITHDRAWAL_KEPT_MS`] is told to slow down rather than forgotten.
+pub const WITHDRAWALS_KEPT_MAX: usize = 256;
+/// How long the key of a withdrawal is remembered at least, in milliseconds (24 h).
+pub const WITHDRAWAL_KEPT_MS: u64 = 24 * 3_600 * 1_000;
 /// Payments that one order may have.
 pub const PAYMENTS_PER_ORDER_MAX: usize = 8;
 /// Orders whose payment was under way when the gateway went down wait this long, in milliseconds.

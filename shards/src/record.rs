@@ -116,6 +116,17 @@ pub struct UnitsLeft {
     pub at: Timestamp,
 }
 
+/// Unsold units were withdrawn by a request that is carried out once, however often it arrives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
+pub struct UnitsLeftOnce {
+    /// The units.
+    pub left: UnitsLeft,
+    /// Digest of the idempotency key; never [`NO_KEY`].
+    pub key: Digest,
+    /// Digest of the request's body.
+    pub body: Digest,
+}
+
 /// An order was placed: its units are held from here on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
 pub struct OrderPlaced {
@@ -448,6 +459,8 @@ records! {
     5 ActivityClosed(UnitsLeft),
     /// An operator withdrew unsold units.
     6 UnitsWithdrawn(UnitsLeft),
+    /// The same, once for an idempotency key.
+    7 UnitsWithdrawnOnce(UnitsLeftOnce),
     /// An order was placed.
     16 OrderPlaced(OrderPlaced),
     /// An order was paid.
@@ -478,6 +491,8 @@ records! {
     131 KeyKept(KeyKept),
     /// Checkpoint: a counter.
     132 CounterKept(CounterKept),
+    /// Checkpoint: a withdrawal whose idempotency key is remembered.
+    133 WithdrawalKept(UnitsLeftOnce),
 }
 
 impl Record {
@@ -492,6 +507,7 @@ impl Record {
             }
             Self::OrderRefunded(it) => it.moved.activity,
             Self::UnitsWithdrawn(it) | Self::ActivityClosed(it) => it.activity,
+            Self::UnitsWithdrawnOnce(it) => it.left.activity,
             Self::ActivityPublished(_)
             | Self::ActivityPaused(_)
             | Self::ActivityResumed(_)
@@ -504,7 +520,8 @@ impl Record {
             | Self::OrderKept(_)
             | Self::PaymentKept(_)
             | Self::KeyKept(_)
-            | Self::CounterKept(_) => return None,
+            | Self::CounterKept(_)
+            | Self::WithdrawalKept(_) => return None,
         })
     }
 }
@@ -532,7 +549,7 @@ macro_rules! inner {
         }
     )+};
 }
-inner!(PhaseChanged, UnitsLeft, OrderPlaced, OrderPaid, OrderMoved, OrderRefunded);
+inner!(PhaseChanged, UnitsLeft, UnitsLeftOnce, OrderPlaced, OrderPaid, OrderMoved, OrderRefunded);
 inner!(PaymentStarted, PaymentMoved, OrderKept, PaymentKept, KeyKept, CounterKept);
 
 /// Why bytes are not a record.

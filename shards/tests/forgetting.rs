@@ -12,7 +12,7 @@ use seckill_shards::ids::{ActivityId, OrderId, PaymentId};
 use seckill_shards::journal::{checkpoint_name, list};
 use seckill_shards::record::ActivityPublished;
 use seckill_shards::testing::world::{
-    CLOSED_KEPT, DISK_BYTES, NOON, buy, digest, options, pay, published, settle,
+    CLOSED_KEPT, DISK_BYTES, NOON, buy, digest, options, pay, published, settle, withdraw,
 };
 use seckill_shards::testing::{SimulatedClock, SimulatedDisk, World};
 
@@ -148,12 +148,11 @@ fn a_forgotten_sale_is_unknown_and_never_begins_anew() {
     let next = sell_until(&mut world, 2, 2);
     assert!(!knows(&world, 1) && world.engine.forgotten() > before);
     let position = world.engine.journal().durable_position();
-    let sale = ActivityId(1);
     for command in [
         Command::PlaceOrder(buy(1, 9, 1)),
         end(1),
         close(1, 0),
-        Command::Withdraw { activity: sale, quantity: 1 },
+        Command::Withdraw(withdraw(1, 1)),
         Command::RefundOrder { order, return_units: true },
         Command::SettlePayment { payment, paid: None },
     ] {

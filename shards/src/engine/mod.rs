@@ -311,7 +311,8 @@ fn make_shards(
         let (free, paused) = (folded.free(), folded.paused);
         let (ended, closed) = (folded.ended, folded.closed);
         let (version, terms) = (folded.published.version, folded.published.terms);
-        let sale = Sale { version, terms, paused, ended, closed };
+        let withdrawals = folded.withdrawals;
+        let sale = Sale { version, terms, paused, ended, closed, withdrawals };
         (id, Activity::new(id, sale, cores, free, folded.places))
     });
     let activities: Activities = activities.collect();

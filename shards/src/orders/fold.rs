@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::order::fingerprint;
 use super::table::Table;
+use super::withdrawals::Withdrawals;
 use crate::clock::Timestamp;
 use crate::ids::{ActivityId, OrderId, SHARD_COUNT, UserId};
 use crate::places::{Claim, ClaimState, Places};
@@ -31,6 +32,8 @@ pub struct FoldedActivity {
     pub folded_away: u64,
     /// Its buyers' places.
     pub places: Places,
+    /// What was withdrawn under a key.
+    pub withdrawals: Withdrawals,
 }
 
 /// Everything that the journal says, up to a position.
@@ -71,6 +74,7 @@ impl FoldedActivity {
             totals: Totals::default(),
             folded_away: 0,
             places: Places::with_room_for(buyers),
+            withdrawals: Withdrawals::default(),
         }
     }
 
@@ -109,6 +113,9 @@ impl Fold {
             Record::UnitsWithdrawn(it) => {
                 self.count(it.activity, record);
             }
+            Record::UnitsWithdrawnOnce(it) => {
+                self.count(it.left.activity, record).withdrawals.remember(*it);
+            }
             Record::OrderPlaced(placed) => {
                 self.count_up(placed.order);
                 let claim = claim_of(placed, ClaimState::Held);
@@ -139,6 +146,9 @@ impl Fold {
             Record::CounterKept(kept) => {
                 let counter = &mut self.counters[usize::from(kept.shard)];
                 *counter = (*counter).max(kept.next);
+            }
+            Record::WithdrawalKept(kept) => {
+                self.activity(kept.left.activity).withdrawals.remember(*kept);
             }
         }
     }
@@ -189,6 +199,9 @@ impl Fold {
                 totals: activity.totals,
                 folded_away: activity.folded_away,
             })));
+            for withdrawal in activity.withdrawals.iter() {
+                sink(&Record::WithdrawalKept(*withdrawal));
+            }
         }
         for (&id, activity) in &self.activities {
             activity.places.for_each(|user, claim| self.keep_claim_of(id, user, claim, sink));
@@ -331,6 +344,7 @@ fn instant_of(record: &Record) -> Timestamp {
             it.at
         }
         Record::ActivityClosed(it) | Record::UnitsWithdrawn(it) => it.at,
+        Record::UnitsWithdrawnOnce(it) | Record::WithdrawalKept(it) => it.left.at,
         Record::OrderPlaced(it) => it.at,
         Record::OrderPaid(it) => it.moved.at,
         Record::OrderExpired(it) | Record::OrderCancelled(it) | Record::OrderRejected(it) => it.at,

@@ -11,6 +11,7 @@ use super::{Activities, Activity, Sale, Shard};
 use crate::command::Verdict;
 use crate::ids::{ActivityId, OrderId, PaymentId};
 use crate::limits::PAYMENT_GIVEN_UP_MS;
+use crate::orders::Withdrawals;
 use crate::places::Places;
 use crate::record::{ActivityPublished, OrderMoved, Record};
 
@@ -32,6 +33,8 @@ impl Shard {
             Some(refunded.moved.activity)
         } else if let Record::UnitsWithdrawn(left) = record {
             Some(left.activity)
+        } else if let Record::UnitsWithdrawnOnce(it) = record {
+            Some(it.left.activity)
         } else if let Record::PaymentRefundDue(moved) = record {
             let order = self.orders.order(moved.order).filter(|order| order.is_settled(true));
             order.map(|order| order.activity)
@@ -96,11 +99,17 @@ impl Shard {
             Record::ActivityEnded(it) => self.change_sale(it.activity, |sale| sale.ended = true),
             Record::ActivityClosed(it) => self.closed(it.activity),
             Record::UnitsWithdrawn(_) => Verdict::ActivityChanged,
+            Record::UnitsWithdrawnOnce(it) => {
+                self.change_sale(it.left.activity, |sale| sale.withdrawals.remember(*it))
+            }
             Record::ActivityKept(_)
             | Record::OrderKept(_)
             | Record::PaymentKept(_)
             | Record::KeyKept(_)
-            | Record::CounterKept(_) => unreachable!("no command makes a record of a checkpoint"),
+            | Record::CounterKept(_)
+            | Record::WithdrawalKept(_) => {
+                unreachable!("no command makes a record of a checkpoint")
+            }
         }
     }
 
@@ -151,6 +160,7 @@ impl Shard {
             paused: false,
             ended: false,
             closed: false,
+            withdrawals: Withdrawals::default(),
         };
         let buyers = usize::try_from(terms.stocked).unwrap_or(usize::MAX);
         let places = Places::with_room_for(buyers);

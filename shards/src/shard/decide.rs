@@ -9,7 +9,7 @@ use super::activity::{Activity, Phase, Sale};
 use super::{Shard, Shared, moved};
 use crate::clock::Timestamp;
 use crate::command::{
-    Command, Decision, Paid, PhaseChange, PlaceOrder, Refusal, StartPayment, Verdict,
+    Command, Decision, Paid, PhaseChange, PlaceOrder, Refusal, StartPayment, Verdict, Withdraw,
 };
 use crate::ids::{ActivityId, OrderId, PaymentId, UserId};
 use crate::journal::Takes;
@@ -18,7 +18,7 @@ use crate::orders::{Order, Payment};
 use crate::places::{Claim, ClaimState, Standing};
 use crate::record::{
     ActivityPublished, NO_KEY, OrderPaid, OrderPlaced, OrderRefunded, PaymentMoved, PaymentStarted,
-    PaymentStatus, PhaseChanged, Record, Status, UnitsLeft,
+    PaymentStatus, PhaseChanged, Record, Status, UnitsLeft, UnitsLeftOnce,
 };
 use crate::stock::Take;
 
@@ -35,7 +35,7 @@ impl Shard {
             Command::CompleteRefund { payment } => self.complete_refund(payment),
             Command::Publish { row, forgotten } => self.publish(row, forgotten),
             Command::ChangePhase { activity, change } => self.change_phase(activity, change),
-            Command::Withdraw { activity, quantity } => self.withdraw(activity, quantity),
+            Command::Withdraw(withdraw) => self.withdraw(&withdraw),
             Command::Close { activity, unsold } => self.close(activity, unsold),
         }
     }
@@ -343,16 +343,28 @@ impl Shard {
         }
     }
 
-    fn withdraw(&mut self, id: ActivityId, quantity: u32) -> Decision {
+    /// What was carried out under the same key is told before how the sale stands now.
+    fn withdraw(&mut self, withdraw: &Withdraw) -> Decision {
         let at = self.shared.clock.now();
-        if let Some(no) = self.refuse_transition() {
-            return no;
-        }
+        let Withdraw { activity: id, quantity, key, body } = *withdraw;
         let Some(activity) = self.shared.activity(id) else {
             return self.refuse(Refusal::NotFound);
         };
-        if activity.sale().closed {
+        let sale = activity.sale();
+        match self.withdrawn_before(&sale, withdraw) {
+            Some(Verdict::Refused(refusal)) => return self.refuse(refusal),
+            Some(before) => return Decision::Answered(before),
+            None => {}
+        }
+        if let Some(no) = self.refuse_transition() {
+            return no;
+        }
+        if sale.closed {
             return self.refuse(Refusal::Ended);
+        }
+        let has_room = || sale.withdrawals.room(at) > self.withdrawing(id).count();
+        if key != NO_KEY && !has_room() {
+            return self.refuse(Refusal::Overloaded);
         }
         if !activity.begin_late_move() {
             return self.refuse(Refusal::Overloaded);
@@ -360,7 +372,10 @@ impl Shard {
         let take = activity.stock.take(self.index, quantity);
         if take == Take::All {
             let left = UnitsLeft { activity: id, quantity, at };
-            return self.hand_over(Record::UnitsWithdrawn(left));
+            return self.hand_over(match key {
+                NO_KEY => Record::UnitsWithdrawn(left),
+                _ => Record::UnitsWithdrawnOnce(UnitsLeftOnce { left, key, body }),
+            });
         }
         activity.end_late_move();
         match take {
@@ -368,6 +383,33 @@ impl Shard {
             Take::SoldOut => self.refuse(sold_out(&activity)),
             Take::All | Take::Contended => self.refuse(Refusal::Overloaded),
         }
+    }
+
+    /// The answer to a withdrawal whose key was used before, or is in a record under way.
+    fn withdrawn_before(&self, sale: &Sale, withdraw: &Withdraw) -> Option<Verdict> {
+        let Withdraw { activity, key, body, .. } = *withdraw;
+        if key == NO_KEY {
+            return None;
+        }
+        let (before, verdict) = match sale.withdrawals.find(key) {
+            Some(before) => (before, Verdict::ActivityChanged),
+            None => {
+                let pending = Refusal::LimitReached { orders: Vec::new(), pending: true };
+                let before = self.withdrawing(activity).find(|it| it.key == key)?;
+                (before, Verdict::Refused(pending))
+            }
+        };
+        let is_same = before.body == body;
+        Some(if is_same { verdict } else { Verdict::Refused(Refusal::IdempotencyMismatch) })
+    }
+
+    /// Withdrawals under keys that are on their way to the disk. The activity's owner decides all of
+    /// them, so they are in this lane.
+    fn withdrawing(&self, id: ActivityId) -> impl Iterator<Item = &UnitsLeftOnce> {
+        self.in_flight.iter().filter_map(move |record| {
+            let Record::UnitsWithdrawnOnce(it) = record else { return None };
+            (it.left.activity == id).then_some(it)
+        })
     }
 
     fn is_publishing(&self, id: ActivityId) -> bool {

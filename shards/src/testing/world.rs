@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use super::{SimulatedClock, SimulatedDisk};
 use crate::clock::{Clock, Timestamp};
-use crate::command::{Command, Decision, Paid, PlaceOrder, Sequence, StartPayment, Verdict};
+use crate::command::{
+    Command, Decision, Paid, PlaceOrder, Sequence, StartPayment, Verdict, Withdraw,
+};
 use crate::disk::Disk;
 use crate::engine::{Engine, EngineOptions, Keeper, OpenError};
 use crate::ids::{ActivityId, OrderId, Origin, PaymentId, ProductId, UserId};
@@ -135,7 +137,7 @@ impl World {
     pub fn owner(&self, command: &Command) -> usize {
         let cores = self.shards.len();
         match command {
-            Command::PlaceOrder(_) | Command::Withdraw { .. } => 0,
+            Command::PlaceOrder(_) => 0,
             Command::CancelOrder { order, .. } | Command::RefundOrder { order, .. } => {
                 order.owner(cores)
             }
@@ -144,6 +146,7 @@ impl World {
                 payment.owner(cores)
             }
             Command::Publish { row, .. } => row.activity.owner(cores),
+            Command::Withdraw(withdraw) => withdraw.activity.owner(cores),
             Command::ChangePhase { activity, .. } | Command::Close { activity, .. } => {
                 activity.owner(cores)
             }
@@ -257,6 +260,12 @@ pub fn buy(activity: u64, user: u64, quantity: u32) -> PlaceOrder {
         body: NO_KEY,
         admitted: false,
     }
+}
+
+/// A withdrawal without an idempotency key.
+#[must_use]
+pub fn withdraw(activity: u64, quantity: u32) -> Withdraw {
+    Withdraw { activity: ActivityId(activity), quantity, key: NO_KEY, body: NO_KEY }
 }
 
 /// The digest that stands for the text `number` in tests.

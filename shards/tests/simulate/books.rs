@@ -10,7 +10,7 @@ use seckill_shards::command::{OrderView, PaymentView};
 use seckill_shards::ids::{ActivityId, OrderId, PaymentId, UserId};
 use seckill_shards::record::{
     ActivityPublished, Digest, NO_KEY, OrderMoved, OrderPlaced, PaymentMoved, PaymentStarted,
-    PaymentStatus, Record, Status,
+    PaymentStatus, Record, Status, UnitsLeftOnce,
 };
 
 #[derive(Clone, PartialEq, Debug)]
@@ -51,6 +51,8 @@ pub(crate) struct Books {
     pub payments: BTreeMap<PaymentId, PaymentBook>,
     /// The order that a buyer's key was answered with.
     pub keys: BTreeMap<(ActivityId, UserId, Digest), OrderId>,
+    /// Withdrawals by key.
+    pub withdrawals: BTreeMap<(ActivityId, Digest), UnitsLeftOnce>,
 }
 
 impl ActivityBook {
@@ -88,6 +90,11 @@ impl Books {
                 self.keys.retain(|(activity, ..), _| *activity != it.activity);
             }
             Record::UnitsWithdrawn(it) => self.activity(it.activity).left += it.quantity,
+            Record::UnitsWithdrawnOnce(it) => {
+                self.activity(it.left.activity).left += it.left.quantity;
+                let before = self.withdrawals.insert((it.left.activity, it.key), *it);
+                assert_eq!(before, None, "the same key withdrew twice");
+            }
             Record::OrderPlaced(placed) => self.place(placed),
             Record::OrderPaid(paid) => {
                 self.move_order(&paid.moved, &[Status::AwaitingPayment], Status::Paid);

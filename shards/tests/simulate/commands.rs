@@ -1,7 +1,7 @@
 //! Random commands: mostly sensible ones about things that exist, some about things that do not.
 
 use seckill_shards::clock::Timestamp;
-use seckill_shards::command::{Command, Paid, PhaseChange, PlaceOrder, StartPayment};
+use seckill_shards::command::{Command, Paid, PhaseChange, PlaceOrder, StartPayment, Withdraw};
 use seckill_shards::ids::{ActivityId, OrderId, PaymentId, ProductId, UserId};
 use seckill_shards::record::{ActivityPublished, Digest, NO_KEY, PaymentStatus, Status, Terms};
 use seckill_shards::testing::Random;
@@ -33,10 +33,7 @@ pub(crate) fn command(random: &mut Random, model: &Model, now: Timestamp) -> Com
         92..95 => {
             Command::ChangePhase { activity: activity(random, model), change: change(random) }
         }
-        95..97 => Command::Withdraw {
-            activity: activity(random, model),
-            quantity: 1 + u32::try_from(random.below(3)).expect("small"),
-        },
+        95..97 => withdraw(random, model),
         _ => close(random, model, now),
     }
 }
@@ -159,6 +156,15 @@ fn publish(random: &mut Random, model: &Model, now: Timestamp) -> ActivityPublis
         admission: random.once_in(4),
     };
     ActivityPublished { activity, version: 1, terms, at: Timestamp(0) }
+}
+
+fn withdraw(random: &mut Random, model: &Model) -> Command {
+    Command::Withdraw(Withdraw {
+        activity: activity(random, model),
+        quantity: 1 + u32::try_from(random.below(3)).expect("small"),
+        key: key(random),
+        body: digest(u64::from(random.once_in(8))),
+    })
 }
 
 fn change(random: &mut Random) -> PhaseChange {

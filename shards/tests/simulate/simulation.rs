@@ -11,7 +11,7 @@ use seckill_shards::ids::{ActivityId, OrderId};
 use seckill_shards::journal::{Tail, Takes, Written, list};
 use seckill_shards::limits::SETTLE_GRACE_MS;
 use seckill_shards::orders::{Fold, fingerprint};
-use seckill_shards::record::{PaymentStatus, Record, Status};
+use seckill_shards::record::{PaymentStatus, Record, Status, UnitsLeftOnce};
 use seckill_shards::testing::world::{DISK_BYTES, options, publish, published};
 use seckill_shards::testing::{Random, SimulatedClock, SimulatedDisk, World};
 
@@ -177,7 +177,7 @@ impl Simulation {
         let now = self.now();
         let command = self.command();
         let core = match command {
-            Command::PlaceOrder(_) | Command::Withdraw { .. } => any_core,
+            Command::PlaceOrder(_) => any_core,
             _ => self.world.owner(&command),
         };
         let expected = self.model.expect(&command, now);
@@ -581,19 +581,14 @@ impl Simulation {
                 };
                 here && !known.contains(at) && with_ids_of(&expected, actual) == *actual
             });
-            // Two cores may withdraw as many units in one instant: which of the two is lost shows
-            // nowhere.
-            let names_core = !matches!(expected, Record::UnitsWithdrawn(_));
             match found {
                 Some(at) => {
-                    let first = !names_core || !lost.contains(&core);
-                    assert!(first, "{sequence:?} is there, one before it is not");
+                    assert!(!lost.contains(&core), "{sequence:?} is there, one before it is not");
                     known.insert(at);
                 }
-                None if names_core => {
+                None => {
                     lost.insert(core);
                 }
-                None => {}
             }
         }
         for (at, record) in self.untold.iter().enumerate().filter(|(at, _)| !known.contains(at)) {
@@ -657,6 +652,10 @@ impl Simulation {
             assert_eq!(folded.totals.sold, u64::from(book.sold));
             assert_eq!(folded.totals.written_off, u64::from(book.written_off));
             assert_eq!(folded.totals.left, u64::from(book.left));
+            let withdrawals = told.withdrawals.values().filter(|it| it.left.activity == *id);
+            let keys = |it: &UnitsLeftOnce| (it.key, it.body);
+            let expected: BTreeSet<_> = withdrawals.map(keys).collect();
+            assert_eq!(folded.withdrawals.iter().map(keys).collect::<BTreeSet<_>>(), expected);
             assert_eq!(folded.folded_away, folded_away.get(id).copied().unwrap_or(0));
         }
         assert_eq!(fold.orders.len(), self.world.engine.recovery().orders);
@@ -731,9 +730,8 @@ fn activity_named_by(command: &Command) -> Option<ActivityId> {
     match command {
         Command::PlaceOrder(buy) => Some(buy.activity),
         Command::Publish { row, .. } => Some(row.activity),
-        Command::ChangePhase { activity, .. }
-        | Command::Withdraw { activity, .. }
-        | Command::Close { activity, .. } => Some(*activity),
+        Command::Withdraw(withdraw) => Some(withdraw.activity),
+        Command::ChangePhase { activity, .. } | Command::Close { activity, .. } => Some(*activity),
         _ => None,
     }
 }

@@ -2,12 +2,13 @@
 
 use http::StatusCode;
 use seckill_shards::clock::Timestamp;
-use seckill_shards::command::{Command, PhaseChange, Refusal, Verdict};
+use seckill_shards::command::{Command, PhaseChange, Refusal, Verdict, Withdraw};
 use seckill_shards::engine::Phase;
 use seckill_shards::ids::{ActivityId, ProductId};
 use seckill_shards::limits::{
     PAY_WINDOW_MS_MAX, PAY_WINDOW_MS_MIN, PER_USER_LIMIT_MAX, STOCKED_MAX, TITLE_BYTES_MAX,
 };
+use seckill_shards::record::NO_KEY;
 
 use super::OperatorCall;
 use crate::api::activities::Shown;
@@ -15,7 +16,7 @@ use crate::api::json::{Fields, Money};
 use crate::api::problem::{Effect, Problem, Slug, denied};
 use crate::api::route::Step;
 use crate::api::{Answer, idempotency};
-use crate::store::{Activity, ActivityUpdate, NewActivity, Outcome};
+use crate::store::{Activity, ActivityUpdate, NewActivity};
 
 /// `POST /api/v1/admin/activities`.
 pub(super) async fn create(call: OperatorCall<'_>) -> Answer {
@@ -185,21 +186,12 @@ async fn change_phase(call: OperatorCall<'_>, id: ActivityId, change: PhaseChang
     acted(call, id, Command::ChangePhase { activity: id, change }).await
 }
 
-/// Only the journal knows what is unsold, so it moves the units; the store remembers the key.
+/// Only the journal knows what is unsold, so it moves the units, and remembers the key beside them.
 async fn withdraw(call: OperatorCall<'_>, id: ActivityId) -> Answer {
     let quantity = quantity(call)?;
-    let command = Command::Withdraw { activity: id, quantity };
-    let Some(once) = idempotency::once(call.inner, call.caller.user(), call.body)? else {
-        return acted(call, id, command).await;
-    };
-    let remembered =
-        call.context.store(Effect::Write, |store| async move { store.remember(once, id.0).await });
-    if matches!(remembered.await?, Outcome::Again(_)) {
-        return shown(call, id);
-    }
-    let answer = acted(call, id, command).await;
-    call.forget_refused(once, &answer).await;
-    answer
+    let once = idempotency::once(call.inner, call.caller.user(), call.body)?;
+    let (key, body) = once.map_or((NO_KEY, NO_KEY), |once| (once.key, once.body));
+    acted(call, id, Command::Withdraw(Withdraw { activity: id, quantity, key, body })).await
 }
 
 /// Carries out a command at the activity's owner and shows what came of it.
