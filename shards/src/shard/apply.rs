@@ -119,8 +119,9 @@ impl Shard {
         let (user, verdict) = (order.user, Verdict::Moved(order.view()));
         let activity = self.activity(moved.activity);
         activity.stock.give(moved.quantity);
-        activity.count_in(self.index, moved.quantity);
         activity.places.free(user, moved.order);
+        // Last: from here on the activity may be closed, and then nobody has a place.
+        activity.count_in(self.index, moved.quantity);
         self.await_word(moved.order);
         self.settle(moved.order);
         verdict
