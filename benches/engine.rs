@@ -145,7 +145,7 @@ fn publish(engine: &Engine, shard: &mut Shard, units: u64) {
     };
     let published = ActivityPublished { activity: ACTIVITY, version: 1, terms, at: now };
     // The journal's thread may not have said yet that it takes anything.
-    let publish = || Command::Publish(Box::new(published.clone()));
+    let publish = || Command::Publish { row: Box::new(published.clone()), forgotten: 0 };
     while !matches!(shard.decide(publish()), Decision::Pending(_)) {
         std::thread::yield_now();
     }

@@ -3,7 +3,7 @@
 //! It trusts neither: the journal is folded from its files beside the running gateway, the store's
 //! rows are read in one transaction. What it could not compare it says, and never calls balanced.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use seckill_shards::command::OrderView;
@@ -96,6 +96,15 @@ impl ActivityAudit {
     }
 }
 
+/// What an audit comes to.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Audits {
+    /// The activities that were compared.
+    pub compared: BTreeMap<u64, ActivityAudit>,
+    /// Closed ones that the journal has forgotten: nothing can be said of them.
+    pub forgotten: u64,
+}
+
 /// Audits one activity, or all, of the gateway whose journal is in `journal`.
 ///
 /// # Errors
@@ -105,7 +114,7 @@ pub async fn audit(
     store: &dyn Store,
     gateway: u16,
     activity: Option<ActivityId>,
-) -> Result<BTreeMap<u64, ActivityAudit>, AuditError> {
+) -> Result<Audits, AuditError> {
     for _ in 0..READS_MAX {
         if let Some(audits) = compare(journal, store, gateway, activity).await? {
             return Ok(audits);
@@ -121,7 +130,7 @@ async fn compare(
     store: &dyn Store,
     gateway: u16,
     activity: Option<ActivityId>,
-) -> Result<Option<BTreeMap<u64, ActivityAudit>>, AuditError> {
+) -> Result<Option<Audits>, AuditError> {
     let mut snapshot = store.snapshot(activity).await?;
     let followed = snapshot.positions.iter().find(|(number, _)| *number == gateway);
     let followed = followed.map(|(_, position)| *position).ok_or(AuditError::NotFollowed)?;
@@ -136,6 +145,9 @@ async fn compare(
         return Ok(None);
     }
     let mut audit = Audit::of(&fold, position);
+    if found.checkpoint.is_some() {
+        audit.leave_out(&fold, &snapshot.activities);
+    }
     while let Some(chunk) = snapshot.orders.recv().await {
         for (order, _payments) in chunk? {
             audit.compare(&fold, &order);
@@ -169,8 +181,12 @@ struct Audit {
     activities: BTreeMap<ActivityId, ActivityAudit>,
     /// Wrapping sums of the fingerprints of rows that the journal has folded away.
     folded_away: HashMap<ActivityId, u64>,
-    /// Orders in the fold that a row was found for.
+    /// Orders in the fold.
+    folded: HashMap<ActivityId, u64>,
+    /// Those of them that a row was found for.
     seen: HashMap<ActivityId, u64>,
+    /// Closed activities that a checkpoint has forgotten.
+    forgotten: HashSet<ActivityId>,
 }
 
 impl Audit {
@@ -181,9 +197,12 @@ impl Audit {
             position,
             activities: activities.collect(),
             folded_away: HashMap::new(),
+            folded: HashMap::new(),
             seen: HashMap::new(),
+            forgotten: HashSet::new(),
         };
         for order in fold.orders.iter() {
+            *audit.folded.entry(order.activity).or_default() += 1;
             let account = audit.activities.entry(order.activity).or_default();
             let overdue = order.pay_before.plus_ms(OVERDUE_MS) < fold.last_at;
             if order.status.is_open()
@@ -197,8 +216,19 @@ impl Audit {
         audit
     }
 
+    /// What the store has as closed and the journal does not know, a checkpoint may have forgotten:
+    /// then there is nothing to compare it with.
+    fn leave_out(&mut self, fold: &Fold, rows: &[store::Activity]) {
+        let forgotten =
+            rows.iter().filter(|row| row.closed && !fold.activities.contains_key(&row.id));
+        self.forgotten = forgotten.map(|row| row.id).collect();
+    }
+
     /// One row of the store against the journal.
     fn compare(&mut self, fold: &Fold, row: &OrderRow) {
+        if self.forgotten.contains(&row.activity) {
+            return;
+        }
         let account = self.activities.entry(row.activity).or_default();
         account.at_position = self.position;
         account.sources.store_orders += 1;
@@ -224,6 +254,9 @@ impl Audit {
     }
 
     fn compare_activity(&mut self, row: &store::Activity) {
+        if self.forgotten.contains(&row.id) {
+            return;
+        }
         let account = self.activities.entry(row.id).or_default();
         if account.stock_total > u64::from(row.stocked) {
             let (journal, store) = (account.stock_total, row.stocked);
@@ -235,12 +268,11 @@ impl Audit {
         }
     }
 
-    fn finish(mut self, fold: &Fold, only: Option<ActivityId>) -> BTreeMap<u64, ActivityAudit> {
+    fn finish(mut self, fold: &Fold, only: Option<ActivityId>) -> Audits {
         for (id, activity) in &fold.activities {
             let account = self.activities.entry(*id).or_default();
-            let in_fold = fold.orders.iter().filter(|order| order.activity == *id).count() as u64;
             let asked = only.is_none_or(|only| only == *id);
-            if asked && self.seen.get(id).copied().unwrap_or(0) != in_fold {
+            if asked && self.seen.get(id) != self.folded.get(id) {
                 account.differ(|| "the store lacks orders that the journal has".to_owned());
             }
             let summed = self.folded_away.get(id).copied().unwrap_or(0);
@@ -248,17 +280,18 @@ impl Audit {
                 account
                     .differ(|| "orders that have left the journal differ in the store".to_owned());
             }
-            if asked && account.sources.store_orders != account.sources.journal_orders {
-                account.differ(|| "journal and store count different numbers of orders".to_owned());
-            }
         }
         let asked = |id: &ActivityId| only.is_none_or(|only| only == *id);
         let accounts = self.activities.into_iter().filter(|(id, _)| asked(id));
-        accounts
-            .map(|(id, account)| {
-                (id.0, ActivityAudit { balanced: account.difference_count == 0, ..account })
-            })
-            .collect()
+        let compared = accounts.map(|(id, mut account)| {
+            // Also where the journal does not know the activity, and so counts none.
+            if account.sources.store_orders != account.sources.journal_orders {
+                account.differ(|| "journal and store count different numbers of orders".to_owned());
+            }
+            account.balanced = account.difference_count == 0;
+            (id.0, account)
+        });
+        Audits { compared: compared.collect(), forgotten: self.forgotten.len() as u64 }
     }
 }
 
@@ -306,5 +339,88 @@ fn view(row: &OrderRow) -> OrderView {
         pay_before: row.pay_before,
         moved_at: row.moved_at,
         payments: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use seckill_shards::clock::Timestamp;
+    use seckill_shards::ids::{OrderId, ProductId};
+    use seckill_shards::record::{OrderPlaced, Record, Status};
+    use seckill_shards::testing::world::published;
+
+    use super::*;
+
+    fn row(id: u64, closed: bool) -> store::Activity {
+        store::Activity {
+            id: ActivityId(id),
+            title: String::new(),
+            product: ProductId(1),
+            product_title: String::new(),
+            sale_price: 1,
+            list_price: 1,
+            currency: *b"USD",
+            stocked: 5,
+            left: if closed { 4 } else { 0 },
+            per_user_limit: 1,
+            pay_window_ms: 1_000,
+            starts_at: Timestamp(0),
+            ends_at: Timestamp(1),
+            admission: false,
+            published: true,
+            paused: false,
+            ended: closed,
+            closed,
+            version: 1,
+        }
+    }
+
+    fn order(activity: u64) -> OrderRow {
+        OrderRow {
+            id: OrderId(activity),
+            activity: ActivityId(activity),
+            user: UserId(1),
+            quantity: 1,
+            status: Status::AwaitingPayment,
+            placed_at: Timestamp(10),
+            pay_before: Timestamp(u64::MAX),
+            moved_at: None,
+        }
+    }
+
+    /// The journal knows activity 9 alone; the store has these rows, each with one order.
+    fn audits(has_checkpoint: bool, rows: &[store::Activity]) -> Audits {
+        let mut fold = Fold::default();
+        fold.apply(&Record::ActivityPublished(Box::new(published(9, 5))));
+        let OrderRow { id, activity, user, quantity, placed_at, pay_before, .. } = order(9);
+        let (order_id, at, key, body) = (id, placed_at, [0; 16], [0; 16]);
+        let placed =
+            OrderPlaced { order: order_id, activity, user, quantity, at, pay_before, key, body };
+        fold.apply(&Record::OrderPlaced(placed));
+        let mut audit = Audit::of(&fold, 2);
+        if has_checkpoint {
+            audit.leave_out(&fold, rows);
+        }
+        for row in rows {
+            audit.compare(&fold, &order(row.id.0));
+            audit.compare_activity(row);
+        }
+        audit.finish(&fold, None)
+    }
+
+    #[test]
+    fn what_a_checkpoint_has_forgotten_is_neither_balanced_nor_different() {
+        let audits = audits(true, &[row(8, true), row(9, false)]);
+        assert_eq!((audits.compared.len(), audits.forgotten), (1, 1));
+        assert!(audits.compared[&9].balanced, "{:?}", audits.compared);
+    }
+
+    #[test]
+    fn what_the_journal_cannot_have_forgotten_is_different() {
+        for (has_checkpoint, unknown) in [(false, row(8, true)), (true, row(8, false))] {
+            let audits = audits(has_checkpoint, &[unknown, row(9, false)]);
+            assert_eq!((audits.compared.len(), audits.forgotten), (2, 0));
+            assert!(!audits.compared[&8].balanced && audits.compared[&9].balanced);
+        }
     }
 }

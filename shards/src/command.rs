@@ -41,7 +41,13 @@ pub enum Command {
         payment: PaymentId,
     },
     /// The store has a newer row of an activity.
-    Publish(Box<ActivityPublished>),
+    Publish {
+        /// The row.
+        row: Box<ActivityPublished>,
+        /// How many activities the engine had forgotten before the row was read: one that was
+        /// forgotten since is closed in the store, which the row may not say.
+        forgotten: u64,
+    },
     /// An operator pauses, resumes or ends an activity.
     ChangePhase {
         /// Which activity.
@@ -50,12 +56,7 @@ pub enum Command {
         change: PhaseChange,
     },
     /// An operator takes unsold units out of an activity.
-    Withdraw {
-        /// Which activity.
-        activity: ActivityId,
-        /// How many units, at least one.
-        quantity: u32,
-    },
+    Withdraw(Withdraw),
     /// An ended activity without open orders gives its unsold units back.
     Close {
         /// Which activity.
@@ -89,6 +90,19 @@ pub struct StartPayment {
     pub order: OrderId,
     /// Whose it must be.
     pub user: UserId,
+    /// Digest of the idempotency key, or [`NO_KEY`](crate::record::NO_KEY).
+    pub key: Digest,
+    /// Digest of the body.
+    pub body: Digest,
+}
+
+/// A withdrawal of unsold units.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Withdraw {
+    /// From which activity.
+    pub activity: ActivityId,
+    /// How many units, at least one.
+    pub quantity: u32,
     /// Digest of the idempotency key, or [`NO_KEY`](crate::record::NO_KEY).
     pub key: Digest,
     /// Digest of the body.

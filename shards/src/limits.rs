@@ -14,6 +14,9 @@ pub const PAY_WINDOW_MS_MIN: u64 = 1_000;
 pub const PAY_WINDOW_MS_MAX: u64 = 7 * 24 * 3_600 * 1_000;
 /// Activities that are not yet closed, on one gateway.
 pub const ACTIVITIES_MAX: usize = 4_096;
+/// Closed activities that are kept, beside those that have an order in memory still. Of more, the
+/// lowest ids are forgotten at a checkpoint, and one is made after as many closings.
+pub const CLOSED_KEPT: usize = 1_024;
 /// Bytes of an activity's or a product's title, UTF-8.
 pub const TITLE_BYTES_MAX: usize = 200;
 /// Orders in memory on one core: open ones, and those that the store has not taken yet.
@@ -23,6 +26,11 @@ pub const ORDERS_AHEAD_MAX: usize = 1 << 20;
 /// Closed orders of one buyer and one activity whose idempotency keys are remembered; a buyer who
 /// has dropped this many is told to slow down rather than forgotten.
 pub const DROPPED_ORDERS_MAX: usize = 64;
+/// Withdrawals of one activity whose idempotency keys are remembered; who makes more under keys
+/// within [`WITHDRAWAL_KEPT_MS`] is told to slow down rather than forgotten.
+pub const WITHDRAWALS_KEPT_MAX: usize = 256;
+/// How long the key of a withdrawal is remembered at least, in milliseconds (24 h).
+pub const WITHDRAWAL_KEPT_MS: u64 = 24 * 3_600 * 1_000;
 /// Payments that one order may have.
 pub const PAYMENTS_PER_ORDER_MAX: usize = 8;
 /// Orders whose payment was under way when the gateway went down wait this long, in milliseconds.

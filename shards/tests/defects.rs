@@ -14,7 +14,9 @@ use seckill_shards::engine::{EngineOptions, read_fold};
 use seckill_shards::ids::{ActivityId, OrderId, UserId};
 use seckill_shards::journal::list;
 use seckill_shards::record::{ActivityPublished, PaymentStatus, Record, Status};
-use seckill_shards::testing::world::{NOON, buy, digest, options, pay, published, settle};
+use seckill_shards::testing::world::{
+    NOON, buy, digest, options, pay, publish, published, settle, withdraw,
+};
 use seckill_shards::testing::{SimulatedClock, SimulatedDisk, World};
 
 const SALE: ActivityId = ActivityId(1);
@@ -26,10 +28,6 @@ fn sale(cores: usize, units: u32) -> World {
     let mut world = World::new(7, cores);
     assert_eq!(world.ask(publish(published(1, units))), Verdict::ActivityChanged);
     world
-}
-
-fn publish(row: ActivityPublished) -> Command {
-    Command::Publish(Box::new(row))
 }
 
 fn place(world: &mut World, core: usize, user: u64) -> OrderId {
@@ -548,7 +546,7 @@ fn t4_unknown_ids_are_answered_from_memory() {
             Command::RefundOrder { order, return_units: true },
             Command::ChangePhase { activity: ActivityId(id + 1), change: PhaseChange::End },
             Command::Close { activity: ActivityId(id + 1), unsold: 0 },
-            Command::Withdraw { activity: ActivityId(id + 1), quantity: 1 },
+            Command::Withdraw(withdraw(id + 1, 1)),
         ] {
             assert_eq!(world.ask(command), Verdict::Refused(Refusal::NotFound));
         }

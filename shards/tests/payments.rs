@@ -9,7 +9,7 @@ use seckill_shards::ids::{ActivityId, OrderId, PaymentId};
 use seckill_shards::limits::{PAYMENT_GIVEN_UP_MS, SETTLE_GRACE_MS};
 use seckill_shards::record::{PaymentStatus, Status};
 use seckill_shards::testing::World;
-use seckill_shards::testing::world::{NOON, buy, pay, published, settle};
+use seckill_shards::testing::world::{NOON, buy, pay, publish, published, settle};
 
 const SALE: ActivityId = ActivityId(1);
 const PRICE: i64 = 19_900;
@@ -44,7 +44,7 @@ struct Race {
 impl Race {
     fn new() -> Self {
         let mut world = World::new(7, 1);
-        world.ask(Command::Publish(Box::new(published(1, 1))));
+        world.ask(publish(published(1, 1)));
         let Verdict::Placed(order) = world.ask(Command::PlaceOrder(buy(1, 1, 1))) else { panic!() };
         let payments = [(); 2].map(|()| {
             let Verdict::PaymentStarted(payment) = world.ask(pay(order.id, 1)) else { panic!() };

@@ -10,7 +10,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crossbeam_queue::{ArrayQueue, SegQueue};
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, prop_oneof, proptest};
 use proptest::test_runner::Config;
@@ -28,7 +27,7 @@ use seckill_shards::journal::{
 use seckill_shards::limits::{CHECKPOINT_SEGMENTS, SECTOR_BYTES, SEGMENTS_AHEAD};
 use seckill_shards::record::{PhaseChanged, Record, Status};
 use seckill_shards::testing::world::{
-    DISK_BYTES, NOON, SEGMENT_BYTES, buy, digest, options, pay, published, settle,
+    DISK_BYTES, NOON, SEGMENT_BYTES, buy, digest, options, pay, publish, published, settle,
 };
 use seckill_shards::testing::{SimulatedClock, SimulatedDisk, World};
 
@@ -49,7 +48,7 @@ struct Journal {
 impl Journal {
     /// Goes on behind what is on `disk`, which ends at `position`.
     fn open(disk: &SimulatedDisk, run: u64, position: u64) -> Self {
-        let queues = Arc::new(SegmentQueues { ready: ArrayQueue::new(8), closed: SegQueue::new() });
+        let queues = Arc::new(SegmentQueues::new(8));
         let lanes: Vec<_> = (0..LANES).map(|_| Arc::<Lane>::default()).collect();
         let writers = lanes.iter().map(|it| LaneWriter::new(Arc::clone(it), SIZES.lane_bytes));
         let writers = writers.collect();
@@ -303,7 +302,7 @@ fn d8_a_missing_segment_is_a_gap() {
 /// A world that has sold two orders, stopped.
 fn stopped_world() -> World {
     let mut world = World::new(1, 2);
-    world.ask(Command::Publish(Box::new(published(1, 10))));
+    world.ask(publish(published(1, 10)));
     for user in 0..2 {
         placed(world.ask(Command::PlaceOrder(buy(1, user, 1))));
     }
@@ -369,7 +368,7 @@ fn a_header_that_is_damaged_stops_the_start() {
 #[test]
 fn orders_and_payments_are_found_whatever_the_number_of_cores() {
     let mut world = World::new(2, 4);
-    world.ask(Command::Publish(Box::new(published(1, 100))));
+    world.ask(publish(published(1, 100)));
     let mut orders = Vec::new();
     for core in 0..4 {
         orders.push(placed(world.ask_at(core, Command::PlaceOrder(buy(1, core as u64, 1)))));
@@ -408,7 +407,7 @@ fn churn(world: &mut World, user: u64) {
 #[test]
 fn disk_use_is_bounded_whatever_the_uptime() {
     let mut world = World::new(3, 2);
-    world.ask(Command::Publish(Box::new(published(1, 10))));
+    world.ask(publish(published(1, 10)));
     let (mut files, mut used) = (0, 0);
     let segments = |world: &World| *list(&world.disk).unwrap().segments.last().unwrap();
     for user in 0.. {
@@ -436,7 +435,7 @@ fn disk_use_is_bounded_whatever_the_uptime() {
 /// A world whose keeper is about to make its second checkpoint, and the orders that are open in it.
 fn world_before_checkpoint(seed: u64) -> (World, Vec<OrderId>) {
     let mut world = World::new(seed, 2);
-    world.ask(Command::Publish(Box::new(published(1, 20))));
+    world.ask(publish(published(1, 20)));
     let mut open = Vec::new();
     for user in 0.. {
         if user % 40 == 0 && open.len() < 9 {
@@ -517,7 +516,7 @@ fn a_checkpoint_survives_one_failing_disk_call() {
 #[test]
 fn d3_keys_of_dropped_orders_are_remembered_over_checkpoint_and_restart() {
     let mut world = World::new(4, 2);
-    world.ask(Command::Publish(Box::new(published(1, 10))));
+    world.ask(publish(published(1, 10)));
     let with_key = PlaceOrder { key: digest(7), body: digest(8), ..buy(1, 1_000_000, 1) };
     let order = placed(world.ask(Command::PlaceOrder(with_key)));
     world.ask(Command::CancelOrder { order, user: None });
@@ -584,7 +583,7 @@ fn check_full(mut world: World) {
 fn d8_a_full_disk_refuses_new_orders_only_and_selling_goes_on_with_room() {
     let mut world = World::new(5, 2);
     world.disk.set_capacity(7 * SEGMENT_BYTES);
-    world.ask(Command::Publish(Box::new(published(1, 100_000))));
+    world.ask(publish(published(1, 100_000)));
     check_full(world);
 }
 
@@ -596,7 +595,7 @@ fn d8_a_full_journal_starts_is_flushed_and_goes_on() {
     let options = EngineOptions { segments_max: 6, ..options(2) };
     let clock = Arc::new(SimulatedClock::at(NOON));
     let mut world = World::open(disk, clock, options).unwrap();
-    world.ask(Command::Publish(Box::new(published(1, 100_000))));
+    world.ask(publish(published(1, 100_000)));
     check_full(world);
 }
 
@@ -604,7 +603,7 @@ fn d8_a_full_journal_starts_is_flushed_and_goes_on() {
 fn d1_d2_after_an_io_error_nothing_is_acknowledged_until_a_restart() {
     for calls in 0..2 {
         let mut world = World::new(7, 2);
-        world.ask(Command::Publish(Box::new(published(1, 10))));
+        world.ask(publish(published(1, 10)));
         let before = placed(world.ask(Command::PlaceOrder(buy(1, 1, 1))));
         let Decision::Pending(sequence) = world.shards[0].decide(Command::PlaceOrder(buy(1, 2, 1)))
         else {
@@ -656,7 +655,7 @@ fn d8_the_sleeping_journal_hears_of_new_room() {
         }
         true
     };
-    assert!(answer(&mut shard, Command::Publish(Box::new(published(1, 100_000)))));
+    assert!(answer(&mut shard, publish(published(1, 100_000))));
     for user in 0.. {
         if !answer(&mut shard, Command::PlaceOrder(buy(1, user, 1))) {
             break;

@@ -38,7 +38,8 @@ pub trait Control: Send + Sync + 'static {
     /// activities are preheated, and the pages rendered again and served.
     async fn republish(&self);
 
-    /// The audit of an activity as JSON text; none where there is no such activity.
+    /// The audit of an activity as JSON text; none where there is no such activity, or the journal
+    /// has forgotten it.
     ///
     /// # Errors
     /// Where something that must be compared did not answer.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use seckill_shards::ids::ActivityId;
 
 use super::{Place, UNUSABLE, Unusable, open_store, runtime, say};
-use crate::audit::{ActivityAudit, audit};
+use crate::audit::{ActivityAudit, Audits, audit};
 
 pub(super) fn run(place: &Place, activity: Option<u64>, json: bool) -> anyhow::Result<ExitCode> {
     let config = place.config()?;
@@ -16,22 +16,30 @@ pub(super) fn run(place: &Place, activity: Option<u64>, json: bool) -> anyhow::R
     let journal = config.journal();
     let only = activity.map(ActivityId);
     let compared = runtime()?.block_on(audit(&journal, &*store, config.gateway_id, only));
-    let audits = compared.map_err(|error| Unusable::from(&error))?;
-    if let Some(id) = activity.filter(|id| !audits.contains_key(id)) {
-        say(&format!("there is no activity {id}"))?;
+    let Audits { compared, forgotten } = compared.map_err(|error| Unusable::from(&error))?;
+    if let Some(id) = activity.filter(|id| !compared.contains_key(id)) {
+        say(&match forgotten {
+            0 => format!("there is no activity {id}"),
+            _ => format!("activity {id} is closed, and the journal has forgotten it"),
+        })?;
         return Ok(ExitCode::from(UNUSABLE));
     }
     if json {
-        say(&serde_json::to_string(&audits)?)?;
+        say(&serde_json::to_string(&compared)?)?;
     } else {
-        for (id, audit) in &audits {
+        for (id, audit) in &compared {
             say(&line(*id, audit))?;
             for difference in &audit.differences {
                 say(&format!("  {difference}"))?;
             }
         }
+        if forgotten > 0 {
+            say(&format!(
+                "{forgotten} closed activities were not compared: the journal has forgotten them"
+            ))?;
+        }
     }
-    let balanced = audits.values().all(|audit| audit.balanced);
+    let balanced = compared.values().all(|audit| audit.balanced);
     Ok(if balanced { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -17,6 +17,7 @@ const GROUPS_MAX: usize = 100_000;
 /// The sums of all activities at one position of the journal, moved on when somebody asks.
 #[derive(Debug)]
 pub struct SumsTail {
+    engine: Arc<Engine>,
     tail: Tail,
     sums: Sums,
 }
@@ -26,7 +27,8 @@ impl SumsTail {
     #[must_use]
     pub fn new(engine: &Arc<Engine>) -> Self {
         let recovery = engine.recovery();
-        Self { tail: engine.tail(recovery.position), sums: recovery.sums.clone() }
+        let tail = engine.tail(recovery.position);
+        Self { engine: Arc::clone(engine), tail, sums: recovery.sums.clone() }
     }
 
     /// Moves on to what is durable now; the sums and their position.
@@ -40,7 +42,16 @@ impl SumsTail {
                 break;
             }
         }
+        self.forget();
         Ok((&self.sums, self.tail.position()))
+    }
+
+    /// Drops what the engine has forgotten. One that is open here and not there is yet to come.
+    fn forget(&mut self) {
+        let known = self.engine.activities();
+        if self.sums.activities.len() > known.len() {
+            self.sums.activities.retain(|id, sum| !sum.closed || known.contains_key(id));
+        }
     }
 }
 
@@ -80,5 +91,46 @@ impl Control {
         let idle = sums.activities.iter().filter(|(_, sum)| !sum.closed && sum.totals.held == 0);
         let unsold = |free: u64| u32::try_from(free).expect("not more than was stocked");
         idle.filter(|(id, _)| ended(id)).map(|(&id, sum)| (id, unsold(sum.free()))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use seckill_shards::command::PhaseChange;
+    use seckill_shards::testing::World;
+    use seckill_shards::testing::world::{CLOSED_KEPT, published};
+
+    use super::*;
+
+    /// Publishes and closes a sale of which nothing is sold.
+    fn whole_sale(world: &mut World, sale: u64) {
+        let forgotten = world.engine.forgotten();
+        let (activity, row) = (ActivityId(sale), Box::new(published(sale, 1)));
+        world.ask(Command::Publish { row, forgotten });
+        world.ask(Command::ChangePhase { activity, change: PhaseChange::End });
+        let verdict = world.ask(Command::Close { activity, unsold: 1 });
+        assert_eq!(verdict, Verdict::ActivityChanged);
+    }
+
+    #[test]
+    fn sums_go_with_the_sales_that_are_forgotten() {
+        let mut world = World::new(1, 1);
+        let mut sums = SumsTail::new(&world.engine);
+        for sale in 1.. {
+            if world.keeper.checkpoints.load(Relaxed) > 2 {
+                break;
+            }
+            whole_sale(&mut world, sale);
+            sums.catch_up().unwrap();
+            world.flush();
+            world.keep();
+            world.keep();
+            let (sums, _) = sums.catch_up().unwrap();
+            assert!(sums.activities.keys().all(|id| world.engine.activity(*id).is_some()));
+            assert!(sums.activities[&ActivityId(sale)].closed);
+            assert!(sums.activities.len() <= 3 * CLOSED_KEPT + 2, "{sums:?}");
+        }
     }
 }

@@ -36,13 +36,7 @@ impl Control {
                 break;
             }
         }
-        for activity in self.store.activities_changed(learned.activity_version).await? {
-            if !self.publish(&activity).await {
-                break;
-            }
-            learned.activity_version = activity.version;
-            self.stale.notify_one();
-        }
+        self.learn_activities(learned).await?;
         if let Some(last) = self.store.products_changed(learned.product_version).await?.last() {
             learned.product_version = last.version;
             self.stale.notify_one();
@@ -50,13 +44,32 @@ impl Control {
         Ok(())
     }
 
-    /// Has a row journaled; false where it must be tried again.
-    async fn publish(&self, row: &Activity) -> bool {
+    async fn learn_activities(&self, learned: &mut Learned) -> Result<(), StoreError> {
+        loop {
+            // Before the rows are read: what is forgotten later is open in them.
+            let forgotten = self.engine.forgotten();
+            let changed = self.store.activities_changed(learned.activity_version).await?;
+            for row in &changed {
+                if !self.publish(row, forgotten).await {
+                    return Ok(());
+                }
+                learned.activity_version = row.version;
+                self.stale.notify_one();
+            }
+            if changed.len() < PAGE_ROWS_MAX as usize {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Has a row journaled; false where it must be read and tried again.
+    async fn publish(&self, row: &Activity, forgotten: u64) -> bool {
         let known = self.engine.activity(row.id).map(|it| it.sale().version);
-        if row.closed || known.is_some_and(|known| known >= row.version) {
+        if !row.is_copied() || known.is_some_and(|known| known >= row.version) {
             return true;
         }
-        let command = Command::Publish(Box::new(row.publication(self.engine.clock().now())));
+        let row_now = Box::new(row.publication(self.engine.clock().now()));
+        let command = Command::Publish { row: row_now, forgotten };
         let owner = row.id.owner(self.engine.cores());
         match self.owners.ask(owner, command).await {
             Verdict::ActivityChanged | Verdict::Refused(Refusal::Stale) => true,

@@ -10,6 +10,8 @@ pub(super) const PRODUCT_PAGES_MAX: usize = 2_000;
 /// Pages of products that are rendered in one go, before the pages are swapped and it is looked
 /// again at what is stale: about half a second.
 pub(super) const PRODUCT_PAGES_AT_ONCE: usize = 50;
+/// Pages of sales that are over, likewise.
+pub(super) const OVER_PAGES_AT_ONCE: usize = 50;
 
 const _: () = assert!(PRODUCT_PAGES_AT_ONCE <= PRODUCT_PAGES_MAX);
 /// Payments owed back that one read takes from the store.

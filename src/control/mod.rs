@@ -209,7 +209,10 @@ impl api::Control for Control {
     async fn audit(&self, activity: ActivityId) -> anyhow::Result<Option<String>> {
         let gateway = self.engine.origin().gateway;
         match audit(&self.journal, &*self.store, gateway, Some(activity)).await {
-            Ok(audits) => Ok(audits.get(&activity.0).map(serde_json::to_string).transpose()?),
+            Ok(audits) => {
+                let compared = audits.compared.get(&activity.0);
+                Ok(compared.map(serde_json::to_string).transpose()?)
+            }
             Err(AuditError::Store(StoreError::Refused(_))) => Ok(None),
             Err(error) => Err(error.into()),
         }

@@ -1,6 +1,6 @@
 //! The pages: rendered and compressed when something that they show has changed, swapped whole.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use seckill_pages::{ActivityView, HomeView, Page, ProductView};
@@ -8,7 +8,7 @@ use seckill_shards::ids::ProductId;
 use seckill_shards::shard::{Activity, Phase, Sale};
 
 use super::catalogue::Catalogue;
-use super::limits::PRODUCT_PAGES_AT_ONCE;
+use super::limits::{OVER_PAGES_AT_ONCE, PRODUCT_PAGES_AT_ONCE};
 use super::views;
 use super::{Control, has_sandbox};
 use crate::api::{self, ORDER_SHELL, PAY_SHELL, PageMap};
@@ -23,8 +23,8 @@ impl Control {
         }
     }
 
-    /// Renders the pages whose content has changed, and serves them. Of the products' pages only
-    /// so many at once; the rest is stale still, and follows.
+    /// Renders the pages whose content has changed, and serves them. Of the products' pages, and
+    /// of those of sales that are over, only so many at once; the rest is stale still, and follows.
     pub(super) async fn render_pages(&self) {
         let mut rendered = self.rendered.lock().await;
         // With the store away the pages go on with what is known.
@@ -132,31 +132,46 @@ impl Rendered {
         }
     }
 
-    /// Renders what is not as it is to be; false where some of the products are still to come.
+    /// Renders what is not as it is to be; false where some of it is still to come.
     fn update(&mut self, content: Content) -> bool {
         if self.pages.is_empty() {
             self.pages.extend(fixed_pages(self.has_sandbox));
         }
-        self.update_sales(content.activities);
-        self.update_products(content.products)
+        let has_sales = self.update_sales(content.activities);
+        self.update_products(content.products) && has_sales
     }
 
-    fn update_sales(&mut self, views: Vec<(bool, ActivityView)>) {
-        let mut on_sale = Vec::new();
-        for (is_over, view) in views {
-            if self.activities.get(&view.id) != Some(&view) {
+    /// The pages of sales that are over come in several goes, the latest first: a start does not
+    /// wait for the thousand that are kept.
+    fn update_sales(&mut self, views: Vec<(bool, ActivityView)>) -> bool {
+        self.drop_forgotten(&views);
+        let mut over = 0;
+        for (is_over, view) in views.iter().rev() {
+            if self.activities.get(&view.id) == Some(view) {
+                continue;
+            }
+            over += usize::from(*is_over);
+            if !is_over || over <= OVER_PAGES_AT_ONCE {
                 let path = format!("/activities/{}", view.id);
-                self.pages.insert(path, seckill_pages::activity(&view));
+                self.pages.insert(path, seckill_pages::activity(view));
                 self.activities.insert(view.id.clone(), view.clone());
             }
-            if !is_over {
-                on_sale.push(view);
-            }
         }
-        let home = HomeView { activities: on_sale };
+        let on_sale = views.into_iter().filter(|(is_over, _)| !is_over);
+        let home = HomeView { activities: on_sale.map(|(_, view)| view).collect() };
         if self.home.as_ref() != Some(&home) {
             self.pages.insert("/".to_owned(), seckill_pages::home(&home));
             self.home = Some(home);
+        }
+        over <= OVER_PAGES_AT_ONCE
+    }
+
+    /// Drops the pages of sales that the engine has forgotten.
+    fn drop_forgotten(&mut self, views: &[(bool, ActivityView)]) {
+        let known: HashSet<&str> = views.iter().map(|(_, view)| view.id.as_str()).collect();
+        let forgotten = self.activities.extract_if(|id, _| !known.contains(id.as_str()));
+        for (id, _) in forgotten {
+            self.pages.remove(&format!("/activities/{id}"));
         }
     }
 
@@ -209,6 +224,37 @@ mod tests {
             stock: Stock::Plenty,
             sales: Vec::new(),
         }
+    }
+
+    fn sale(id: u64) -> (bool, ActivityView) {
+        let row = seckill_shards::testing::world::published(id, 1);
+        (true, views::activity(row.activity, &row.terms, None, false))
+    }
+
+    #[test]
+    fn a_sale_that_was_forgotten_has_no_page() {
+        let mut rendered = Rendered::new(false);
+        assert!(rendered.update_sales(vec![sale(1), sale(2)]));
+        assert!(rendered.update_sales(vec![sale(2), sale(3)]));
+        let has = |id: u64| rendered.pages.contains_key(&format!("/activities/{id}"));
+        assert_eq!([1, 2, 3].map(has), [false, true, true]);
+        assert_eq!(rendered.activities.len(), 2);
+    }
+
+    #[test]
+    fn sales_that_are_over_come_behind_those_that_are_not() {
+        let most = OVER_PAGES_AT_ONCE as u64;
+        let (_, open) = sale(1);
+        let over = (2..=most + 2).map(sale);
+        let views: Vec<_> = std::iter::once((false, open)).chain(over).collect();
+        let mut rendered = Rendered::new(false);
+        assert!(!rendered.update_sales(views.clone()));
+        let has = |rendered: &Rendered, id: u64| {
+            rendered.pages.contains_key(&format!("/activities/{id}"))
+        };
+        assert_eq!([1, 2, 3].map(|id| has(&rendered, id)), [true, false, true]);
+        assert!(rendered.update_sales(views));
+        assert!(has(&rendered, 2));
     }
 
     #[test]

@@ -9,7 +9,9 @@ use std::hash::Hash;
 
 use seckill_shards::clock::Timestamp;
 use seckill_shards::ids::{ActivityId, OrderId, PaymentId};
-use seckill_shards::record::{OrderPlaced, PaymentStarted, PaymentStatus, Record, Status};
+use seckill_shards::record::{
+    OrderPlaced, PaymentStarted, PaymentStatus, Record, Status, UnitsLeftOnce,
+};
 
 use super::{JournalPosition, OrderRow, PaymentRow};
 
@@ -175,12 +177,16 @@ impl Batch {
             Record::UnitsWithdrawn(units) => {
                 self.activity(units.activity).left += u64::from(units.quantity);
             }
+            Record::UnitsWithdrawnOnce(UnitsLeftOnce { left: units, .. }) => {
+                self.activity(units.activity).left += u64::from(units.quantity);
+            }
             Record::ActivityPublished(_)
             | Record::ActivityKept(_)
             | Record::OrderKept(_)
             | Record::PaymentKept(_)
             | Record::KeyKept(_)
-            | Record::CounterKept(_) => {}
+            | Record::CounterKept(_)
+            | Record::WithdrawalKept(_) => {}
         }
     }
 
@@ -344,6 +350,7 @@ mod tests {
         let batch = fold(&[
             Record::ActivityPaused(phase),
             Record::UnitsWithdrawn(units),
+            Record::UnitsWithdrawnOnce(UnitsLeftOnce { left: units, key: [1; 16], body: [2; 16] }),
             Record::ActivityResumed(PhaseChanged { activity: ActivityId(8), ..phase }),
             Record::ActivityClosed(units),
         ]);
@@ -352,7 +359,7 @@ mod tests {
             paused: Some(true),
             ended: false,
             closed: true,
-            left: 2 * u64::from(u32::MAX),
+            left: 3 * u64::from(u32::MAX),
         };
         let (paused, closed, left) = (Some(false), false, 0);
         let eight = ActivityChange { activity: ActivityId(8), paused, closed, left, ..nine };

@@ -159,12 +159,12 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         once: Option<Once>,
     ) -> Stored<Outcome<Activity>>;
 
-    /// Remembers a request that the journal carries out, before it is handed over, and names the
-    /// object it is about. [`Outcome::Again`]: it was handed over before. Refused:
+    /// Remembers a request that happens once by itself, as a refund does, so that its key names no
+    /// other; and the object it is about. [`Outcome::Again`]: it came before. Refused:
     /// [`Refusal::Mismatch`].
     async fn remember(&self, once: Once, object: u64) -> Stored<Outcome<u64>>;
 
-    /// Forgets a request that [`remember`](Self::remember) took and the journal refused.
+    /// Forgets a request that [`remember`](Self::remember) took and that came to nothing.
     async fn forget(&self, user: UserId, key: Digest) -> Stored<()>;
 
     /// A gateway that starts says which journal it has; returns the position to flush from. A

@@ -271,6 +271,13 @@ pub struct Activity {
 }
 
 impl Activity {
+    /// Whether gateways sell by it: not yet by a draft, and never again by a closed one, which they
+    /// may have forgotten.
+    #[must_use]
+    pub fn is_copied(&self) -> bool {
+        self.published && !self.closed
+    }
+
     /// The row as gateways journal it.
     #[must_use]
     pub fn publication(&self, at: Timestamp) -> ActivityPublished {

@@ -1,6 +1,6 @@
 //! Products and sales as operators keep, plan and run them.
 
-use seckill_loadtest::client::{Client, Request, Response};
+use seckill_loadtest::client::{Client, Connection, Request, Response};
 use seckill_loadtest::gateway::{Gateway, Start};
 use seckill_loadtest::patience::{GENEROUS, until};
 use seckill_loadtest::shop::{self, Sale, Shop, buy};
@@ -218,6 +218,42 @@ fn units_move_into_a_sale_and_out_of_it() {
     let account = gateway.audit(&id);
     let shown = ["stock_total", "held", "returned", "remaining"].map(|name| &account[name]);
     assert_eq!(shown, [&json!(9), &json!(4), &json!(4), &json!(1)]);
+}
+
+/// The store once remembered the key before the journal had the withdrawal: with a kill between the
+/// two, the same request was answered 200 though nothing had been withdrawn.
+#[test]
+fn a_withdrawal_under_a_key_happens_once_whenever_the_gateway_is_killed() {
+    let mut gateway = Gateway::start(Start::cores(2));
+    let mut shop = Shop::open(&gateway);
+    let id = shop.sale(Sale::of(100));
+    let token = shop.admin.token.clone().unwrap();
+    let path = format!("/api/v1/admin/activities/{id}/withdraw");
+    for round in 1..=8 {
+        let request = Request::new("POST", &path).key(format!("out-{round}"));
+        let request = request.json(&json!({ "quantity": 1 }));
+        let mut connection = Connection::open(gateway.address()).unwrap();
+        connection.send(&request.clone().token(&token).bytes()).unwrap();
+        // Some rounds kill it before the request is read, some when it is half done, or done.
+        for _ in 0..round % 4 {
+            drop(Client::new(gateway.address()).get("/").expect(200));
+        }
+        gateway.kill();
+        gateway.restart(Start::cores(1 + round % 2));
+        shop.admin = Client::with_token(gateway.address(), &token);
+        for _ in 0..2 {
+            drop(shop.admin.send(request.clone()).expect(200));
+            assert_eq!(shop.remaining(&id), 100 - round as u64, "round {round}");
+        }
+        let other = Request::new("POST", &path).key(format!("out-{round}"));
+        shop.admin.send(other.json(&json!({ "quantity": 2 }))).problem(422, "idempotency-mismatch");
+    }
+    shop.step(&id, "end");
+    until("it is closed", GENEROUS, || (shop.state(&id)["phase"] == "closed").then_some(()));
+    let again = Request::new("POST", &path).key("out-1").json(&json!({ "quantity": 1 }));
+    assert_eq!(shop.admin.send(again).expect(200).json()["phase"], "closed");
+    until("the store follows", GENEROUS, || (gateway.audit(&id)["returned"] == 100).then_some(()));
+    assert_eq!(gateway.audit(&id)["balanced"], true);
 }
 
 #[test]

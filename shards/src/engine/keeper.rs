@@ -1,17 +1,17 @@
 //! The keeper: makes segments ahead, folds closed ones into a checkpoint, recycles what is passed.
 //!
 //! It works beside the sale; no core stops for it. A segment is recycled only when a checkpoint
-//! has passed it, and a checkpoint is made only of what the store has.
+//! has passed it, and a checkpoint is made only of what the store has. What a checkpoint forgets
+//! leaves the cores' memory behind it.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crossbeam_queue::{ArrayQueue, SegQueue};
-
 use super::{EngineOptions, Found};
 use crate::disk::{Disk, DiskFile};
+use crate::ids::ActivityId;
 use crate::journal::{
     ClosedSegment, JournalId, ReadError, ReadySegment, SegmentHead, SegmentQueues, checkpoint_name,
     read_checkpoint, replay, segment_name, spare_name, write_checkpoint,
@@ -42,6 +42,7 @@ pub struct Keeper {
     run: u64,
     segment_bytes: u64,
     segments_max: usize,
+    closed_kept: usize,
     queues: Arc<SegmentQueues>,
     shared: Option<Arc<Shared>>,
     next_segment: u64,
@@ -54,6 +55,12 @@ pub struct Keeper {
     names_synced: bool,
     /// Segments and spares on disk.
     files: usize,
+    /// Activities that the checkpoint has forgotten, and the cores not yet.
+    forgotten: Vec<ActivityId>,
+    /// Closings since the start, up to the last for whose sake a checkpoint was wanted.
+    closings_seen: u64,
+    /// Position that a checkpoint is wanted to reach, so that closed activities leave memory.
+    wanted: Option<u64>,
     /// Checkpoints made since the start.
     pub checkpoints: Arc<AtomicU64>,
 }
@@ -72,15 +79,14 @@ impl Keeper {
     ) -> Result<Self, KeepError> {
         let known = found.empty.iter().chain(&found.spares).copied();
         let known = known.chain(found.segments.iter().map(|it| it.segment)).chain(found.checkpoint);
-        let queues =
-            SegmentQueues { ready: ArrayQueue::new(SEGMENTS_AHEAD), closed: SegQueue::new() };
         let mut keeper = Self {
             disk,
             journal,
             run: found.last_run + 1,
             segment_bytes: options.segment_bytes,
             segments_max: options.segments_max,
-            queues: Arc::new(queues),
+            closed_kept: options.closed_kept,
+            queues: Arc::new(SegmentQueues::new(SEGMENTS_AHEAD)),
             shared: None,
             next_segment: known.max().unwrap_or(0) + 1,
             spares: found.spares.clone(),
@@ -89,6 +95,9 @@ impl Keeper {
             outdated: found.outdated.clone(),
             names_synced: false,
             files: found.segments.len() + found.spares.len(),
+            forgotten: Vec::new(),
+            closings_seen: 0,
+            wanted: None,
             checkpoints: Arc::default(),
         };
         for &segment in &found.empty {
@@ -130,6 +139,10 @@ impl Keeper {
         while let Some(closed) = self.queues.closed.pop() {
             self.closed.push_back(closed);
         }
+        if let Some(shared) = &self.shared {
+            shared.forget(&mut self.forgotten);
+        }
+        self.look_at_closings();
         let short = !self.queues.ready.is_full();
         let fault = match short.then(|| self.make_segment()) {
             Some(Ok(())) => return Ok(true),
@@ -219,7 +232,23 @@ impl Keeper {
     }
 
     fn is_checkpoint_due(&self, segments: u64) -> bool {
-        self.passed().count() as u64 >= segments
+        let reaches = |wanted: u64| self.passed().any(|closed| closed.end_position >= wanted);
+        self.passed().count() as u64 >= segments || self.wanted.is_some_and(reaches)
+    }
+
+    /// Closed activities fill memory until a checkpoint forgets the older ones. After as many
+    /// closings as are kept one is wanted, though their records be too few to fill a segment.
+    fn look_at_closings(&mut self) {
+        let Some(shared) = &self.shared else { return };
+        // Acquire, paired with `Shard::apply`: the closings are durable before the position below.
+        let closings = shared.closed.load(Ordering::Acquire);
+        if closings - self.closings_seen < self.closed_kept.max(1) as u64 {
+            return;
+        }
+        self.closings_seen = closings;
+        self.wanted = Some(shared.journal.durable_position());
+        // Relaxed: advice to the writer.
+        self.queues.ends_early.store(true, Ordering::Relaxed);
     }
 
     /// Folds the closed segments that the store has, and recycles them.
@@ -234,10 +263,12 @@ impl Keeper {
         }
         let mut apply = |_, record| fold.apply(&record);
         let replayed = replay(&*self.disk, self.journal, &passed, from, &mut apply)?;
-        fold.fold_away();
+        let forgotten = fold.fold_away(self.closed_kept);
         let next = last + 1;
         let name = (self.journal, next);
         write_checkpoint(&*self.disk, name, replayed.position, |sink| fold.keep(sink))?;
+        self.forgotten.extend(forgotten);
+        self.wanted = self.wanted.filter(|&wanted| wanted > replayed.position);
         let before = self.checkpoint.replace(next);
         // A checkpoint that is made once more, since recycling had failed, replaces itself.
         self.outdated.extend(before.filter(|&before| before != next));

@@ -25,8 +25,8 @@ use crate::journal::{
     JournalId, JournalStatus, JournalWriter, Lane, LaneWriter, ReadError, Sizes, Tail,
 };
 use crate::limits::{
-    GROUP_BYTES_MAX, PAYMENT_GIVEN_UP_MS, RECORD_BYTES_MAX, SEGMENT_BYTES, SEGMENTS_AHEAD,
-    SETTLE_GRACE_MS, SHARDS_MAX,
+    CLOSED_KEPT, GROUP_BYTES_MAX, PAYMENT_GIVEN_UP_MS, RECORD_BYTES_MAX, SEGMENT_BYTES,
+    SEGMENTS_AHEAD, SETTLE_GRACE_MS, SHARDS_MAX,
 };
 use crate::orders::{Fold, Order, Sums};
 use crate::shard::Shared;
@@ -48,6 +48,8 @@ pub struct EngineOptions {
     pub lane_bytes: usize,
     /// Segments on disk at most; with no room for another, new orders are refused.
     pub segments_max: usize,
+    /// Closed activities that are kept, beside those that have an order in memory still.
+    pub closed_kept: usize,
 }
 
 impl EngineOptions {
@@ -62,6 +64,7 @@ impl EngineOptions {
             segment_bytes: SEGMENT_BYTES,
             lane_bytes,
             segments_max: 256,
+            closed_kept: CLOSED_KEPT,
         }
     }
 }
@@ -174,6 +177,7 @@ impl Engine {
             cores: options.cores,
             flushed: AtomicU64::new(found.checkpoint_position),
             closed: AtomicU64::new(0),
+            forgotten: AtomicU64::new(0),
             spare_pages: Arc::default(),
         });
         keeper.follow(Arc::clone(&shared));
@@ -202,6 +206,14 @@ impl Engine {
     #[must_use]
     pub fn activity(&self, id: ActivityId) -> Option<Arc<Activity>> {
         self.shared.activity(id)
+    }
+
+    /// How many closed activities were forgotten since the start. Whoever publishes a row of the
+    /// store asks before it is read: what was forgotten by then is closed in the store.
+    #[must_use]
+    pub fn forgotten(&self) -> u64 {
+        // Acquire, paired with `Shared::forget`: the row is read behind this.
+        self.shared.forgotten.load(Ordering::Acquire)
     }
 
     /// Makes memory ready for the buyers of the first second of every sale that is not closed;
@@ -299,7 +311,8 @@ fn make_shards(
         let (free, paused) = (folded.free(), folded.paused);
         let (ended, closed) = (folded.ended, folded.closed);
         let (version, terms) = (folded.published.version, folded.published.terms);
-        let sale = Sale { version, terms, paused, ended, closed };
+        let withdrawals = folded.withdrawals;
+        let sale = Sale { version, terms, paused, ended, closed, withdrawals };
         (id, Activity::new(id, sale, cores, free, folded.places))
     });
     let activities: Activities = activities.collect();

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_queue::{ArrayQueue, SegQueue};
 
@@ -43,6 +43,21 @@ pub struct SegmentQueues {
     pub ready: ArrayQueue<ReadySegment>,
     /// Full ones, in the order of their numbers.
     pub closed: SegQueue<ClosedSegment>,
+    /// Whether the segment in use is to end before it is full; set by the keeper, taken back by the
+    /// writer when one has ended.
+    pub ends_early: AtomicBool,
+}
+
+impl SegmentQueues {
+    /// Queues for `ready` segments made ahead.
+    #[must_use]
+    pub fn new(ready: usize) -> Self {
+        Self {
+            ready: ArrayQueue::new(ready),
+            closed: SegQueue::new(),
+            ends_early: AtomicBool::new(false),
+        }
+    }
 }
 
 /// The sizes that the writer keeps to.
@@ -190,12 +205,15 @@ impl JournalWriter {
     /// Sees to an active segment with room for a frame, if there is one.
     fn has_room(&mut self, frame_bytes: u64) -> bool {
         let end = self.sizes.segment_bytes;
-        if self.active.as_ref().is_some_and(|active| active.offset + frame_bytes <= end) {
+        let fits = self.active.as_ref().is_some_and(|active| active.offset + frame_bytes <= end);
+        if fits && !self.is_to_end_early() {
             return true;
         }
         let Some(next) = self.queues.ready.pop() else {
             return false;
         };
+        // Relaxed: advice; a wish that comes at this moment is fulfilled by this end.
+        self.queues.ends_early.store(false, Ordering::Relaxed);
         if let Some(full) = self.active.take() {
             let closed = ClosedSegment { segment: full.segment, end_position: self.position };
             self.queues.closed.push(closed);
@@ -203,6 +221,12 @@ impl JournalWriter {
         let ReadySegment { segment, file } = next;
         self.active = Some(Active { segment, file, offset: SEGMENT_HEAD_BYTES });
         true
+    }
+
+    /// Whether the segment in use ends before it is full. Only where all that are made ahead are
+    /// there: then there is more room behind its end than the lanes were told of.
+    fn is_to_end_early(&self) -> bool {
+        self.queues.ends_early.load(Ordering::Relaxed) && self.queues.ready.is_full()
     }
 
     fn write_frame(&mut self, head: FrameHead) -> io::Result<()> {

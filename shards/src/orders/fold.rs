@@ -2,10 +2,11 @@
 //!
 //! Recovery starts the shards from it, a checkpoint keeps it, the auditor compares it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::order::fingerprint;
 use super::table::Table;
+use super::withdrawals::Withdrawals;
 use crate::clock::Timestamp;
 use crate::ids::{ActivityId, OrderId, SHARD_COUNT, UserId};
 use crate::places::{Claim, ClaimState, Places};
@@ -31,6 +32,8 @@ pub struct FoldedActivity {
     pub folded_away: u64,
     /// Its buyers' places.
     pub places: Places,
+    /// What was withdrawn under a key.
+    pub withdrawals: Withdrawals,
 }
 
 /// Everything that the journal says, up to a position.
@@ -71,6 +74,7 @@ impl FoldedActivity {
             totals: Totals::default(),
             folded_away: 0,
             places: Places::with_room_for(buyers),
+            withdrawals: Withdrawals::default(),
         }
     }
 
@@ -109,6 +113,9 @@ impl Fold {
             Record::UnitsWithdrawn(it) => {
                 self.count(it.activity, record);
             }
+            Record::UnitsWithdrawnOnce(it) => {
+                self.count(it.left.activity, record).withdrawals.remember(*it);
+            }
             Record::OrderPlaced(placed) => {
                 self.count_up(placed.order);
                 let claim = claim_of(placed, ClaimState::Held);
@@ -140,22 +147,41 @@ impl Fold {
                 let counter = &mut self.counters[usize::from(kept.shard)];
                 *counter = (*counter).max(kept.next);
             }
+            Record::WithdrawalKept(kept) => {
+                self.activity(kept.left.activity).withdrawals.remember(*kept);
+            }
         }
     }
 
     /// Lets the orders go that the store has and that nothing more can happen to, remembering
-    /// their fingerprints.
-    pub fn fold_away(&mut self) {
-        let settled = |fold: &Self| -> Vec<OrderId> {
-            let closed = |id| fold.activities.get(&id).is_some_and(|it| it.closed);
-            let orders = fold.orders.iter();
-            orders.filter(|it| it.is_settled(closed(it.activity))).map(|it| it.id).collect()
-        };
-        for id in settled(self) {
+    /// their fingerprints; then the closed activities without an order here, but for the
+    /// `closed_kept` of the highest ids. Returns which went.
+    ///
+    /// No later record names an activity that went: closing waits for each record that could still
+    /// change the activity or an order of it, and none is decided behind it.
+    pub fn fold_away(&mut self, closed_kept: usize) -> Vec<ActivityId> {
+        let mut settled: Vec<OrderId> = Vec::new();
+        let mut busy = BTreeSet::new();
+        for order in self.orders.iter() {
+            let closed = self.activities.get(&order.activity).is_some_and(|it| it.closed);
+            if order.is_settled(closed) {
+                settled.push(order.id);
+            } else {
+                busy.insert(order.activity);
+            }
+        }
+        for id in settled {
             let order = self.orders.remove(id).expect("it was found a moment ago");
             let activity = self.activity(order.activity);
             activity.folded_away = activity.folded_away.wrapping_add(fingerprint(&order.view()));
         }
+        let idle = self.activities.iter().filter(|(id, it)| it.closed && !busy.contains(*id));
+        let mut idle: Vec<ActivityId> = idle.map(|(&id, _)| id).collect();
+        idle.truncate(idle.len().saturating_sub(closed_kept));
+        for id in &idle {
+            self.activities.remove(id);
+        }
+        idle
     }
 
     /// Gives the records that make this fold anew to `sink`.
@@ -173,6 +199,9 @@ impl Fold {
                 totals: activity.totals,
                 folded_away: activity.folded_away,
             })));
+            for withdrawal in activity.withdrawals.iter() {
+                sink(&Record::WithdrawalKept(*withdrawal));
+            }
         }
         for (&id, activity) in &self.activities {
             activity.places.for_each(|user, claim| self.keep_claim_of(id, user, claim, sink));
@@ -315,6 +344,7 @@ fn instant_of(record: &Record) -> Timestamp {
             it.at
         }
         Record::ActivityClosed(it) | Record::UnitsWithdrawn(it) => it.at,
+        Record::UnitsWithdrawnOnce(it) | Record::WithdrawalKept(it) => it.left.at,
         Record::OrderPlaced(it) => it.at,
         Record::OrderPaid(it) => it.moved.at,
         Record::OrderExpired(it) | Record::OrderCancelled(it) | Record::OrderRejected(it) => it.at,

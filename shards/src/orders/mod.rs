@@ -9,9 +9,11 @@ mod page;
 mod sums;
 mod table;
 mod totals;
+mod withdrawals;
 
 pub use fold::{Fold, FoldedActivity};
 pub use order::{Order, Payment, fingerprint};
 pub use page::SparePages;
 pub use sums::{Sum, Sums};
 pub use table::{Change, Table};
+pub use withdrawals::Withdrawals;

@@ -98,9 +98,11 @@ impl Table {
             | Record::ActivityEnded(_)
             | Record::ActivityClosed(_)
             | Record::UnitsWithdrawn(_)
+            | Record::UnitsWithdrawnOnce(_)
             | Record::ActivityKept(_)
             | Record::KeyKept(_)
-            | Record::CounterKept(_) => return None,
+            | Record::CounterKept(_)
+            | Record::WithdrawalKept(_) => return None,
         })
     }
 

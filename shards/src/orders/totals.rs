@@ -41,6 +41,7 @@ impl Totals {
             Record::UnitsWithdrawn(left) | Record::ActivityClosed(left) => {
                 self.left += u64::from(left.quantity);
             }
+            Record::UnitsWithdrawnOnce(it) => self.left += u64::from(it.left.quantity),
             Record::ActivityPublished(_)
             | Record::ActivityPaused(_)
             | Record::ActivityResumed(_)
@@ -53,7 +54,8 @@ impl Totals {
             | Record::OrderKept(_)
             | Record::PaymentKept(_)
             | Record::KeyKept(_)
-            | Record::CounterKept(_) => {}
+            | Record::CounterKept(_)
+            | Record::WithdrawalKept(_) => {}
         }
     }
 
@@ -74,7 +76,7 @@ mod tests {
     use super::*;
     use crate::clock::Timestamp;
     use crate::ids::{ActivityId, OrderId, PaymentId, UserId};
-    use crate::record::{NO_KEY, OrderPaid, OrderPlaced, OrderRefunded, UnitsLeft};
+    use crate::record::{NO_KEY, OrderPaid, OrderPlaced, OrderRefunded, UnitsLeft, UnitsLeftOnce};
 
     const ACTIVITY: ActivityId = ActivityId(1);
 
@@ -125,6 +127,8 @@ mod tests {
         check(&[placed(2), paid(2), refunded(2, true)], [0; 4]);
         check(&[placed(2), paid(2), refunded(2, false)], [0, 0, 2, 0]);
         check(&[Record::UnitsWithdrawn(left), Record::ActivityClosed(left)], [0, 0, 0, 8]);
+        let once = UnitsLeftOnce { left, key: [1; 16], body: [2; 16] };
+        check(&[Record::UnitsWithdrawnOnce(once), Record::WithdrawalKept(once)], [0, 0, 0, 4]);
     }
 
     #[test]

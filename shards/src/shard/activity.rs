@@ -10,6 +10,7 @@ use foldhash::fast::FixedState;
 
 use crate::clock::Timestamp;
 use crate::ids::{ActivityId, OrderId, UserId};
+use crate::orders::Withdrawals;
 use crate::places::Places;
 use crate::record::Terms;
 use crate::stock::{Stock, Take};
@@ -33,6 +34,8 @@ pub struct Sale {
     pub ended: bool,
     /// Closed.
     pub closed: bool,
+    /// What was withdrawn under a key.
+    pub withdrawals: Withdrawals,
 }
 
 /// Where a sale stands in time. It never goes back but from paused to live.

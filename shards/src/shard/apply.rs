@@ -11,6 +11,7 @@ use super::{Activities, Activity, Sale, Shard};
 use crate::command::Verdict;
 use crate::ids::{ActivityId, OrderId, PaymentId};
 use crate::limits::PAYMENT_GIVEN_UP_MS;
+use crate::orders::Withdrawals;
 use crate::places::Places;
 use crate::record::{ActivityPublished, OrderMoved, Record};
 
@@ -32,6 +33,8 @@ impl Shard {
             Some(refunded.moved.activity)
         } else if let Record::UnitsWithdrawn(left) = record {
             Some(left.activity)
+        } else if let Record::UnitsWithdrawnOnce(it) = record {
+            Some(it.left.activity)
         } else if let Record::PaymentRefundDue(moved) = record {
             let order = self.orders.order(moved.order).filter(|order| order.is_settled(true));
             order.map(|order| order.activity)
@@ -94,19 +97,19 @@ impl Shard {
                 self.change_sale(it.activity, |sale| sale.paused = false)
             }
             Record::ActivityEnded(it) => self.change_sale(it.activity, |sale| sale.ended = true),
-            Record::ActivityClosed(it) => {
-                let verdict = self.change_sale(it.activity, |sale| sale.closed = true);
-                self.activity(it.activity).places.clear();
-                // Release, paired with `settle_closed`.
-                self.shared.closed.fetch_add(1, Ordering::Release);
-                verdict
-            }
+            Record::ActivityClosed(it) => self.closed(it.activity),
             Record::UnitsWithdrawn(_) => Verdict::ActivityChanged,
+            Record::UnitsWithdrawnOnce(it) => {
+                self.change_sale(it.left.activity, |sale| sale.withdrawals.remember(*it))
+            }
             Record::ActivityKept(_)
             | Record::OrderKept(_)
             | Record::PaymentKept(_)
             | Record::KeyKept(_)
-            | Record::CounterKept(_) => unreachable!("no command makes a record of a checkpoint"),
+            | Record::CounterKept(_)
+            | Record::WithdrawalKept(_) => {
+                unreachable!("no command makes a record of a checkpoint")
+            }
         }
     }
 
@@ -116,8 +119,9 @@ impl Shard {
         let (user, verdict) = (order.user, Verdict::Moved(order.view()));
         let activity = self.activity(moved.activity);
         activity.stock.give(moved.quantity);
-        activity.count_in(self.index, moved.quantity);
         activity.places.free(user, moved.order);
+        // Last: from here on the activity may be closed, and then nobody has a place.
+        activity.count_in(self.index, moved.quantity);
         self.await_word(moved.order);
         self.settle(moved.order);
         verdict
@@ -157,6 +161,7 @@ impl Shard {
             paused: false,
             ended: false,
             closed: false,
+            withdrawals: Withdrawals::default(),
         };
         let buyers = usize::try_from(terms.stocked).unwrap_or(usize::MAX);
         let places = Places::with_room_for(buyers);
@@ -171,6 +176,16 @@ impl Shard {
 
     fn change_sale(&mut self, id: ActivityId, change: impl FnOnce(&mut Sale)) -> Verdict {
         self.activity(id).change_sale(change);
+        Verdict::ActivityChanged
+    }
+
+    fn closed(&mut self, id: ActivityId) -> Verdict {
+        let activity = self.activity(id);
+        activity.change_sale(|sale| sale.closed = true);
+        // From here on the keeper may forget it.
+        activity.places.clear();
+        // Release, paired with `settle_closed` and `Keeper::look_at_closings`.
+        self.shared.closed.fetch_add(1, Ordering::Release);
         Verdict::ActivityChanged
     }
 
@@ -205,7 +220,10 @@ impl Shard {
         }
     }
 
+    /// The activity of a record that changes it. It is there: the records that change an activity
+    /// are applied before its closing is (those of its owner by lane order, the others because
+    /// closing waits for them), and only then may it be forgotten.
     fn activity(&self, id: ActivityId) -> Arc<Activity> {
-        self.shared.activity(id).unwrap_or_else(|| panic!("activity {id} was never published"))
+        self.shared.activity(id).unwrap_or_else(|| panic!("activity {id} is not here"))
     }
 }

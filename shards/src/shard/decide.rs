@@ -3,11 +3,13 @@
 //! The order of the checks of a buy is part of the contract: this buyer's place, phase, admission,
 //! stock. A refusal changes nothing and is cheaper than a sale.
 
+use std::sync::atomic::Ordering;
+
 use super::activity::{Activity, Phase, Sale};
 use super::{Shard, Shared, moved};
 use crate::clock::Timestamp;
 use crate::command::{
-    Command, Decision, Paid, PhaseChange, PlaceOrder, Refusal, StartPayment, Verdict,
+    Command, Decision, Paid, PhaseChange, PlaceOrder, Refusal, StartPayment, Verdict, Withdraw,
 };
 use crate::ids::{ActivityId, OrderId, PaymentId, UserId};
 use crate::journal::Takes;
@@ -16,7 +18,7 @@ use crate::orders::{Order, Payment};
 use crate::places::{Claim, ClaimState, Standing};
 use crate::record::{
     ActivityPublished, NO_KEY, OrderPaid, OrderPlaced, OrderRefunded, PaymentMoved, PaymentStarted,
-    PaymentStatus, PhaseChanged, Record, Status, UnitsLeft,
+    PaymentStatus, PhaseChanged, Record, Status, UnitsLeft, UnitsLeftOnce,
 };
 use crate::stock::Take;
 
@@ -31,9 +33,9 @@ impl Shard {
             Command::SettlePayment { payment, paid } => self.settle_payment(payment, paid),
             Command::RefundOrder { order, return_units } => self.refund_order(order, return_units),
             Command::CompleteRefund { payment } => self.complete_refund(payment),
-            Command::Publish(published) => self.publish(published),
+            Command::Publish { row, forgotten } => self.publish(row, forgotten),
             Command::ChangePhase { activity, change } => self.change_phase(activity, change),
-            Command::Withdraw { activity, quantity } => self.withdraw(activity, quantity),
+            Command::Withdraw(withdraw) => self.withdraw(&withdraw),
             Command::Close { activity, unsold } => self.close(activity, unsold),
         }
     }
@@ -282,7 +284,7 @@ impl Shard {
         }
     }
 
-    fn publish(&mut self, mut published: Box<ActivityPublished>) -> Decision {
+    fn publish(&mut self, mut published: Box<ActivityPublished>, forgotten: u64) -> Decision {
         if let Some(no) = self.refuse_transition() {
             return no;
         }
@@ -292,8 +294,12 @@ impl Shard {
         let closing = activities.get(&published.activity).is_some_and(|it| it.is_closing());
         // Copies of one activity are journaled one at a time, so that versions only rise.
         let under_way = self.is_publishing(published.activity);
+        // Acquire, paired with `Shared::forget`, and behind the look above: a row of an activity that
+        // was forgotten meanwhile must not begin it anew; read again, it says that it is closed.
+        let is_old = forgotten != self.shared.forgotten.load(Ordering::Acquire);
         let answer = match known {
             _ if under_way => Some(Refusal::Overloaded),
+            None if is_old => Some(Refusal::Overloaded),
             None if open >= ACTIVITIES_MAX => Some(Refusal::Overloaded),
             None => None,
             Some(sale) if published.version == sale.version => {
@@ -337,16 +343,28 @@ impl Shard {
         }
     }
 
-    fn withdraw(&mut self, id: ActivityId, quantity: u32) -> Decision {
+    /// What was carried out under the same key is told before how the sale stands now.
+    fn withdraw(&mut self, withdraw: &Withdraw) -> Decision {
         let at = self.shared.clock.now();
-        if let Some(no) = self.refuse_transition() {
-            return no;
-        }
+        let Withdraw { activity: id, quantity, key, body } = *withdraw;
         let Some(activity) = self.shared.activity(id) else {
             return self.refuse(Refusal::NotFound);
         };
-        if activity.sale().closed {
+        let sale = activity.sale();
+        match self.withdrawn_before(&sale, withdraw) {
+            Some(Verdict::Refused(refusal)) => return self.refuse(refusal),
+            Some(before) => return Decision::Answered(before),
+            None => {}
+        }
+        if let Some(no) = self.refuse_transition() {
+            return no;
+        }
+        if sale.closed {
             return self.refuse(Refusal::Ended);
+        }
+        let has_room = || sale.withdrawals.room(at) > self.withdrawing(id).count();
+        if key != NO_KEY && !has_room() {
+            return self.refuse(Refusal::Overloaded);
         }
         if !activity.begin_late_move() {
             return self.refuse(Refusal::Overloaded);
@@ -354,7 +372,10 @@ impl Shard {
         let take = activity.stock.take(self.index, quantity);
         if take == Take::All {
             let left = UnitsLeft { activity: id, quantity, at };
-            return self.hand_over(Record::UnitsWithdrawn(left));
+            return self.hand_over(match key {
+                NO_KEY => Record::UnitsWithdrawn(left),
+                _ => Record::UnitsWithdrawnOnce(UnitsLeftOnce { left, key, body }),
+            });
         }
         activity.end_late_move();
         match take {
@@ -362,6 +383,33 @@ impl Shard {
             Take::SoldOut => self.refuse(sold_out(&activity)),
             Take::All | Take::Contended => self.refuse(Refusal::Overloaded),
         }
+    }
+
+    /// The answer to a withdrawal whose key was used before, or is in a record under way.
+    fn withdrawn_before(&self, sale: &Sale, withdraw: &Withdraw) -> Option<Verdict> {
+        let Withdraw { activity, key, body, .. } = *withdraw;
+        if key == NO_KEY {
+            return None;
+        }
+        let (before, verdict) = match sale.withdrawals.find(key) {
+            Some(before) => (before, Verdict::ActivityChanged),
+            None => {
+                let pending = Refusal::LimitReached { orders: Vec::new(), pending: true };
+                let before = self.withdrawing(activity).find(|it| it.key == key)?;
+                (before, Verdict::Refused(pending))
+            }
+        };
+        let is_same = before.body == body;
+        Some(if is_same { verdict } else { Verdict::Refused(Refusal::IdempotencyMismatch) })
+    }
+
+    /// Withdrawals under keys that are on their way to the disk. The activity's owner decides all of
+    /// them, so they are in this lane.
+    fn withdrawing(&self, id: ActivityId) -> impl Iterator<Item = &UnitsLeftOnce> {
+        self.in_flight.iter().filter_map(move |record| {
+            let Record::UnitsWithdrawnOnce(it) = record else { return None };
+            (it.left.activity == id).then_some(it)
+        })
     }
 
     fn is_publishing(&self, id: ActivityId) -> bool {

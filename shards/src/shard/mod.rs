@@ -41,8 +41,11 @@ pub struct Shared {
     /// Position up to which the store has everything; told by the flush.
     pub(crate) flushed: AtomicU64,
     /// How many activities were closed since the start; a shard that has seen fewer looks for
-    /// orders that this has settled.
+    /// orders that this has settled, and the keeper counts them.
     pub(crate) closed: AtomicU64,
+    /// How many closed activities were forgotten since the start; written by the keeper, read by
+    /// whoever publishes.
+    pub(crate) forgotten: AtomicU64,
     pub(crate) spare_pages: Arc<SparePages>,
 }
 
@@ -51,6 +54,27 @@ impl Shared {
     #[must_use]
     pub fn activity(&self, id: ActivityId) -> Option<Arc<Activity>> {
         self.activities.load().get(&id).map(Arc::clone)
+    }
+
+    /// Lets activities go that the journal has forgotten. Those stay in `ids` whose core has yet to
+    /// apply that they are closed: until then it looks them up.
+    pub(crate) fn forget(&self, ids: &mut Vec<ActivityId>) {
+        let known = self.activities.load();
+        let is_closed = |id: &ActivityId| known.get(id).is_none_or(|it| it.sale().closed);
+        let (gone, waiting): (Vec<_>, Vec<_>) = ids.drain(..).partition(is_closed);
+        *ids = waiting;
+        if gone.is_empty() {
+            return;
+        }
+        // Release, and before they go: who misses one of them sees that some were forgotten.
+        self.forgotten.fetch_add(gone.len() as u64, Ordering::Release);
+        self.activities.rcu(|known| {
+            let mut activities = Activities::clone(known);
+            for id in &gone {
+                activities.remove(id);
+            }
+            activities
+        });
     }
 }
 

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use super::{SimulatedClock, SimulatedDisk};
 use crate::clock::{Clock, Timestamp};
-use crate::command::{Command, Decision, Paid, PlaceOrder, Sequence, StartPayment, Verdict};
+use crate::command::{
+    Command, Decision, Paid, PlaceOrder, Sequence, StartPayment, Verdict, Withdraw,
+};
 use crate::disk::Disk;
 use crate::engine::{Engine, EngineOptions, Keeper, OpenError};
 use crate::ids::{ActivityId, OrderId, Origin, PaymentId, ProductId, UserId};
@@ -24,6 +26,8 @@ pub const CURRENCY: [u8; 3] = *b"USD";
 pub const SEGMENT_BYTES: u64 = 32 << 10;
 /// Bytes of a simulated lane.
 pub const LANE_BYTES: usize = 5 << 10;
+/// Closed sales that are kept: few, so that some are forgotten.
+pub const CLOSED_KEPT: usize = 2;
 /// A simulated disk with room for what a test may want.
 pub const DISK_BYTES: u64 = 4 << 20;
 
@@ -55,6 +59,7 @@ pub fn options(cores: usize) -> EngineOptions {
         segment_bytes: SEGMENT_BYTES,
         lane_bytes: LANE_BYTES,
         segments_max: 32,
+        closed_kept: CLOSED_KEPT,
         ..EngineOptions::new(cores, Origin { gateway: 7, epoch: 1 }, *b"simulated world.")
     }
 }
@@ -132,7 +137,7 @@ impl World {
     pub fn owner(&self, command: &Command) -> usize {
         let cores = self.shards.len();
         match command {
-            Command::PlaceOrder(_) | Command::Withdraw { .. } => 0,
+            Command::PlaceOrder(_) => 0,
             Command::CancelOrder { order, .. } | Command::RefundOrder { order, .. } => {
                 order.owner(cores)
             }
@@ -140,7 +145,8 @@ impl World {
             Command::SettlePayment { payment, .. } | Command::CompleteRefund { payment } => {
                 payment.owner(cores)
             }
-            Command::Publish(published) => published.activity.owner(cores),
+            Command::Publish { row, .. } => row.activity.owner(cores),
+            Command::Withdraw(withdraw) => withdraw.activity.owner(cores),
             Command::ChangePhase { activity, .. } | Command::Close { activity, .. } => {
                 activity.owner(cores)
             }
@@ -237,6 +243,12 @@ pub fn published(activity: u64, stocked: u32) -> ActivityPublished {
     ActivityPublished { activity: ActivityId(activity), version: 1, terms, at: NOON }
 }
 
+/// A row is published before any activity was forgotten.
+#[must_use]
+pub fn publish(row: ActivityPublished) -> Command {
+    Command::Publish { row: Box::new(row), forgotten: 0 }
+}
+
 /// A buy without an idempotency key.
 #[must_use]
 pub fn buy(activity: u64, user: u64, quantity: u32) -> PlaceOrder {
@@ -248,6 +260,12 @@ pub fn buy(activity: u64, user: u64, quantity: u32) -> PlaceOrder {
         body: NO_KEY,
         admitted: false,
     }
+}
+
+/// A withdrawal without an idempotency key.
+#[must_use]
+pub fn withdraw(activity: u64, quantity: u32) -> Withdraw {
+    Withdraw { activity: ActivityId(activity), quantity, key: NO_KEY, body: NO_KEY }
 }
 
 /// The digest that stands for the text `number` in tests.

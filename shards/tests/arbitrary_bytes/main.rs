@@ -12,7 +12,7 @@ use seckill_shards::ids::{ActivityId, OrderId, PaymentId, ProductId, UserId};
 use seckill_shards::record::{
     ActivityKept, ActivityPublished, CounterKept, KeyKept, OrderKept, OrderMoved, OrderPaid,
     OrderPlaced, OrderRefunded, PaymentKept, PaymentMoved, PaymentStarted, PhaseChanged, Record,
-    Terms, Totals, UnitsLeft,
+    Terms, Totals, UnitsLeft, UnitsLeftOnce,
 };
 
 /// One record of each shape.
@@ -41,10 +41,12 @@ fn samples() -> Vec<Record> {
         folded_away: u64::MAX,
     };
     let (user, key, body) = (UserId(42), [5; 16], [6; 16]);
+    let left = UnitsLeft { activity, quantity: 998, at };
     vec![
         Record::ActivityPublished(Box::new(published)),
         Record::ActivityPaused(PhaseChanged { activity, at }),
-        Record::ActivityClosed(UnitsLeft { activity, quantity: 998, at }),
+        Record::ActivityClosed(left),
+        Record::UnitsWithdrawnOnce(UnitsLeftOnce { left, key, body }),
         Record::OrderPlaced(placed),
         Record::OrderPaid(OrderPaid { moved, payment }),
         Record::OrderExpired(moved),

@@ -10,7 +10,7 @@ use seckill_shards::command::{OrderView, PaymentView};
 use seckill_shards::ids::{ActivityId, OrderId, PaymentId, UserId};
 use seckill_shards::record::{
     ActivityPublished, Digest, NO_KEY, OrderMoved, OrderPlaced, PaymentMoved, PaymentStarted,
-    PaymentStatus, Record, Status,
+    PaymentStatus, Record, Status, UnitsLeftOnce,
 };
 
 #[derive(Clone, PartialEq, Debug)]
@@ -51,6 +51,8 @@ pub(crate) struct Books {
     pub payments: BTreeMap<PaymentId, PaymentBook>,
     /// The order that a buyer's key was answered with.
     pub keys: BTreeMap<(ActivityId, UserId, Digest), OrderId>,
+    /// Withdrawals by key.
+    pub withdrawals: BTreeMap<(ActivityId, Digest), UnitsLeftOnce>,
 }
 
 impl ActivityBook {
@@ -88,6 +90,11 @@ impl Books {
                 self.keys.retain(|(activity, ..), _| *activity != it.activity);
             }
             Record::UnitsWithdrawn(it) => self.activity(it.activity).left += it.quantity,
+            Record::UnitsWithdrawnOnce(it) => {
+                self.activity(it.left.activity).left += it.left.quantity;
+                let before = self.withdrawals.insert((it.left.activity, it.key), *it);
+                assert_eq!(before, None, "the same key withdrew twice");
+            }
             Record::OrderPlaced(placed) => self.place(placed),
             Record::OrderPaid(paid) => {
                 self.move_order(&paid.moved, &[Status::AwaitingPayment], Status::Paid);
@@ -254,6 +261,15 @@ impl Books {
         let closed = self.activities[&order.placed.activity].closed_position;
         let settled = if order.status == Status::Paid { closed } else { 0 };
         self.is_settled(order) && order.position.max(settled) < flushed
+    }
+
+    /// Whether the store has all of an activity while the engine has forgotten it.
+    pub(crate) fn may_forget(&self, id: ActivityId, flushed: u64) -> bool {
+        let book = &self.activities[&id];
+        let mut orders = self.orders.values().filter(|it| it.placed.activity == id);
+        book.closed
+            && book.closed_position < flushed
+            && orders.all(|it| self.may_be_forgotten(it, flushed))
     }
 
     /// An order as the engine should show it.

@@ -1,24 +1,23 @@
 //! Random commands: mostly sensible ones about things that exist, some about things that do not.
 
 use seckill_shards::clock::Timestamp;
-use seckill_shards::command::{Command, Paid, PhaseChange, PlaceOrder, StartPayment};
+use seckill_shards::command::{Command, Paid, PhaseChange, PlaceOrder, StartPayment, Withdraw};
 use seckill_shards::ids::{ActivityId, OrderId, PaymentId, ProductId, UserId};
 use seckill_shards::record::{ActivityPublished, Digest, NO_KEY, PaymentStatus, Status, Terms};
 use seckill_shards::testing::Random;
-use seckill_shards::testing::world::{CURRENCY, digest};
+use seckill_shards::testing::world::{self, CURRENCY, digest};
 
 use crate::books::OrderBook;
 use crate::model::Model;
 
+/// Sales that are not closed, at most.
 const ACTIVITIES: u64 = 8;
 const USERS: u64 = 20;
 
 /// The next command.
 pub(crate) fn command(random: &mut Random, model: &Model, now: Timestamp) -> Command {
     match random.below(100) {
-        _ if model.told.activities.len() < 2 => {
-            Command::Publish(Box::new(publish(random, model, now)))
-        }
+        _ if open(model).len() < 2 => world::publish(publish(random, model, now)),
         0..45 => Command::PlaceOrder(buy(random, model)),
         45..53 => cancel(random, model),
         53..65 => start(random, model),
@@ -30,24 +29,30 @@ pub(crate) fn command(random: &mut Random, model: &Model, now: Timestamp) -> Com
         84..87 => {
             Command::CompleteRefund { payment: payment(random, model, PaymentStatus::RefundDue) }
         }
-        87..92 => Command::Publish(Box::new(publish(random, model, now))),
+        87..92 => world::publish(publish(random, model, now)),
         92..95 => {
             Command::ChangePhase { activity: activity(random, model), change: change(random) }
         }
-        95..97 => Command::Withdraw {
-            activity: activity(random, model),
-            quantity: 1 + u32::try_from(random.below(3)).expect("small"),
-        },
-        _ => close(random, model),
+        95..97 => withdraw(random, model),
+        _ => close(random, model, now),
     }
+}
+
+/// The activities that are known and not closed.
+fn open(model: &Model) -> Vec<ActivityId> {
+    let open = model.told.activities.iter().filter(|(_, it)| !it.closed);
+    open.map(|(&id, _)| id).collect()
+}
+
+fn closed(model: &Model) -> u64 {
+    model.told.activities.values().filter(|it| it.closed).count() as u64
 }
 
 /// An activity, mostly a known one that is not closed.
 fn activity(random: &mut Random, model: &Model) -> ActivityId {
-    let open = model.told.activities.iter().filter(|(_, it)| !it.closed);
-    let open: Vec<_> = open.map(|(&id, _)| id).collect();
+    let open = open(model);
     if open.is_empty() || random.once_in(10) {
-        return ActivityId(1 + random.below(ACTIVITIES));
+        return ActivityId(1 + random.below(closed(model) + ACTIVITIES));
     }
     open[random.index(open.len())]
 }
@@ -122,8 +127,11 @@ fn settle(random: &mut Random, model: &Model) -> Command {
     Command::SettlePayment { payment, paid }
 }
 
+/// A row of the store, which publishes none that it has as closed.
 fn publish(random: &mut Random, model: &Model, now: Timestamp) -> ActivityPublished {
-    let activity = ActivityId(1 + random.below(ACTIVITIES));
+    let rows = 1..=closed(model) + ACTIVITIES;
+    let rows: Vec<_> = rows.map(ActivityId).filter(|it| !model.over.contains(it)).collect();
+    let activity = rows[random.index(rows.len())];
     if let Some(known) = model.told.activities.get(&activity) {
         let mut row = known.row.clone();
         row.version = (row.version + random.below(3)).saturating_sub(u64::from(random.once_in(6)));
@@ -144,10 +152,19 @@ fn publish(random: &mut Random, model: &Model, now: Timestamp) -> ActivityPublis
         per_user_limit: 1 + u32::try_from(random.below(4)).expect("small"),
         pay_window_ms: 1_000 + random.below(4_000),
         starts_at,
-        ends_at: starts_at.plus_ms(1_000 + random.below(60_000)),
+        ends_at: starts_at.plus_ms(1_000 + random.below(20_000)),
         admission: random.once_in(4),
     };
     ActivityPublished { activity, version: 1, terms, at: Timestamp(0) }
+}
+
+fn withdraw(random: &mut Random, model: &Model) -> Command {
+    Command::Withdraw(Withdraw {
+        activity: activity(random, model),
+        quantity: 1 + u32::try_from(random.below(3)).expect("small"),
+        key: key(random),
+        body: digest(u64::from(random.once_in(8))),
+    })
 }
 
 fn change(random: &mut Random) -> PhaseChange {
@@ -158,8 +175,18 @@ fn change(random: &mut Random) -> PhaseChange {
     }
 }
 
-fn close(random: &mut Random, model: &Model) -> Command {
-    let activity = activity(random, model);
+/// Mostly of a sale that has ended and that nobody holds anything of.
+fn close(random: &mut Random, model: &Model, now: Timestamp) -> Command {
+    let is_idle = |id: &ActivityId| {
+        let book = &model.told.activities[id];
+        (book.ended || now >= book.row.terms.ends_at) && model.outstanding(*id) == 0
+    };
+    let idle: Vec<_> = open(model).into_iter().filter(is_idle).collect();
+    let activity = if idle.is_empty() || random.once_in(4) {
+        activity(random, model)
+    } else {
+        idle[random.index(idle.len())]
+    };
     let known = model.told.activities.contains_key(&activity);
     let remaining = if known { model.remaining(activity) } else { 0 };
     let unsold = match random.below(6) {

@@ -1,17 +1,17 @@
 //! The model: what clients were told and what is under way, and from that what the engine must
 //! answer next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use seckill_shards::clock::Timestamp;
 use seckill_shards::command::{
-    Command, Paid, PhaseChange, PlaceOrder, Refusal, Sequence, StartPayment, Verdict,
+    Command, Paid, PhaseChange, PlaceOrder, Refusal, Sequence, StartPayment, Verdict, Withdraw,
 };
 use seckill_shards::ids::{ActivityId, OrderId, PaymentId, UserId};
 use seckill_shards::limits::{DROPPED_ORDERS_MAX, PAYMENTS_PER_ORDER_MAX};
 use seckill_shards::record::{
     ActivityPublished, NO_KEY, OrderMoved, OrderPaid, OrderPlaced, OrderRefunded, PaymentMoved,
-    PaymentStarted, PaymentStatus, PhaseChanged, Record, Status, UnitsLeft,
+    PaymentStarted, PaymentStatus, PhaseChanged, Record, Status, UnitsLeft, UnitsLeftOnce,
 };
 
 use seckill_shards::testing::world::CURRENCY;
@@ -30,6 +30,8 @@ pub(crate) enum Expected {
 pub(crate) struct Model {
     /// What was told to somebody.
     pub told: Books,
+    /// The activities that the store has as closed.
+    pub over: BTreeSet<ActivityId>,
     /// Records under way, by core and sequence.
     pub under_way: BTreeMap<(usize, Sequence), Record>,
 }
@@ -49,11 +51,9 @@ impl Model {
                 self.expect_refund(*order, *return_units, now)
             }
             Command::CompleteRefund { payment } => self.expect_complete(*payment, now),
-            Command::Publish(published) => self.expect_publish(published, now),
+            Command::Publish { row, .. } => self.expect_publish(row, now),
             Command::ChangePhase { activity, change } => self.expect_phase(*activity, *change, now),
-            Command::Withdraw { activity, quantity } => {
-                self.expect_withdraw(*activity, *quantity, now)
-            }
+            Command::Withdraw(withdraw) => self.expect_withdraw(withdraw, now),
             Command::Close { activity, unsold } => self.expect_close(*activity, *unsold, now),
         }
     }
@@ -298,10 +298,22 @@ impl Model {
         }
     }
 
-    fn expect_withdraw(&self, activity: ActivityId, quantity: u32, at: Timestamp) -> Expected {
+    fn expect_withdraw(&self, withdraw: &Withdraw, at: Timestamp) -> Expected {
+        let Withdraw { activity, quantity, key, body } = *withdraw;
         let Some(book) = self.told.activities.get(&activity) else {
             return refused(Refusal::NotFound);
         };
+        let told = self.told.withdrawals.get(&(activity, key));
+        let under_way = || self.withdrawing(activity).find(|it| it.key == key);
+        if let Some(before) = told.or_else(under_way) {
+            return if before.body != body {
+                refused(Refusal::IdempotencyMismatch)
+            } else if told.is_some() {
+                Expected::Verdict(Verdict::ActivityChanged)
+            } else {
+                refused(Refusal::LimitReached { orders: Vec::new(), pending: true })
+            };
+        }
         let remaining = self.remaining(activity);
         if book.closed {
             refused(Refusal::Ended)
@@ -312,8 +324,20 @@ impl Model {
         } else if remaining < quantity {
             refused(Refusal::InsufficientStock { remaining })
         } else {
-            Expected::Record(Record::UnitsWithdrawn(UnitsLeft { activity, quantity, at }))
+            let left = UnitsLeft { activity, quantity, at };
+            Expected::Record(match key {
+                NO_KEY => Record::UnitsWithdrawn(left),
+                _ => Record::UnitsWithdrawnOnce(UnitsLeftOnce { left, key, body }),
+            })
         }
+    }
+
+    /// Withdrawals under keys that are under way.
+    fn withdrawing(&self, id: ActivityId) -> impl Iterator<Item = &UnitsLeftOnce> {
+        self.under_way.values().filter_map(move |record| match record {
+            Record::UnitsWithdrawnOnce(it) if it.left.activity == id => Some(it),
+            _ => None,
+        })
     }
 
     fn expect_close(&self, activity: ActivityId, unsold: u32, at: Timestamp) -> Expected {
@@ -354,6 +378,7 @@ impl Model {
         let late = |record: &&Record| match record {
             Record::OrderRefunded(it) => it.moved.activity == id,
             Record::UnitsWithdrawn(it) => it.activity == id,
+            Record::UnitsWithdrawnOnce(it) => it.left.activity == id,
             Record::PaymentRefundDue(it) => {
                 let order = &self.told.orders[&it.order];
                 order.placed.activity == id
@@ -377,6 +402,7 @@ impl Model {
             Record::UnitsWithdrawn(it) | Record::ActivityClosed(it) if it.activity == id => {
                 it.quantity
             }
+            Record::UnitsWithdrawnOnce(it) if it.left.activity == id => it.left.quantity,
             _ => 0,
         };
         let taken: u32 = self.under_way.values().map(taken).sum();

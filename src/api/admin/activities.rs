@@ -2,12 +2,13 @@
 
 use http::StatusCode;
 use seckill_shards::clock::Timestamp;
-use seckill_shards::command::{Command, PhaseChange, Refusal, Verdict};
+use seckill_shards::command::{Command, PhaseChange, Refusal, Verdict, Withdraw};
 use seckill_shards::engine::Phase;
 use seckill_shards::ids::{ActivityId, ProductId};
 use seckill_shards::limits::{
     PAY_WINDOW_MS_MAX, PAY_WINDOW_MS_MIN, PER_USER_LIMIT_MAX, STOCKED_MAX, TITLE_BYTES_MAX,
 };
+use seckill_shards::record::NO_KEY;
 
 use super::OperatorCall;
 use crate::api::activities::Shown;
@@ -15,7 +16,7 @@ use crate::api::json::{Fields, Money};
 use crate::api::problem::{Effect, Problem, Slug, denied};
 use crate::api::route::Step;
 use crate::api::{Answer, idempotency};
-use crate::store::{Activity, ActivityUpdate, NewActivity, Outcome};
+use crate::store::{Activity, ActivityUpdate, NewActivity};
 
 /// `POST /api/v1/admin/activities`.
 pub(super) async fn create(call: OperatorCall<'_>) -> Answer {
@@ -91,10 +92,11 @@ pub(super) async fn update(call: OperatorCall<'_>, id: ActivityId) -> Answer {
     let before = before.await?;
     expect_consistent(&before, &update, price)?;
     expect_forward(&before, &update, call.context.shared.now())?;
+    let forgotten = call.context.shared.engine.forgotten();
     let row = call.context.store(Effect::Write, |store| async move {
         store.update_activity(id, version, update).await
     });
-    changed(call, &row.await?).await
+    changed(call, &row.await?, forgotten).await
 }
 
 /// The phase of a published sale never goes back: what has begun has begun, what is over is over.
@@ -140,9 +142,10 @@ pub(super) async fn step(call: OperatorCall<'_>, id: ActivityId, step: Step) -> 
 async fn publish(call: OperatorCall<'_>, id: ActivityId) -> Answer {
     call.expect_no_fields()?;
     let version = call.version()?;
+    let forgotten = call.context.shared.engine.forgotten();
     let row =
         call.context.store(Effect::Write, |store| async move { store.publish(id, version).await });
-    changed(call, &row.await?).await
+    changed(call, &row.await?, forgotten).await
 }
 
 async fn restock(call: OperatorCall<'_>, id: ActivityId) -> Answer {
@@ -154,17 +157,19 @@ async fn restock(call: OperatorCall<'_>, id: ActivityId) -> Answer {
         // Its units may be on their way back already.
         return Err(Problem::new(Slug::Ended, "The sale is over."));
     }
+    let forgotten = call.context.shared.engine.forgotten();
     let row = call
         .context
         .store(Effect::Write, |store| async move { store.restock(id, quantity, once).await });
-    changed(call, &row.await?.into_inner()).await
+    changed(call, &row.await?.into_inner(), forgotten).await
 }
 
-/// Answers with a row that has changed, once the engine has its copy where it is published.
-async fn changed(call: OperatorCall<'_>, row: &Activity) -> Answer {
-    if row.published {
+/// Answers with a row that has changed, once the engine has its copy where it sells by it;
+/// `forgotten` is what the engine had forgotten before the row was read.
+async fn changed(call: OperatorCall<'_>, row: &Activity, forgotten: u64) -> Answer {
+    if row.is_copied() {
         let copy = Box::new(row.publication(call.context.shared.now()));
-        let verdict = ask(call, row.id, Command::Publish(copy)).await;
+        let verdict = ask(call, row.id, Command::Publish { row: copy, forgotten }).await;
         // A stale copy lost to a newer one. Otherwise the store has it and the engine will, but
         // this gateway does not sell by it yet.
         if !matches!(verdict, Verdict::ActivityChanged | Verdict::Refused(Refusal::Stale)) {
@@ -181,21 +186,12 @@ async fn change_phase(call: OperatorCall<'_>, id: ActivityId, change: PhaseChang
     acted(call, id, Command::ChangePhase { activity: id, change }).await
 }
 
-/// Only the journal knows what is unsold, so it moves the units; the store remembers the key.
+/// Only the journal knows what is unsold, so it moves the units, and remembers the key beside them.
 async fn withdraw(call: OperatorCall<'_>, id: ActivityId) -> Answer {
     let quantity = quantity(call)?;
-    let command = Command::Withdraw { activity: id, quantity };
-    let Some(once) = idempotency::once(call.inner, call.caller.user(), call.body)? else {
-        return acted(call, id, command).await;
-    };
-    let remembered =
-        call.context.store(Effect::Write, |store| async move { store.remember(once, id.0).await });
-    if matches!(remembered.await?, Outcome::Again(_)) {
-        return shown(call, id);
-    }
-    let answer = acted(call, id, command).await;
-    call.forget_refused(once, &answer).await;
-    answer
+    let once = idempotency::once(call.inner, call.caller.user(), call.body)?;
+    let (key, body) = once.map_or((NO_KEY, NO_KEY), |once| (once.key, once.body));
+    acted(call, id, Command::Withdraw(Withdraw { activity: id, quantity, key, body })).await
 }
 
 /// Carries out a command at the activity's owner and shows what came of it.

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::OperatorCall;
 use crate::api::Answer;
 use crate::api::limits::AUDIT;
-use crate::api::problem::Slug;
+use crate::api::problem::{Problem, Slug};
 use crate::api::reply::Reply;
 
 /// `GET /api/v1/admin/audit/{activity_id}`.
@@ -19,7 +19,11 @@ pub(super) async fn show(call: OperatorCall<'_>, id: ActivityId) -> Answer {
     let audit = shared.runtime.spawn(timeout(AUDIT, async move { control.audit(id).await }));
     match audit.await {
         Ok(Ok(Ok(Some(json)))) => Ok(Reply::json(StatusCode::OK, json.into()).no_store()),
-        Ok(Ok(Ok(None))) => Err(Slug::NotFound.into()),
+        Ok(Ok(Ok(None))) => {
+            let detail = "There is no such sale, or it was closed so long ago that the journal has \
+                          forgotten it.";
+            Err(Problem::new(Slug::NotFound, detail))
+        }
         Ok(Ok(Err(error))) => {
             tracing::warn!(%error, activity = id.0, "an audit could not compare");
             Err(Slug::Unavailable.into())

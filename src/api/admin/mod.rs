@@ -10,10 +10,9 @@ use http::Method;
 use http::header::IF_MATCH;
 
 use super::auth::Caller;
-use super::problem::{Effect, Problem, Slug};
+use super::problem::{Problem, Slug};
 use super::route::AdminRoute;
 use super::{Answer, Call, Context, json, route};
-use crate::store::Once;
 
 /// An operator's request at work.
 #[derive(Clone, Copy, Debug)]
@@ -65,17 +64,6 @@ impl OperatorCall<'_> {
     /// A call that needs nothing may come with no body or an empty object.
     fn expect_no_fields(&self) -> Result<(), Problem> {
         if self.body.is_empty() { Ok(()) } else { json::Fields::of(self.body)?.finish() }
-    }
-
-    /// Refusals are not remembered: lets the key of a request go that came to nothing.
-    async fn forget_refused(&self, once: Once, answer: &Answer) {
-        if answer.as_ref().is_err_and(|problem| problem.slug != Slug::OutcomeUnknown) {
-            // Where forgetting fails, the key stays used; the operator takes another one.
-            let forgotten = self.context.store(Effect::Write, |store| async move {
-                store.forget(once.user, once.key).await
-            });
-            drop(forgotten.await);
-        }
     }
 }
 

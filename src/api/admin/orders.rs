@@ -61,8 +61,14 @@ async fn refund(call: OperatorCall<'_>, order: OrderId) -> Answer {
         .store(Effect::Write, |store| async move { store.remember(once, order.0).await });
     let is_first = matches!(remembered.await?, Outcome::New(_));
     let answer = refund_once(call, order, return_units).await;
-    if is_first {
-        call.forget_refused(once, &answer).await;
+    let is_refused = answer.as_ref().is_err_and(|problem| problem.slug != Slug::OutcomeUnknown);
+    if is_first && is_refused {
+        // Refusals are not remembered. Where forgetting fails, the key stays used; the operator takes
+        // another one.
+        let forgotten = call
+            .context
+            .store(Effect::Write, |store| async move { store.forget(once.user, once.key).await });
+        drop(forgotten.await);
     }
     answer
 }

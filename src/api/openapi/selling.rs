@@ -88,7 +88,8 @@ pub(super) fn steps() -> Vec<Operation> {
             "withdrawUnits",
             "Moves unsold units back to the product",
         )
-        .refuses(&[Slug::InsufficientStock, Slug::Conflict]),
+        .says("Keys are remembered for a day at least, 256 of each sale: more are refused until then.")
+        .refuses(&[Slug::InsufficientStock, Slug::SoldOut, Slug::LimitReached]),
     ];
     let of = |operation: Operation| {
         let operation = operation.by(Who::Operator).writes().refuses(&[Slug::Ended]);
@@ -135,6 +136,7 @@ pub(super) fn oversight() -> Vec<Operation> {
             "auditActivity",
             "Recomputes a sale from the journal and from the store, and compares",
         )
+        .says("A sale that was closed so long ago that the journal has forgotten it is not found.")
         .answers(StatusCode::OK, "Audit"),
     ];
     let of = |operation: Operation| operation.by(Who::Operator).reads().of("Oversight");

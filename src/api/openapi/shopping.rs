@@ -23,7 +23,7 @@ pub(super) fn catalogue() -> Vec<Operation> {
             .carrying(&["ETag"])
             .reads(),
         Operation::new(Get, "/api/v1/activities", "listActivities", "Lists flash sales, by id")
-            .says("Operators see drafts as well.")
+            .says("Operators see drafts as well. A sale that was closed long ago is not listed.")
             .query("phase", named("Phase"))
             .paged()
             .answers(StatusCode::OK, "ActivityList")
@@ -34,7 +34,7 @@ pub(super) fn catalogue() -> Vec<Operation> {
             "showActivity",
             "Shows a flash sale",
         )
-        .says("Operators see drafts as well.")
+        .says("Operators see drafts as well, and sales that were closed long ago.")
         .answers(StatusCode::OK, "Activity")
         .carrying(&["ETag"])
         .reads(),
@@ -44,7 +44,7 @@ pub(super) fn catalogue() -> Vec<Operation> {
             "showActivityState",
             "Tells how a sale stands, from memory",
         )
-        .says("May be kept for a second.")
+        .says("May be kept for a second. A sale that was closed long ago is not found.")
         .answers(StatusCode::OK, "ActivityState"),
         Operation::new(Get, "/api/v1/openapi.json", "showDocument", "Shows this document")
             .answers(StatusCode::OK, "Document")

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use seckill_shards::ids::{ActivityId, OrderId, Origin, PaymentId, UserId};
 use seckill_shards::record::{
     NO_KEY, OrderMoved, OrderPaid, OrderPlaced, OrderRefunded, PaymentMoved, PaymentStarted,
-    PaymentStatus, PhaseChanged, Record, Status, UnitsLeft,
+    PaymentStatus, PhaseChanged, Record, Status, UnitsLeft, UnitsLeftOnce,
 };
 
 use super::{at, draft, first, refusal, sale};
@@ -105,7 +105,12 @@ fn history(activity: ActivityId) -> Vec<Record> {
         Record::ActivityPaused(phase),
         Record::ActivityResumed(phase),
         Record::ActivityPaused(phase),
-        Record::UnitsWithdrawn(units),
+        Record::UnitsWithdrawn(UnitsLeft { quantity: 2, ..units }),
+        Record::UnitsWithdrawnOnce(UnitsLeftOnce {
+            left: UnitsLeft { quantity: 1, ..units },
+            key: [1; 16],
+            body: [2; 16],
+        }),
         Record::ActivityEnded(phase),
         Record::OrderRejected(moved(5, activity, 50)),
         Record::ActivityClosed(UnitsLeft { quantity: 5, ..units }),
@@ -128,20 +133,20 @@ pub(in crate::store) async fn registration_names_what_happened(store: &dyn Store
     assert_eq!(refused, OutOfStep::BeforeBegin { stored: 0, begin: 9 }, "another store");
     assert_eq!(store.register(FOUND).await.unwrap(), 0);
     store.flush(batch(0, &history(sale(store, 20).await.id))).await.unwrap();
-    assert_eq!(store.register(FOUND).await.unwrap(), 24);
-    let stored = JournalPosition { journal_id: JOURNAL, epoch: 2, position: 24 };
+    assert_eq!(store.register(FOUND).await.unwrap(), 25);
+    let stored = JournalPosition { journal_id: JOURNAL, epoch: 2, position: 25 };
     assert_eq!(store.position(3).await.unwrap(), Some(stored));
     assert_eq!(store.position(4).await.unwrap(), None);
 
-    let short = JournalFound { end: 23, ..FOUND };
+    let short = JournalFound { end: 24, ..FOUND };
     assert_eq!(
         out_of_step(store.register(short).await),
-        OutOfStep::BeyondEnd { stored: 24, end: 23 }
+        OutOfStep::BeyondEnd { stored: 25, end: 24 }
     );
-    let recycled = JournalFound { begin: 25, ..FOUND };
+    let recycled = JournalFound { begin: 26, ..FOUND };
     assert_eq!(
         out_of_step(store.register(recycled).await),
-        OutOfStep::BeforeBegin { stored: 24, begin: 25 }
+        OutOfStep::BeforeBegin { stored: 25, begin: 26 }
     );
     for other in [
         JournalFound { journal_id: [2; 16], ..FOUND },
@@ -155,7 +160,7 @@ pub(in crate::store) async fn registration_names_what_happened(store: &dyn Store
     assert_eq!(store.position(3).await.unwrap(), Some(stored), "a refusal changes nothing");
     let succeeded = JournalFound { journal_id: [2; 16], epoch: 3, ..FOUND };
     assert_eq!(store.register(succeeded).await.unwrap(), 0);
-    let late = out_of_step(store.flush(batch(24, &[])).await);
+    let late = out_of_step(store.flush(batch(25, &[])).await);
     assert!(matches!(late, OutOfStep::OtherJournal { .. }), "the lost journal is not followed");
 }
 
@@ -241,11 +246,11 @@ pub(in crate::store) async fn a_run_that_does_not_follow_is_refused(store: &dyn 
     assert_eq!(unknown, OutOfStep::NotRegistered { gateway: 3 });
     store.register(FOUND).await.unwrap();
     let gap = out_of_step(store.flush(batch(5, &records[5..])).await);
-    assert_eq!(gap, OutOfStep::NotNext { stored: 0, from: 5, to: 24 });
+    assert_eq!(gap, OutOfStep::NotNext { stored: 0, from: 5, to: 25 });
     store.flush(batch(0, &records[..10])).await.unwrap();
     let before = picture(store, &activity).await;
     let overlap = out_of_step(store.flush(batch(5, &records[5..])).await);
-    assert_eq!(overlap, OutOfStep::NotNext { stored: 10, from: 5, to: 24 });
+    assert_eq!(overlap, OutOfStep::NotNext { stored: 10, from: 5, to: 25 });
     for (journal_id, epoch) in [([9; 16], 2), (JOURNAL, 1)] {
         let mut foreign = FlushBatch::clone(&batch(10, &records[10..]));
         (foreign.from.journal_id, foreign.from.epoch) = (journal_id, epoch);
@@ -254,7 +259,7 @@ pub(in crate::store) async fn a_run_that_does_not_follow_is_refused(store: &dyn 
     }
     assert_eq!(picture(store, &activity).await, before);
     store.flush(batch(10, &records[10..])).await.unwrap();
-    assert_eq!(store.register(FOUND).await.unwrap(), 24);
+    assert_eq!(store.register(FOUND).await.unwrap(), 25);
 }
 
 pub(in crate::store) async fn what_the_store_lacks_is_not_moved(store: &dyn Store) {

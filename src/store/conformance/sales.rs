@@ -232,15 +232,15 @@ pub(in crate::store) async fn keys_name_one_request(store: &dyn Store) {
     let again = store.create_activity(sale, once(2, 1, 1)).await.unwrap();
     assert_eq!(again, Outcome::Again(drafted));
 
-    let withdraw = once(3, 1, 0).unwrap();
-    assert_eq!(store.remember(withdraw, 5).await.unwrap(), Outcome::New(5));
-    assert_eq!(store.remember(withdraw, 6).await.unwrap(), Outcome::Again(5));
-    let other_body = Once { body: [9; 16], ..withdraw };
+    let refund = once(3, 1, 0).unwrap();
+    assert_eq!(store.remember(refund, 5).await.unwrap(), Outcome::New(5));
+    assert_eq!(store.remember(refund, 6).await.unwrap(), Outcome::Again(5));
+    let other_body = Once { body: [9; 16], ..refund };
     assert_eq!(refusal(store.remember(other_body, 5).await), Refusal::Mismatch);
-    store.forget(withdraw.user, withdraw.key).await.unwrap();
+    store.forget(refund.user, refund.key).await.unwrap();
     assert_eq!(store.remember(other_body, 6).await.unwrap(), Outcome::New(6));
     store.sweep(at(ONCE_MS)).await.unwrap();
-    assert_eq!(store.remember(withdraw, 7).await.unwrap(), Outcome::New(7));
+    assert_eq!(store.remember(refund, 7).await.unwrap(), Outcome::New(7));
 }
 
 pub(in crate::store) async fn pollers_see_every_change(store: &dyn Store) {

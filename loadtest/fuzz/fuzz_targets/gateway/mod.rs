@@ -19,10 +19,9 @@ use seckill::api::{
 use seckill::store::sqlite::Sqlite;
 use seckill::store::{Roles, Store};
 use seckill_shards::clock::Clock;
-use seckill_shards::command::Command;
 use seckill_shards::ids::{ActivityId, UserId};
 use seckill_shards::testing::World;
-use seckill_shards::testing::world::published;
+use seckill_shards::testing::world::{publish, published};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{LocalSet, yield_now};
 
@@ -63,7 +62,7 @@ impl Gateway {
         let users = runtime.block_on(store.create_users("fuzz".to_owned(), users));
         assert_eq!(users.expect("new accounts"), UserId(1));
         let mut world = World::new(1, 1);
-        world.ask(Command::Publish(Box::new(published(1, UNITS))));
+        world.ask(publish(published(1, UNITS)));
         let World { engine, clock, mut shards, mut writer, mut keeper, .. } = world;
         let (now_s, tokens) = (seconds(clock.now()), Tokens::new(&[7; 32], None));
         let shard = shards.pop().expect("a world of one core");

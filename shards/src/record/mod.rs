@@ -5,39 +5,18 @@
 //! one. A type that has been released is never changed: a second version is a new kind.
 //! This module knows nothing of frames, disks or tables.
 
-use rkyv::rancor::{Error as RkyvError, Fallible};
-use rkyv::ser::Serializer;
-use rkyv::with::{ArchiveWith, DeserializeWith, SerializeWith};
-use rkyv::{Archive, Archived, Deserialize, Place, Serialize};
+mod codec;
+mod statuses;
 
+use rkyv::rancor::Error as RkyvError;
+use rkyv::{Archive, Deserialize, Serialize};
+
+pub use codec::DecodeError;
+pub use statuses::{PaymentStatus, Status};
+
+use self::codec::{Inner, Number, serialize};
 use crate::clock::Timestamp;
 use crate::ids::{ActivityId, OrderId, PaymentId, ProductId, UserId};
-use crate::limits::RECORD_BYTES_MAX;
-
-/// An id or an instant, archived as the number it is.
-#[derive(Debug)]
-struct Number;
-
-impl<T: Copy + Into<u64>> ArchiveWith<T> for Number {
-    type Archived = Archived<u64>;
-    type Resolver = ();
-
-    fn resolve_with(field: &T, (): (), out: Place<Self::Archived>) {
-        (*field).into().resolve((), out);
-    }
-}
-
-impl<T: Copy + Into<u64>, S: Fallible + ?Sized> SerializeWith<T, S> for Number {
-    fn serialize_with(_: &T, _: &mut S) -> Result<(), S::Error> {
-        Ok(())
-    }
-}
-
-impl<T: From<u64>, D: Fallible + ?Sized> DeserializeWith<Archived<u64>, T, D> for Number {
-    fn deserialize_with(field: &Archived<u64>, _: &mut D) -> Result<T, D::Error> {
-        Ok(T::from(field.to_native()))
-    }
-}
 
 /// Bytes, archived as they are and moved whole: rkyv moves an array byte by byte, and reading it
 /// back at once stalls on each.
@@ -140,6 +119,17 @@ pub struct UnitsLeft {
     /// When.
     #[rkyv(with = Number)]
     pub at: Timestamp,
+}
+
+/// Unsold units were withdrawn by a request that is carried out once, however often it arrives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
+pub struct UnitsLeftOnce {
+    /// The units.
+    pub left: UnitsLeft,
+    /// Digest of the idempotency key; never [`NO_KEY`].
+    pub key: Digest,
+    /// Digest of the request's body.
+    pub body: Digest,
 }
 
 /// An order was placed: its units are held from here on.
@@ -343,92 +333,6 @@ pub struct Totals {
     pub refunded_orders: u64,
 }
 
-macro_rules! statuses {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $number:literal $variant:ident $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-        #[repr(u8)]
-        pub enum $name {
-            $($(#[$variant_doc])* $variant = $number),+
-        }
-
-        impl $name {
-            /// All of them, by number.
-            pub const ALL: &[Self] = &[$(Self::$variant),+];
-
-            /// Its number on disk and in the store.
-            #[must_use]
-            pub fn number(self) -> u8 {
-                match self { $(Self::$variant => $number),+ }
-            }
-
-            /// The status of a number.
-            #[must_use]
-            pub fn from_number(number: u8) -> Option<Self> {
-                match number { $($number => Some(Self::$variant),)+ _ => None }
-            }
-
-            /// Its word on the wire.
-            #[must_use]
-            pub fn word(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-        }
-    };
-}
-
-statuses! {
-    /// Where an order stands.
-    Status {
-        /// Durable, being confirmed between gateways.
-        1 Accepted "accepted",
-        /// Durable and payable.
-        2 AwaitingPayment "awaiting_payment",
-        /// Paid.
-        3 Paid "paid",
-        /// Not paid in time.
-        4 Expired "expired",
-        /// Given up by its buyer or an operator.
-        5 Cancelled "cancelled",
-        /// Lost a tie between gateways.
-        6 Rejected "rejected",
-        /// Paid, and its money given back.
-        7 Refunded "refunded",
-    }
-}
-
-impl Status {
-    /// Whether its units are held: neither sold nor back.
-    #[must_use]
-    pub fn is_open(self) -> bool {
-        matches!(self, Self::Accepted | Self::AwaitingPayment)
-    }
-}
-
-statuses! {
-    /// Where a payment stands.
-    PaymentStatus {
-        /// The provider was asked.
-        1 Started "started",
-        /// The money came and paid the order.
-        2 Succeeded "succeeded",
-        /// No money came.
-        3 Failed "failed",
-        /// The money is owed back.
-        4 RefundDue "refund_due",
-        /// The money was given back.
-        5 Refunded "refunded",
-    }
-}
-
-impl PaymentStatus {
-    /// Whether nothing more is expected of it.
-    #[must_use]
-    pub fn is_final(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Refunded)
-    }
-}
-
 macro_rules! records {
     ($($(#[$doc:meta])* $kind:literal $name:ident($type:ty)),+ $(,)?) => {
         /// Something that happened.
@@ -480,6 +384,8 @@ records! {
     5 ActivityClosed(UnitsLeft),
     /// An operator withdrew unsold units.
     6 UnitsWithdrawn(UnitsLeft),
+    /// The same, once for an idempotency key.
+    7 UnitsWithdrawnOnce(UnitsLeftOnce),
     /// An order was placed.
     16 OrderPlaced(OrderPlaced),
     /// An order was paid.
@@ -510,6 +416,8 @@ records! {
     131 KeyKept(KeyKept),
     /// Checkpoint: a counter.
     132 CounterKept(CounterKept),
+    /// Checkpoint: a withdrawal whose idempotency key is remembered.
+    133 WithdrawalKept(UnitsLeftOnce),
 }
 
 impl Record {
@@ -524,6 +432,7 @@ impl Record {
             }
             Self::OrderRefunded(it) => it.moved.activity,
             Self::UnitsWithdrawn(it) | Self::ActivityClosed(it) => it.activity,
+            Self::UnitsWithdrawnOnce(it) => it.left.activity,
             Self::ActivityPublished(_)
             | Self::ActivityPaused(_)
             | Self::ActivityResumed(_)
@@ -536,108 +445,8 @@ impl Record {
             | Self::OrderKept(_)
             | Self::PaymentKept(_)
             | Self::KeyKept(_)
-            | Self::CounterKept(_) => return None,
+            | Self::CounterKept(_)
+            | Self::WithdrawalKept(_) => return None,
         })
     }
-}
-
-/// Lets the macro treat a boxed payload like the payload.
-trait Inner {
-    type Of;
-    fn inner(&self) -> &Self::Of;
-}
-
-impl<T> Inner for Box<T> {
-    type Of = T;
-    fn inner(&self) -> &T {
-        self
-    }
-}
-
-macro_rules! inner {
-    ($($type:ty),+) => {$(
-        impl Inner for $type {
-            type Of = Self;
-            fn inner(&self) -> &Self {
-                self
-            }
-        }
-    )+};
-}
-inner!(PhaseChanged, UnitsLeft, OrderPlaced, OrderPaid, OrderMoved, OrderRefunded);
-inner!(PaymentStarted, PaymentMoved, OrderKept, PaymentKept, KeyKept, CounterKept);
-
-/// Why bytes are not a record.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum DecodeError {
-    /// The bytes end inside a record.
-    #[error("the bytes end inside a record")]
-    Short,
-    /// A newer version wrote it.
-    #[error("record kind {kind} is not known: a newer version of seckill wrote it")]
-    UnknownKind {
-        /// The number found.
-        kind: u8,
-    },
-    /// The payload is not of its kind.
-    #[error("the payload of a record of kind {kind} is not valid")]
-    Invalid {
-        /// The number found.
-        kind: u8,
-    },
-}
-
-const HEAD_BYTES: usize = 3;
-
-impl Record {
-    /// Appends the record's bytes; returns how many.
-    ///
-    /// # Panics
-    /// When a record is larger than [`RECORD_BYTES_MAX`]: titles are bounded where they come in.
-    pub fn encode(&self, out: &mut Vec<u8>) -> usize {
-        let start = out.len();
-        out.extend_from_slice(&[self.kind(), 0, 0]);
-        self.encode_payload(out);
-        let bytes = out.len() - start;
-        assert!(bytes <= RECORD_BYTES_MAX, "a record of {bytes} bytes");
-        let length = u16::try_from(bytes - HEAD_BYTES).expect("bounded above");
-        out[start + 1..start + HEAD_BYTES].copy_from_slice(&length.to_le_bytes());
-        bytes
-    }
-
-    /// Takes the first record off `bytes`.
-    ///
-    /// # Errors
-    /// [`DecodeError`] where the bytes are cut, of an unknown kind or not valid.
-    pub fn decode(bytes: &mut &[u8]) -> Result<Self, DecodeError> {
-        let (head, rest) = bytes.split_at_checked(HEAD_BYTES).ok_or(DecodeError::Short)?;
-        let length = usize::from(u16::from_le_bytes([head[1], head[2]]));
-        let (payload, rest) = rest.split_at_checked(length).ok_or(DecodeError::Short)?;
-        *bytes = rest;
-        let record = Self::decode_payload(head[0], payload)?;
-        if record.has_known_status() {
-            Ok(record)
-        } else {
-            Err(DecodeError::Invalid { kind: head[0] })
-        }
-    }
-
-    /// Whether a status that is kept as a number is one.
-    fn has_known_status(&self) -> bool {
-        if let Self::OrderKept(kept) = self {
-            return Status::from_number(kept.status).is_some();
-        }
-        if let Self::PaymentKept(kept) = self {
-            return PaymentStatus::from_number(kept.status).is_some();
-        }
-        true
-    }
-}
-
-fn serialize<T>(payload: &T, out: &mut Vec<u8>)
-where
-    T: for<'a> Serialize<rkyv::rancor::Strategy<Serializer<&'a mut Vec<u8>, (), ()>, RkyvError>>,
-{
-    rkyv::api::serialize_using(payload, &mut Serializer::new(out, (), ()))
-        .expect("a vector takes all bytes, and records share nothing");
 }
