@@ -58,8 +58,11 @@ pub struct Sources {
     /// What the journal adds up to.
     pub sums: Arc<Mutex<SumsTail>>,
     /// The breakers before followers of the sale, by what they guard.
-    pub breakers: Vec<(&'static str, Arc<Breaker>)>,
+    pub breakers: Vec<(Guarded, Arc<Breaker>)>,
 }
+
+/// What a breaker guards: a follower of the sale, and which calls of it.
+pub type Guarded = (&'static str, &'static str);
 
 /// Gathers and prints the figures.
 #[derive(Debug)]
@@ -299,8 +302,8 @@ impl GatewayCollector {
     }
 
     fn breakers(&self, page: &mut Families) {
-        for (follower, breaker) in &self.sources.breakers {
-            let labels = [("follower", *follower)];
+        for ((follower, calls), breaker) in &self.sources.breakers {
+            let labels = [("follower", *follower), ("calls", *calls)];
             let state = match breaker.state() {
                 BreakerState::Closed => 0,
                 BreakerState::HalfOpen => 1,

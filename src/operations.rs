@@ -40,7 +40,7 @@ pub struct Operations {
 pub struct Recovered {
     /// Journal and shards.
     pub engine: Arc<Engine>,
-    /// What stops calls of the store.
+    /// What stops reads of the store.
     pub store_breaker: Arc<Breaker>,
     /// The figures.
     pub metrics: Metrics,

@@ -23,7 +23,8 @@ export function safeNext(wish, origin) {
 export function payAddress(address, origin) {
   const path = safeNext(address, origin);
   if (path !== "/") return path;
-  return typeof address === "string" && /^https:\/\/[^\\\s\p{Cc}]+$/u.test(address) ? address : null;
+  const url = URL.canParse(address) ? new URL(address) : null;
+  return url?.protocol === "https:" && url.username === "" && url.password === "" ? url.href : null;
 }
 
 /** The address of a form that leads back here; from a form, to where that form leads. */

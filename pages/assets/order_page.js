@@ -114,10 +114,14 @@ async function press(act) {
   if (busy) return;
   busy = true;
   tick();
-  const leaves = await act();
-  // A page that is being left stays closed, or a second press could slip in.
+  let leaves = false;
+  try {
+    leaves = await act();
+  } finally {
+    // A page that is being left stays closed, or a second press could slip in.
+    busy = Boolean(leaves);
+  }
   if (leaves) return;
-  busy = false;
   tick();
   await look();
 }

@@ -5,8 +5,10 @@
 use std::cell::Cell;
 use std::fmt;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -18,8 +20,9 @@ use tokio::time::timeout;
 
 use super::access::Access;
 use super::auth::Site;
+use super::breakers::StoreBreakers;
 use super::counters::Counters;
-use super::limits::{STORE_BREAKER, STORE_CALLS_MAX, STORE_READ, STORE_WRITE};
+use super::limits::{STORE_CALLS_MAX, STORE_READ, STORE_SLOW, STORE_WRITE};
 use super::pages::PageMap;
 use super::passwords::Passwords;
 use super::problem::{self, Effect, Problem, Slug};
@@ -27,7 +30,7 @@ use super::reply::Desk;
 use super::shards::Shards;
 use super::throttle::Throttle;
 use super::tokens::Tokens;
-use crate::flow::Breaker;
+use crate::flow::Pass;
 use crate::payment::PaymentPort;
 use crate::store::{Store, StoreError, Stored};
 
@@ -72,6 +75,8 @@ pub struct SharedParts {
     pub cores: usize,
     /// What shoppers pay by; none: paying is unavailable.
     pub payment: Option<PaymentPort>,
+    /// What stops calls of the store while it fails or is slow.
+    pub breakers: StoreBreakers,
 }
 
 /// What all cores share.
@@ -89,7 +94,7 @@ pub struct Shared {
     pub(super) throttle: Throttle,
     pub(super) payment: Option<PaymentPort>,
     store: Arc<dyn Store>,
-    store_breaker: Arc<Breaker>,
+    breakers: StoreBreakers,
     store_calls: Arc<Semaphore>,
     counters: Vec<Arc<Counters>>,
 }
@@ -123,7 +128,7 @@ impl Shared {
             throttle: Throttle::default(),
             payment: parts.payment,
             store: parts.store,
-            store_breaker: Breaker::new(STORE_BREAKER),
+            breakers: parts.breakers,
             store_calls: Arc::new(Semaphore::new(STORE_CALLS_MAX)),
             counters: (0..parts.cores).map(|_| Arc::default()).collect(),
             runtime: parts.runtime,
@@ -138,8 +143,8 @@ impl Shared {
 
     /// What stops calls of the store while it fails or is slow.
     #[must_use]
-    pub fn store_breaker(&self) -> &Arc<Breaker> {
-        &self.store_breaker
+    pub fn breakers(&self) -> &StoreBreakers {
+        &self.breakers
     }
 
     /// The gateway's clock.
@@ -193,7 +198,7 @@ impl Context {
     }
 
     /// Carries out a call of the store on the control runtime. It goes on if the client goes away.
-    /// While the store fails or is slow it is left alone, and nothing happens.
+    /// While the store fails or is slow it is not asked: the call is refused as unavailable.
     pub(super) async fn store<T, F>(
         &self,
         effect: Effect,
@@ -203,30 +208,90 @@ impl Context {
         T: Send + 'static,
         F: Future<Output = Stored<T>> + Send + 'static,
     {
+        let breaker = self.shared.breakers.of(effect);
+        let pass = breaker.ask(self.shared.clock.elapsed_us()).ok_or(Slug::Unavailable)?;
+        self.call_store(effect, Some(pass), call).await
+    }
+
+    /// The same for what must not be lost as long as the store can take it: it is asked whatever
+    /// the breaker says.
+    pub(super) async fn store_regardless<T, F>(
+        &self,
+        effect: Effect,
+        call: impl FnOnce(Arc<dyn Store>) -> F,
+    ) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: Future<Output = Stored<T>> + Send + 'static,
+    {
+        self.call_store(effect, None, call).await
+    }
+
+    /// Refuses at once what the store would have to be asked for, where that would be in vain: called
+    /// before an attempt is counted or a password hashed.
+    pub(super) fn expect_store(&self, effect: Effect) -> Result<(), Problem> {
+        match self.shared.breakers.of(effect).rests(self.shared.clock.elapsed_us()) {
+            true => Err(Slug::Unavailable.into()),
+            false => Ok(()),
+        }
+    }
+
+    async fn call_store<T, F>(
+        &self,
+        effect: Effect,
+        pass: Option<Pass>,
+        call: impl FnOnce(Arc<dyn Store>) -> F,
+    ) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: Future<Output = Stored<T>> + Send + 'static,
+    {
         let permit = Arc::clone(&self.shared.store_calls).try_acquire_owned();
         let permit = permit.map_err(|_| Slug::Overloaded)?;
-        let clock = Arc::clone(&self.shared.clock);
-        let pass = self.shared.store_breaker.ask(clock.elapsed_us()).ok_or(Slug::Unavailable)?;
         let (deadline, late) = match effect {
             Effect::Read => (STORE_READ, Slug::Unavailable),
             Effect::Write => (STORE_WRITE, Slug::OutcomeUnknown),
         };
         let call = call(Arc::clone(&self.shared.store));
+        let clock = Arc::clone(&self.shared.clock);
         let done = self.shared.runtime.spawn(async move {
-            let done = timeout(deadline, call).await;
-            let is_good = matches!(done, Ok(Ok(_) | Err(StoreError::Refused(_))));
-            pass.done(is_good, clock.elapsed_us());
+            let done = watch(call, deadline, pass, &*clock).await;
             drop(permit);
             done
         });
         match done.await {
-            Ok(Ok(stored)) => stored.map_err(|error| {
+            Ok(Some(stored)) => stored.map_err(|error| {
                 tell(&error);
                 problem::stored(&error, effect)
             }),
-            Ok(Err(_)) => Err(late.into()),
-            // The call panicked, or the control runtime is going down.
-            Err(_) => Err(late.into()),
+            // It is late, it panicked, or the control runtime is going down.
+            Ok(None) | Err(_) => Err(late.into()),
+        }
+    }
+}
+
+/// Waits for a call until its deadline, and tells the breaker what it has come to as soon as that
+/// is known: for a slow one before it ends, so that others do not wait as long.
+async fn watch<T>(
+    call: impl Future<Output = Stored<T>>,
+    deadline: Duration,
+    pass: Option<Pass>,
+    clock: &dyn Clock,
+) -> Option<Stored<T>> {
+    let tell = |is_good| {
+        if let Some(pass) = pass {
+            pass.done(is_good, clock.elapsed_us());
+        }
+    };
+    let mut call = pin!(call);
+    match timeout(STORE_SLOW, &mut call).await {
+        Ok(done) => {
+            tell(matches!(done, Ok(_) | Err(StoreError::Refused(_))));
+            Some(done)
+        }
+        Err(_) => {
+            tell(false);
+            timeout(deadline - STORE_SLOW, call).await.ok()
         }
     }
 }

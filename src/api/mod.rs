@@ -6,6 +6,7 @@ mod access;
 mod activities;
 mod admin;
 mod auth;
+mod breakers;
 mod context;
 mod counters;
 mod forwarded;
@@ -46,6 +47,7 @@ use hyper::body::Body;
 
 pub use self::access::Access;
 pub use self::auth::Site;
+pub use self::breakers::StoreBreakers;
 pub use self::context::{Context, Control, Shared, SharedParts};
 pub use self::counters::{Counters, add_one};
 pub use self::pages::{ORDER_SHELL, PAY_SHELL, PageMap};

@@ -49,6 +49,7 @@ pub(super) async fn redeem(call: &Call<'_>, body: &[u8]) -> Answer {
     let password = fields.required("password", users::password);
     fields.finish()?;
     let shared = &call.context.shared;
+    call.context.expect_store(Effect::Write)?;
     let attempt = Attempt::Reset(call.client());
     shared.throttle.take(attempt, shared.now())?;
     let (token, now) = (digest(&token), shared.now());

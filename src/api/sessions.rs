@@ -24,6 +24,7 @@ pub(super) async fn create(call: &Call<'_>, body: &[u8]) -> Answer {
         .required_by("password", |fields| fields.secret("password", 1..=*PASSWORD_CHARS.end()));
     fields.finish()?;
     let shared = &call.context.shared;
+    call.context.expect_store(Effect::Read)?;
     let attempt = Attempt::SignIn(&username, call.client());
     shared.throttle.take(attempt, shared.now())?;
     let read_s = seconds(shared.now());
@@ -101,9 +102,9 @@ pub(super) async fn delete_current(call: &Call<'_>) -> Answer {
     let mut token = [0; 16];
     token[..claims.session.len()].copy_from_slice(&claims.session);
     let until = instant(claims.expires_s);
-    let stored = call
-        .context
-        .store(Effect::Write, |store| async move { store.revoke_token(token, until).await });
+    let stored = call.context.store_regardless(Effect::Write, |store| async move {
+        store.revoke_token(token, until).await
+    });
     Ok(signed_out(call, stored.await))
 }
 
@@ -112,9 +113,9 @@ pub(super) async fn delete_all(call: &Call<'_>) -> Answer {
     let user = call.caller()?.user();
     let sign_out = sign_out_now(call, user);
     let update = UserUpdate { sign_out: Some(sign_out), ..UserUpdate::default() };
-    let stored = call
-        .context
-        .store(Effect::Write, |store| async move { store.update_user(user, update).await });
+    let stored = call.context.store_regardless(Effect::Write, |store| async move {
+        store.update_user(user, update).await
+    });
     Ok(signed_out(call, stored.await.map(drop)))
 }
 

@@ -21,6 +21,7 @@ pub(super) async fn create(call: &Call<'_>, body: &[u8]) -> Answer {
     let display_name = display_name(&mut fields).unwrap_or_default();
     fields.finish()?;
     let shared = &call.context.shared;
+    call.context.expect_store(Effect::Write)?;
     shared.throttle.take(Attempt::Register(call.client()), shared.now())?;
     let password_hash = Some(shared.passwords.hash(password).await?);
     let user = NewUser { username, display_name, password_hash, roles: Roles::SHOPPER };
@@ -96,6 +97,7 @@ async fn rehash(call: &Call<'_>, new: String, old: String) -> Result<String, Pro
     let id = call.caller()?.user();
     let user = call.context.store(Effect::Read, |store| async move { store.user(id).await });
     let user = user.await?;
+    call.context.expect_store(Effect::Write)?;
     let shared = &call.context.shared;
     let attempt = Attempt::SignIn(&user.username, call.client());
     shared.throttle.take(attempt, shared.now())?;

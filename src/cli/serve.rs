@@ -17,7 +17,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Serve, Unusable, demo, open_store, say};
 use crate::api::tokens::Tokens;
-use crate::api::{Access, Owners, PageMap, Shared, SharedParts, Site};
+use crate::api::{Access, Owners, PageMap, Shared, SharedParts, Site, StoreBreakers};
 use crate::config::{Config, PaymentProvider};
 use crate::control::{Control, ControlParts};
 use crate::metrics::{Metrics, Sources};
@@ -98,6 +98,7 @@ impl Gateway {
         let payment = payment_port(config, &clock, runtime, listener.local_addr()?)?;
         let pages = Arc::new(ArcSwap::from_pointee(PageMap::default()));
         let access = Arc::new(Access::new());
+        let breakers = StoreBreakers::default();
         let control = Control::new(ControlParts {
             engine: Arc::clone(&engine),
             store: Arc::clone(&store),
@@ -107,6 +108,7 @@ impl Gateway {
             pages: Arc::clone(&pages),
             journal: config.journal(),
             payment: payment.clone(),
+            store_breaker: Arc::clone(&breakers.read),
         });
         let shared = Arc::new(Shared::new(SharedParts {
             engine: Arc::clone(&engine),
@@ -121,13 +123,14 @@ impl Gateway {
             trusted_proxies: config.trusted_proxies.clone(),
             cores: config.cores,
             payment,
+            breakers,
         }));
         let options = ServerOptions { listener, cpus, connections_max: config.connections_max };
         let server = Server::start(options, shards, owners, Arc::clone(&shared))?;
         let prepared = control_runtime.block_on(control.prepare());
         prepared.map_err(|error| Unusable::from(&error))?;
         let tasks = control_runtime.spawn(Arc::clone(&control).run());
-        operations.recovered(recovered(&control, &shared, engine, clock));
+        operations.recovered(sources_of(&control, &shared, engine, clock));
         Ok(Self {
             server,
             operations,
@@ -161,13 +164,14 @@ impl Gateway {
 }
 
 /// What the operations listener has to say from here on.
-fn recovered(
+fn sources_of(
     control: &Control,
     shared: &Shared,
     engine: Arc<Engine>,
     clock: Arc<MachineClock>,
 ) -> Recovered {
-    let store_breaker = Arc::clone(shared.store_breaker());
+    let StoreBreakers { read, write } = shared.breakers().clone();
+    let store_breaker = Arc::clone(&read);
     let metrics = Metrics::new(Sources {
         engine: Arc::clone(&engine),
         flush: Arc::clone(&control.flush),
@@ -175,7 +179,7 @@ fn recovered(
         http: shared.counters().to_vec(),
         clock,
         sums: Arc::clone(&control.sums),
-        breakers: vec![("store", Arc::clone(&store_breaker))],
+        breakers: vec![(("store", "read"), read), (("store", "write"), write)],
     });
     Recovered { engine, store_breaker, metrics }
 }

@@ -3,9 +3,13 @@
 //! Versions only rise, so a row that is known is not journaled again; a gateway that went down
 //! between the store's transaction and its own record learns the rest at its start.
 
+use seckill_shards::clock::Clock;
 use seckill_shards::command::{Command, Refusal, Verdict};
 
+use tokio::time::timeout;
+
 use super::Control;
+use super::limits::NEWS;
 use crate::api::tokens::seconds;
 use crate::store::{Activity, PAGE_ROWS_MAX, StoreError};
 
@@ -18,9 +22,19 @@ pub(super) struct Learned {
 }
 
 impl Control {
+    /// Reads the news, unless the store is left alone; so it is known to be back though nobody asks
+    /// it for anything else.
     pub(super) async fn learn(&self) {
-        if let Err(error) = self.learn_all(&mut *self.learned.lock().await).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the store has no news");
+        let Some(pass) = self.store_breaker.ask(self.clock.elapsed_us()) else { return };
+        let mut learned = self.learned.lock().await;
+        let news = timeout(NEWS, self.learn_all(&mut learned)).await;
+        pass.done(matches!(news, Ok(Ok(()))), self.clock.elapsed_us());
+        match news {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the store has no news");
+            }
+            Err(_) => tracing::warn!("the store is slow to tell its news"),
         }
     }
 

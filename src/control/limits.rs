@@ -14,6 +14,8 @@ pub(super) const PRODUCT_PAGES_AT_ONCE: usize = 50;
 pub(super) const OVER_PAGES_AT_ONCE: usize = 50;
 
 const _: () = assert!(PRODUCT_PAGES_AT_ONCE <= PRODUCT_PAGES_MAX);
+/// How long the store may take to tell its news.
+pub(super) const NEWS: Duration = Duration::from_secs(10);
 /// Payments owed back that one read takes from the store.
 pub(super) const REFUNDS_READ: u32 = 100;
 /// How long a provider may take to give one back.

@@ -26,6 +26,7 @@ use tokio::sync::{Mutex, Notify, watch};
 
 use crate::api::{self, Access, Owners, PageMap};
 use crate::audit::{AuditError, audit};
+use crate::flow::Breaker;
 use crate::payment::PaymentPort;
 use crate::store::{Store, StoreError};
 
@@ -64,6 +65,7 @@ pub struct Control {
     pub sums: Arc<std::sync::Mutex<SumsTail>>,
     /// How far the store's changes were read.
     learned: Mutex<learn::Learned>,
+    store_breaker: Arc<Breaker>,
     /// Ends the tasks that ask the shards.
     stop: watch::Sender<bool>,
     /// The journal has ended: the flush writes what is left, and ends.
@@ -89,13 +91,16 @@ pub struct ControlParts {
     pub journal: PathBuf,
     /// What shoppers pay by; none: nothing is ever owed back.
     pub payment: Option<PaymentPort>,
+    /// What stops reads of the store: the news that are read each second tell it how the store is.
+    pub store_breaker: Arc<Breaker>,
 }
 
 impl Control {
     /// The tasks' common ground; nothing runs yet.
     #[must_use]
     pub fn new(parts: ControlParts) -> Arc<Self> {
-        let ControlParts { engine, store, owners, access, clock, pages, journal, payment } = parts;
+        let ControlParts { engine, store, owners, access, clock, pages, journal, payment, .. } =
+            parts;
         let has_sandbox = has_sandbox(payment.as_ref());
         let (stop, _) = watch::channel(false);
         let sums = Arc::new(std::sync::Mutex::new(SumsTail::new(&engine)));
@@ -114,6 +119,7 @@ impl Control {
             refunds: Arc::default(),
             sums,
             learned: Mutex::default(),
+            store_breaker: parts.store_breaker,
             stop,
             is_last: AtomicBool::new(false),
         })

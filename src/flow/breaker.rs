@@ -12,14 +12,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 pub struct Rule {
     /// Calls that are looked back at, at least one.
     pub calls: usize,
+    /// How far they are looked back at, in microseconds.
+    pub age_us: u64,
     /// Bad ones among them that open it, at least one.
     pub bad: usize,
-    /// A call that takes this long is bad, whatever comes of it, in microseconds.
-    pub slow_us: u64,
     /// How long nobody asks once it is open, in microseconds.
     pub rest_us: u64,
-    /// Calls that are let through after the rest; it closes when all of them were good, and opens at the
-    /// first that was not.
+    /// Calls that are let through after the rest, at least one; it closes when all of them were
+    /// good, and opens at the first that was not.
     pub probes: u32,
 }
 
@@ -37,6 +37,7 @@ pub enum BreakerState {
 /// The breaker before one follower.
 #[derive(Debug)]
 pub struct Breaker {
+    name: &'static str,
     rule: Rule,
     inner: Mutex<Inner>,
     opened: AtomicU64,
@@ -48,12 +49,14 @@ struct Inner {
     state: State,
     /// Rises with every change of state, so that a call counts only in the one it was made in.
     era: u64,
+    /// The latest instant that was told.
+    latest_us: u64,
 }
 
 #[derive(Debug)]
 enum State {
-    /// The last calls, oldest first: whether each was bad.
-    Closed(VecDeque<bool>),
+    /// The last calls, oldest first: when each ended, and whether it was bad.
+    Closed(VecDeque<(u64, bool)>),
     HalfOpen {
         asked: u32,
         good: u32,
@@ -69,30 +72,28 @@ enum State {
 pub struct Pass {
     breaker: Arc<Breaker>,
     era: u64,
-    asked_us: u64,
     is_told: bool,
 }
 
 impl Breaker {
-    /// A closed breaker.
+    /// A closed breaker, by the name that the log has for it.
     ///
     /// # Panics
-    /// When a number of the rule is zero, or it wants more bad calls than it looks at.
+    /// When a number of the rule is zero that must not be, or it wants more bad calls than it
+    /// looks at.
     #[must_use]
-    pub fn new(rule: Rule) -> Arc<Self> {
+    pub fn new(name: &'static str, rule: Rule) -> Arc<Self> {
         assert!(rule.bad > 0 && rule.bad <= rule.calls && rule.probes > 0, "{rule:?}");
-        let inner = Inner { state: State::Closed(VecDeque::with_capacity(rule.calls)), era: 0 };
+        let inner = Inner { state: State::Closed(VecDeque::new()), era: 0, latest_us: 0 };
         let (opened, refused) = (AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(Self { rule, inner: Mutex::new(inner), opened, refused })
+        Arc::new(Self { name, rule, inner: Mutex::new(inner), opened, refused })
     }
 
     /// Asks to make a call now; none where the follower is left alone.
     #[must_use]
     pub fn ask(self: &Arc<Self>, now_us: u64) -> Option<Pass> {
-        let mut inner = self.lock();
-        if let State::Open { until_us } = inner.state
-            && now_us >= until_us
-        {
+        let mut inner = self.at(now_us);
+        if inner.rests_until().is_some_and(|until_us| now_us >= until_us) {
             inner.turn(State::HalfOpen { asked: 0, good: 0 });
         }
         let may = match &mut inner.state {
@@ -108,8 +109,13 @@ impl Breaker {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        let (breaker, era) = (Arc::clone(self), inner.era);
-        Some(Pass { breaker, era, asked_us: now_us, is_told: false })
+        Some(Pass { breaker: Arc::clone(self), era: inner.era, is_told: false })
+    }
+
+    /// Whether it would be in vain to ask now: for whoever has work to do before.
+    #[must_use]
+    pub fn rests(&self, now_us: u64) -> bool {
+        self.lock().rests_until().is_some_and(|until_us| now_us < until_us)
     }
 
     /// How it stands. One that has rested enough is open still, until somebody asks.
@@ -134,35 +140,45 @@ impl Breaker {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Counts a call of an era.
-    fn count(&self, era: u64, is_bad: bool, now_us: u64) {
-        let mut inner = self.lock();
+    /// Counts a call of an era that has ended now.
+    fn count(&self, mut inner: MutexGuard<'_, Inner>, era: u64, is_bad: bool) {
         if inner.era != era {
             return;
         }
+        let now_us = inner.latest_us;
+        let rule = self.rule;
         let opens = match &mut inner.state {
             State::Closed(recent) => {
-                if recent.len() == self.rule.calls {
+                recent.push_back((now_us, is_bad));
+                let is_old = |ended_us: u64| now_us - ended_us > rule.age_us;
+                while recent.len() > rule.calls || recent.front().is_some_and(|it| is_old(it.0)) {
                     recent.pop_front();
                 }
-                recent.push_back(is_bad);
-                recent.iter().filter(|bad| **bad).count() >= self.rule.bad
+                recent.iter().filter(|(_, is_bad)| *is_bad).count() >= rule.bad
             }
             State::HalfOpen { .. } if is_bad => true,
             State::HalfOpen { good, .. } => {
                 *good += 1;
-                if *good == self.rule.probes {
-                    inner.turn(State::Closed(VecDeque::with_capacity(self.rule.calls)));
+                if *good == rule.probes {
+                    inner.turn(State::Closed(VecDeque::new()));
+                    tracing::info!(breaker = self.name, "closed: calls are let through again");
                 }
                 false
             }
             State::Open { .. } => unreachable!("nobody asks in this era"),
         };
         if opens {
-            inner.turn(State::Open { until_us: now_us.saturating_add(self.rule.rest_us) });
+            inner.turn(State::Open { until_us: now_us.saturating_add(rule.rest_us) });
             // Relaxed: a figure for people.
             self.opened.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(breaker = self.name, "opened: calls are refused for a while");
         }
+    }
+
+    fn at(&self, now_us: u64) -> MutexGuard<'_, Inner> {
+        let mut inner = self.lock();
+        inner.latest_us = inner.latest_us.max(now_us);
+        inner
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -175,21 +191,28 @@ impl Inner {
         self.state = state;
         self.era += 1;
     }
+
+    fn rests_until(&self) -> Option<u64> {
+        match self.state {
+            State::Open { until_us } => Some(until_us),
+            State::Closed(_) | State::HalfOpen { .. } => None,
+        }
+    }
 }
 
 impl Pass {
-    /// Says what came of the call: `is_good` when it was answered, a refusal included.
+    /// Says what the call has come to by now: `is_good` when it was answered in time, a refusal
+    /// included.
     pub fn done(mut self, is_good: bool, now_us: u64) {
         self.is_told = true;
-        let is_slow = now_us.saturating_sub(self.asked_us) >= self.breaker.rule.slow_us;
-        self.breaker.count(self.era, !is_good || is_slow, now_us);
+        self.breaker.count(self.breaker.at(now_us), self.era, !is_good);
     }
 }
 
 impl Drop for Pass {
     fn drop(&mut self) {
         if !self.is_told {
-            self.breaker.count(self.era, true, self.asked_us);
+            self.breaker.count(self.breaker.lock(), self.era, true);
         }
     }
 }
@@ -200,7 +223,7 @@ mod tests {
 
     use super::*;
 
-    const RULE: Rule = Rule { calls: 4, bad: 2, slow_us: 100, rest_us: 1_000, probes: 2 };
+    const RULE: Rule = Rule { calls: 4, age_us: 5_000, bad: 2, rest_us: 1_000, probes: 2 };
 
     fn call(breaker: &Arc<Breaker>, is_good: bool, now_us: u64) -> bool {
         let pass = breaker.ask(now_us);
@@ -213,7 +236,7 @@ mod tests {
 
     /// A breaker that has opened at instant 0.
     fn open() -> Arc<Breaker> {
-        let breaker = Breaker::new(RULE);
+        let breaker = Breaker::new("test", RULE);
         assert!(call(&breaker, false, 0) && call(&breaker, false, 0));
         assert_eq!((breaker.state(), breaker.opened()), (BreakerState::Open, 1));
         breaker
@@ -227,7 +250,7 @@ mod tests {
             ("x..x", BreakerState::Open),
             ("....xx", BreakerState::Open),
         ] {
-            let breaker = Breaker::new(RULE);
+            let breaker = Breaker::new("test", RULE);
             for mark in calls.chars() {
                 assert!(call(&breaker, mark == '.', 0), "{calls}");
             }
@@ -236,13 +259,14 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_call_and_a_lost_one_are_bad() {
-        let breaker = Breaker::new(RULE);
-        breaker.ask(0).unwrap().done(true, 99);
-        breaker.ask(0).unwrap().done(true, 100);
+    fn a_lost_call_is_bad_and_an_old_one_is_forgotten() {
+        let breaker = Breaker::new("test", RULE);
+        assert!(call(&breaker, false, 0));
+        assert!(call(&breaker, false, 5_001));
         assert_eq!(breaker.state(), BreakerState::Closed);
-        drop(breaker.ask(100).unwrap());
+        drop(breaker.ask(5_100).unwrap());
         assert_eq!(breaker.state(), BreakerState::Open);
+        assert!(breaker.rests(6_099) && !breaker.rests(6_100));
     }
 
     #[test]
@@ -275,7 +299,7 @@ mod tests {
 
     #[test]
     fn a_call_counts_only_in_the_state_it_was_made_in() {
-        let breaker = Breaker::new(RULE);
+        let breaker = Breaker::new("test", RULE);
         let late: Vec<_> = (0..3).map(|_| breaker.ask(0).unwrap()).collect();
         assert!(call(&breaker, false, 0) && call(&breaker, false, 0));
         for pass in late {
@@ -286,11 +310,11 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes: an open breaker is never asked before its rest is over, and never more
-        /// probes are under way than the rule has.
+        /// Whatever comes: an open breaker is never asked before its rest is over, and no half-open
+        /// one lets more through than the rule has.
         #[test]
         fn it_never_asks_more_than_it_may(steps in prop::collection::vec((0..4_u8, 0..700_u64), 1..200)) {
-            let breaker = Breaker::new(RULE);
+            let breaker = Breaker::new("test", RULE);
             let (mut now, mut under_way, mut opened_at) = (0, Vec::new(), None);
             for (step, later) in steps {
                 now += later;

@@ -406,10 +406,13 @@ impl StoredOrder {
     #[must_use]
     pub fn standing(&self) -> (Status, Option<Timestamp>) {
         let OrderRow { status, moved_at, .. } = self.order;
+        let went_back = self.payments.iter().filter(|payment| {
+            matches!(payment.status, PaymentStatus::RefundDue | PaymentStatus::Refunded)
+        });
+        let since = went_back.filter_map(|payment| payment.moved_at).min();
         let pays = |payment: &PaymentRow| payment.status == PaymentStatus::Succeeded;
-        if status == Status::Paid && !self.payments.iter().any(pays) {
-            let given = self.payments.iter().filter_map(|payment| payment.moved_at).max();
-            return (Status::Refunded, given.or(moved_at));
+        if status == Status::Paid && since.is_some() && !self.payments.iter().any(pays) {
+            return (Status::Refunded, since);
         }
         (status, moved_at)
     }

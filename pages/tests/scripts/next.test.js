@@ -23,7 +23,7 @@ test("anything else leads home", () => {
 
 test("a payment is made in this shop or at a provider's page", () => {
   for (const address of ["/pay/7", "https://bank.test/pay?id=7"]) assert.equal(payAddress(address, origin), address);
-  for (const address of [undefined, "", "/", "//evil.test", "http://bank.test/", "javascript:alert(1)", "https://", "https://a b"]) {
+  for (const address of [undefined, "", "/", "//evil.test", "http://bank.test/", "javascript:alert(1)", "https://", "https://a b", "https://%", "https://a:b:c", "https://me@bank.test/"]) {
     assert.equal(payAddress(address, origin), null, String(address));
   }
 });

@@ -39,6 +39,32 @@ impl<T: From<u64>, D: Fallible + ?Sized> DeserializeWith<Archived<u64>, T, D> fo
     }
 }
 
+/// Bytes, archived as they are and moved whole: rkyv moves an array byte by byte, and reading it
+/// back at once stalls on each.
+#[derive(Debug)]
+pub(super) struct Whole;
+
+impl<const N: usize> ArchiveWith<[u8; N]> for Whole {
+    type Archived = [u8; N];
+    type Resolver = ();
+
+    fn resolve_with(field: &[u8; N], (): (), out: Place<Self::Archived>) {
+        out.write(*field);
+    }
+}
+
+impl<const N: usize, S: Fallible + ?Sized> SerializeWith<[u8; N], S> for Whole {
+    fn serialize_with(_: &[u8; N], _: &mut S) -> Result<(), S::Error> {
+        Ok(())
+    }
+}
+
+impl<const N: usize, D: Fallible + ?Sized> DeserializeWith<[u8; N], [u8; N], D> for Whole {
+    fn deserialize_with(field: &[u8; N], _: &mut D) -> Result<[u8; N], D::Error> {
+        Ok(*field)
+    }
+}
+
 /// Lets the macro treat a boxed payload like the payload.
 pub(super) trait Inner {
     type Of;

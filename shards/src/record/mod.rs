@@ -14,35 +14,9 @@ use rkyv::{Archive, Deserialize, Serialize};
 pub use codec::DecodeError;
 pub use statuses::{PaymentStatus, Status};
 
-use self::codec::{Inner, Number, serialize};
+use self::codec::{Inner, Number, Whole, serialize};
 use crate::clock::Timestamp;
 use crate::ids::{ActivityId, OrderId, PaymentId, ProductId, UserId};
-
-/// Bytes, archived as they are and moved whole: rkyv moves an array byte by byte, and reading it
-/// back at once stalls on each.
-#[derive(Debug)]
-struct Whole;
-
-impl<const N: usize> ArchiveWith<[u8; N]> for Whole {
-    type Archived = [u8; N];
-    type Resolver = ();
-
-    fn resolve_with(field: &[u8; N], (): (), out: Place<Self::Archived>) {
-        out.write(*field);
-    }
-}
-
-impl<const N: usize, S: Fallible + ?Sized> SerializeWith<[u8; N], S> for Whole {
-    fn serialize_with(_: &[u8; N], _: &mut S) -> Result<(), S::Error> {
-        Ok(())
-    }
-}
-
-impl<const N: usize, D: Fallible + ?Sized> DeserializeWith<[u8; N], [u8; N], D> for Whole {
-    fn deserialize_with(field: &[u8; N], _: &mut D) -> Result<[u8; N], D::Error> {
-        Ok(*field)
-    }
-}
 
 /// 128 bits of a hash: of an idempotency key, or of the body that came with it.
 pub type Digest = [u8; 16];
@@ -127,8 +101,10 @@ pub struct UnitsLeftOnce {
     /// The units.
     pub left: UnitsLeft,
     /// Digest of the idempotency key; never [`NO_KEY`].
+    #[rkyv(with = Whole)]
     pub key: Digest,
     /// Digest of the request's body.
+    #[rkyv(with = Whole)]
     pub body: Digest,
 }
 

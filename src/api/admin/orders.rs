@@ -65,9 +65,9 @@ async fn refund(call: OperatorCall<'_>, order: OrderId) -> Answer {
     if is_first && is_refused {
         // Refusals are not remembered. Where forgetting fails, the key stays used; the operator takes
         // another one.
-        let forgotten = call
-            .context
-            .store(Effect::Write, |store| async move { store.forget(once.user, once.key).await });
+        let forgotten = call.context.store_regardless(Effect::Write, |store| async move {
+            store.forget(once.user, once.key).await
+        });
         drop(forgotten.await);
     }
     answer
@@ -94,12 +94,14 @@ async fn refund_closed(call: OperatorCall<'_>, order: &StoredOrder, return_units
     let succeeded = |it: &&PaymentRow| it.status == PaymentStatus::Succeeded;
     let payment = order.payments.iter().find(succeeded).map(|it| it.id);
     let payment = payment.expect("an order that stands as paid has a payment that did");
-    let (id, now) = (order.order.id, call.context.shared.now());
-    let known = call.context.store(Effect::Write, |store| async move {
-        store.owe_back(payment, &[PaymentStatus::Succeeded], now).await?;
-        store.order(id).await
+    let now = call.context.shared.now();
+    let owed = call.context.store(Effect::Write, |store| async move {
+        store.owe_back(payment, &[PaymentStatus::Succeeded], now).await
     });
-    Ok(shown(known.await?))
+    let owed = owed.await?;
+    let mut order = order.clone();
+    order.payments.iter_mut().filter(|it| it.id == owed.id).for_each(|it| *it = owed);
+    Ok(shown(order))
 }
 
 /// What became of a command to an order's owner.

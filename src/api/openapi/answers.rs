@@ -140,7 +140,12 @@ fn order() -> ObjectBuilder {
         must("payment_id", id()),
         must("status", named("PaymentStatus")),
         must("amount", named("Money")),
-        may("redirect_url", text().description(Some("Of one order, while it can be paid there"))),
+        may(
+            "redirect_url",
+            text().description(Some(
+                "Where to pay: only when one order is read, while the payment is under way",
+            )),
+        ),
     ]);
     object([
         may("user_id", id().description(Some("For operators only"))),

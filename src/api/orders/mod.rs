@@ -96,16 +96,29 @@ pub(super) async fn find(
     user: UserId,
     id: OrderId,
 ) -> Result<OrderFacts<'static>, Problem> {
-    if let Some(order) = in_memory(call, id).await? {
-        return if order.user == user { Ok(order) } else { Err(Slug::NotFound.into()) };
+    let known = in_memory(call, id).await?;
+    if known.as_ref().is_some_and(|order| order.user != user) {
+        return Err(Slug::NotFound.into());
     }
-    let order = call.context.store(Effect::Read, |store| async move { store.order(id).await });
-    let order = order.await?;
-    if order.order.user == user {
-        Ok(OrderFacts::stored(order))
-    } else {
-        Err(Slug::NotFound.into())
+    match known {
+        Some(order) if !may_be_refunded_since(call, &order) => return Ok(order),
+        _ => {}
     }
+    let stored = call.context.store(Effect::Read, |store| async move { store.order(id).await });
+    match (stored.await, known) {
+        (Ok(stored), Some(order)) if stored.standing().0 != Status::Refunded => Ok(order),
+        (Ok(stored), _) if stored.order.user == user => Ok(OrderFacts::stored(stored)),
+        (Ok(_), _) => Err(Slug::NotFound.into()),
+        (Err(_), Some(order)) => Ok(order),
+        (Err(problem), None) => Err(problem),
+    }
+}
+
+/// A paid order of a closed sale is refunded in the store alone, and may be in memory once more
+/// after a restart.
+fn may_be_refunded_since(call: &Call<'_>, order: &OrderFacts<'_>) -> bool {
+    let activity = || call.context.shared.engine.activity(order.activity);
+    order.status == Status::Paid && activity().is_none_or(|activity| activity.sale().closed)
 }
 
 /// An order that is in memory, with what its activity says about it.

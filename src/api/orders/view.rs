@@ -19,7 +19,7 @@ pub(in crate::api) struct OrderFacts<'a> {
     pub(in crate::api) user: UserId,
     pub(in crate::api) status: Status,
     pub(in crate::api) placed_at: Timestamp,
-    activity: ActivityId,
+    pub(in crate::api) activity: ActivityId,
     quantity: u32,
     pay_before: Timestamp,
     moved_at: Option<Timestamp>,

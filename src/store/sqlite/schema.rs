@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema.sql"),
     include_str!("schema_2_debts.sql"),
     include_str!("schema_3_resets.sql"),
+    include_str!("schema_4_given_back.sql"),
 ];
 
 /// Brings a database to the newest schema.
