@@ -14,6 +14,7 @@ pub mod control;
 pub mod metrics;
 pub mod operations;
 pub mod payment;
+pub mod reconcile;
 pub mod server;
 pub mod store;
 
