@@ -8,6 +8,8 @@ mod leases;
 mod library;
 pub mod limits;
 mod messages;
+#[cfg(test)]
+mod tests;
 
 pub use error::{Alarm, Answer, Fault, Refusal};
 pub use leases::{Leases, Round};
