@@ -257,15 +257,18 @@ impl<'a> World<'a> {
         self.store.stock.version += 1;
     }
 
-    /// A gateway joins late; one is retired, and adopted when it is off.
+    /// A gateway joins late; one is retired, and adopted when it is off; so is its adopter.
     fn change_fleet(&mut self) {
         let late = Holder { member: Member::Gateway(2), epoch: 0 };
         if let Some(member) = self.retired {
             self.adopt(member);
         } else if !self.store.members.contains_key(&late.member) {
             self.accounts.push(Account::join(late, &mut self.store));
-        } else if self.accounts.iter().all(|account| !account.adopted) {
-            let member = Member::Gateway(u16::try_from(self.random.index(3)).unwrap());
+        } else {
+            let mut adopted = self.accounts.iter().filter(|account| account.adopted);
+            let adopted = adopted.next().map(|account| account.holder.member);
+            let any = u16::try_from(self.random.index(3)).unwrap();
+            let member = adopted.unwrap_or(Member::Gateway(any));
             self.store.members.entry(member).and_modify(|epoch| *epoch += 1);
             self.retired = Some(member);
         }
