@@ -90,13 +90,21 @@ impl Server {
     /// Waits for a line of the log.
     #[track_caller]
     pub(super) fn until(&self, line: &str) {
+        self.until_any(&[line]);
+    }
+
+    /// Waits for a line of the log that has one of some texts.
+    #[track_caller]
+    pub(super) fn until_any(&self, lines: &[&str]) {
         let (_, log) = self.running.as_ref().expect("it runs");
         let mut seen = Vec::new();
         loop {
             match log.recv_timeout(GENEROUS) {
-                Ok(it) if it.contains(line) => return,
+                Ok(it) if lines.iter().any(|line| it.contains(line)) => return,
                 Ok(it) => seen.push(it),
-                Err(error) => panic!("{error}: redis-server did not say {line:?}: {seen:#?}"),
+                Err(error) => {
+                    panic!("{error}: redis-server did not say one of {lines:?}: {seen:#?}")
+                }
             }
         }
     }

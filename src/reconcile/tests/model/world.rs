@@ -9,9 +9,9 @@ use seckill_shards::ids::ActivityId;
 use seckill_shards::testing::Random;
 
 use super::account::{Account, LIMIT, Message};
+use super::machines::Machines;
 use super::store::Store;
 use super::{Flaw, Violation, percent, units};
-use crate::reconcile::tests::server::Server;
 use crate::reconcile::{Answer, Fault, Holder, LeaseReply, Leases, Member, Refusal, Status};
 
 const USERS: u64 = 3;
@@ -30,8 +30,7 @@ enum Reply {
 
 pub(super) struct World<'a> {
     pub(super) random: Random,
-    server: &'a mut Server,
-    leases: Leases,
+    machines: Machines<'a>,
     activity: ActivityId,
     flaw: Flaw,
     store: Store,
@@ -49,7 +48,7 @@ pub(super) struct World<'a> {
 }
 
 impl<'a> World<'a> {
-    pub(super) fn new(server: &'a mut Server, leases: Leases, seed: u64, flaw: Flaw) -> Self {
+    pub(super) fn new(machines: Machines<'a>, seed: u64, flaw: Flaw) -> Self {
         let mut random = Random::new(seed);
         let mut store = Store::new(units(&mut random, 4) + 1);
         let members = [Member::Gateway(0), Member::Gateway(1), Member::Withdrawals];
@@ -57,8 +56,7 @@ impl<'a> World<'a> {
         let accounts = holders.map(|holder| Account::join(holder, &mut store)).into();
         Self {
             random,
-            server,
-            leases,
+            machines,
             activity: ActivityId(seed),
             flaw,
             store,
@@ -81,12 +79,12 @@ impl<'a> World<'a> {
             820..880 => self.buy(),
             880..910 => self.pay(),
             910..940 => self.end(),
-            940..976 => self.flush(),
-            976..982 => self.crash(),
-            982..984 => self.server.tell::<()>(&["FLUSHALL"]),
-            984..988 => self.server.tell::<()>(&["SAVE"]),
-            988..990 => self.server.kill_and_start(),
-            990..992 => self.restock(),
+            940..980 => self.flush(),
+            980..986 => self.crash(),
+            986..988 => self.machines.flush(),
+            988..992 => self.machines.save(),
+            992..994 => self.machines.fail(&mut self.random),
+            994..996 => self.restock(),
             _ => self.change_fleet(),
         }
         self.check()
@@ -122,7 +120,8 @@ impl<'a> World<'a> {
         } else {
             self.asked.swap_remove(at)
         };
-        let reply = self.ask(message).await;
+        let reached = self.machines.reached(&mut self.random);
+        let reply = self.ask(message, reached).await;
         self.seen.extend(reply.iter().flat_map(names));
         if let Some(reply) = reply.filter(|_| percent(&mut self.random, 85)) {
             let is_slow = percent(&mut self.random, 10);
@@ -136,11 +135,11 @@ impl<'a> World<'a> {
     }
 
     /// What Redis says; nothing where it could not be reached.
-    async fn ask(&self, message: Message) -> Option<Reply> {
+    async fn ask(&self, message: Message, leases: &Leases) -> Option<Reply> {
         fn refused<T>(answer: Result<Answer<T>, Fault>) -> Option<Reply> {
             answer.ok()?.err().map(Reply::Refused)
         }
-        let (leases, activity) = (&self.leases, self.activity);
+        let activity = self.activity;
         match message {
             Message::Status(asked_at) => {
                 let round = leases.status(&[activity]).await.ok()?;
@@ -305,8 +304,9 @@ impl<'a> World<'a> {
 
     /// Nothing goes wrong any more: every unit that is not sold comes back, and every place.
     pub(super) async fn rest(&mut self) -> Result<(), Violation> {
+        self.machines.mend();
         // The connection may be to a process that has ended: the first message is lost then.
-        drop(self.leases.ready().await);
+        drop(self.machines.lasting().ready().await);
         if let Some(member) = self.retired {
             self.adopt(member);
         }
@@ -328,7 +328,7 @@ impl<'a> World<'a> {
                 let message = account.speak(&mut self.store, &mut self.random, self.flaw);
                 let holder = account.holder;
                 if let Some(message) = message
-                    && let Some(reply) = self.ask(message).await
+                    && let Some(reply) = self.ask(message, self.machines.lasting()).await
                 {
                     self.hear(holder, reply)?;
                 }
@@ -363,7 +363,7 @@ impl<'a> World<'a> {
 
     async fn compare(&self) -> Result<(), Violation> {
         let sold: u32 = self.accounts.iter().map(Account::bound).sum();
-        let status = self.leases.status(&[self.activity]).await;
+        let status = self.machines.lasting().status(&[self.activity]).await;
         let status = status.ok().and_then(|round| round.into_iter().next()?.ok()?.ok());
         let Some(status) = status else { return Err("Redis does not come back".to_owned()) };
         let placed: u32 = status.holdings.iter().map(|holding| holding.placed).sum();
