@@ -20,7 +20,7 @@ WRK_DIR := benches/http/wrk
 TOOLS_API := target/tools-api
 
 .PHONY: help run test lint unit loom scripts browser-sample browser-test sim soak bench fuzz load \
-	api-test api-sample fmt clean tools-api tools-bench tools-browser tools-fuzz
+	api-test api-sample fmt clean tools-api tools-bench tools-browser tools-fuzz tools-redis
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,7 +54,7 @@ loom: ## Every interleaving of stock, places and sold-out, within bounds
 	RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=3 \
 		$(CARGO) test --locked --release --target-dir target/loom -p seckill-shards --test loom
 
-unit: ## Units, simulation, recovery, floors, journeys through sockets, crashes
+unit: tools-redis ## Units, simulation, recovery, floors, journeys through sockets, crashes
 	$(CARGO) build $(PROFILE) --bin seckill
 	SEEDS=$(SEEDS) ROUNDS=$(ROUNDS) $(CARGO) test $(PROFILE) --workspace
 
@@ -118,3 +118,6 @@ tools-browser:
 
 tools-fuzz:
 	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
+
+tools-redis:
+	@command -v redis-server >/dev/null || (apt-get update && apt-get install -y redis-server)

@@ -24,7 +24,7 @@ const SHARDS: Floors = &[
 /// The gateway, lowest floor first.
 const GATEWAY: Floors = &[
     &["flow", "payment"],
-    &["config", "store"],
+    &["config", "reconcile", "store"],
     &["api", "audit"],
     &["control", "server"],
     &["metrics"],
@@ -46,6 +46,7 @@ const WINDOWS: &[(&str, &[&str])] = &[
     ("api", &["clock", "command", "engine", "ids", "limits", "record", "shard"]),
     ("config", &["ids", "limits"]),
     ("payment", &["clock", "ids"]),
+    ("reconcile", &["ids"]),
     ("server", &["clock", "engine", "shard"]),
     ("store", &["clock", "ids", "limits", "record"]),
 ];

@@ -1,0 +1,199 @@
+//! The gateway's side of the lease functions: one connection, many activities' messages at once.
+//!
+//! Every message may be sent again as it is: the functions tell a doubled one from a new one. It
+//! must not know what a gateway does with an answer.
+
+use arc_swap::ArcSwap;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::io::tcp::TcpSettings;
+use redis::{Client, Cmd, IntoConnectionInfo, RedisResult, pipe};
+use seckill_shards::ids::ActivityId;
+
+use super::limits::{
+    ANSWER_MAX, CONNECT_MAX, MESSAGES_PER_ROUND_MAX, ORDERS_PER_MESSAGE_MAX, SILENCE_MAX,
+};
+use super::messages::{self, Words, answer};
+use super::{
+    Answer, Declaration, Era, Fault, LeaseReply, LeaseRequest, Resumed, Roll, Status, library,
+};
+
+/// The answers to messages that were sent together, in their order.
+pub type Round<T> = Result<Vec<Result<Answer<T>, Fault>>, Fault>;
+
+/// A Redis that lends units.
+#[derive(Debug)]
+pub struct Leases {
+    client: Client,
+    connection: ArcSwap<ConnectionManager>,
+    /// The text of the functions.
+    library: &'static str,
+}
+
+impl Leases {
+    /// A Redis by its URL, to be opened inside the runtime that it will be asked from. Nothing is
+    /// sent yet, so it may be away.
+    ///
+    /// # Errors
+    /// Where this is no such URL.
+    pub fn open(url: &str) -> Result<Self, Fault> {
+        Self::open_with(url, library::TEXT)
+    }
+
+    pub(super) fn open_with(url: &str, library: &'static str) -> Result<Self, Fault> {
+        let tcp = TcpSettings::default().set_nodelay(true).set_user_timeout(SILENCE_MAX);
+        let info = url.into_connection_info()?.set_tcp_settings(tcp);
+        let client = Client::open(info)?;
+        let connection = ArcSwap::from_pointee(connection(&client)?);
+        Ok(Self { client, connection, library })
+    }
+
+    /// Connects, and loads the functions where they are missing. To be called before the first
+    /// message and after every fault.
+    ///
+    /// # Errors
+    /// [`Fault::Newer`], [`Fault::Altered`] and [`Fault::Hidden`] where this gateway must not go
+    /// on with this Redis.
+    pub async fn ready(&self) -> Result<(), Fault> {
+        let mut connection = ConnectionManager::clone(&self.connection.load());
+        let loaded = library::ensure(&mut connection, self.library).await;
+        if let Err(Fault::Redis(error)) = &loaded {
+            self.renew(error)?;
+        }
+        loaded?;
+        // Any question will do: each function looks for the incarnation first.
+        let told = self.send(&[messages::status(ActivityId(0))]).await?;
+        told.into_iter().try_for_each(|reply| reply.map(drop))?;
+        Ok(())
+    }
+
+    /// What Redis remembers of some activities.
+    ///
+    /// # Errors
+    /// Where the round failed as a whole.
+    pub async fn status(&self, activities: &[ActivityId]) -> Round<Status> {
+        let asked = activities.iter().map(|&activity| messages::status(activity));
+        self.round(asked.collect(), |_, words| words.read_status()).await
+    }
+
+    /// Begins an era of a generation in the place of the one that was seen. `random` makes two
+    /// callers' eras different.
+    ///
+    /// # Errors
+    /// It may or may not have begun: [`status`](Self::status) tells.
+    pub async fn begin(
+        &self,
+        activity: ActivityId,
+        seen: Option<Era>,
+        generation: u64,
+        random: u64,
+    ) -> Result<Answer<Era>, Fault> {
+        let begin = messages::begin(activity, seen, generation, random);
+        self.one(begin, |words| words.read_era()).await
+    }
+
+    /// Says what a holder has; in parts, where it has many places.
+    ///
+    /// # Errors
+    /// It may or may not be declared: it may be said again.
+    pub async fn declare(
+        &self,
+        activity: ActivityId,
+        declaration: &Declaration,
+    ) -> Result<Answer<()>, Fault> {
+        let mut rest = declaration.places.as_slice();
+        let mut parts = 0;
+        while let Some((part, behind)) = rest.split_at_checked(ORDERS_PER_MESSAGE_MAX)
+            && !behind.is_empty()
+        {
+            let message = messages::part(activity, declaration, parts, part);
+            if let Err(refusal) = self.one(message, |_| Some(())).await? {
+                return Ok(Err(refusal));
+            }
+            (rest, parts) = (behind, parts + 1);
+        }
+        self.one(messages::declare(activity, declaration, parts, rest), |_| Some(())).await
+    }
+
+    /// Lending begins again, where all members have declared.
+    ///
+    /// # Errors
+    /// It may or may not have begun: it may be asked again.
+    pub async fn resume(
+        &self,
+        activity: ActivityId,
+        roll: &Roll,
+    ) -> Result<Answer<Resumed>, Fault> {
+        self.one(messages::resume(activity, roll), |words| words.read_resumed()).await
+    }
+
+    /// One request for each of some activities, in as few round trips as there can be.
+    ///
+    /// # Errors
+    /// Where the round failed as a whole: each request may or may not have been done.
+    pub async fn lease(&self, requests: &[(ActivityId, LeaseRequest)]) -> Round<LeaseReply> {
+        let asked = requests.iter().map(|(activity, request)| messages::lease(*activity, request));
+        self.round(asked.collect(), |index, words| words.read_lease(requests[index].1.era)).await
+    }
+
+    pub(super) async fn one<T>(
+        &self,
+        message: Cmd,
+        rest: impl Fn(&mut Words<'_>) -> Option<T>,
+    ) -> Result<Answer<T>, Fault> {
+        let round = self.round(vec![message], |_, words| rest(words)).await?;
+        round.into_iter().next().expect("a message has an answer")
+    }
+
+    async fn round<T>(
+        &self,
+        messages: Vec<Cmd>,
+        rest: impl Fn(usize, &mut Words<'_>) -> Option<T>,
+    ) -> Round<T> {
+        let mut replies = Vec::with_capacity(messages.len());
+        for some in messages.chunks(MESSAGES_PER_ROUND_MAX) {
+            let mut sent = self.send(some).await?;
+            // Redis was started without its functions: a message that met none did nothing.
+            if sent.iter().any(|reply| reply.as_ref().is_err_and(library::is_missing)) {
+                self.ready().await?;
+                sent = self.send(some).await?;
+            }
+            replies.extend(sent);
+        }
+        let read = |(index, reply): (usize, RedisResult<Vec<String>>)| {
+            answer(reply?, |words| rest(index, words))
+        };
+        Ok(replies.into_iter().enumerate().map(read).collect())
+    }
+
+    async fn send(&self, messages: &[Cmd]) -> Result<Vec<RedisResult<Vec<String>>>, Fault> {
+        let mut pipeline = pipe();
+        for message in messages {
+            pipeline.add_command(message.clone());
+        }
+        let mut connection = ConnectionManager::clone(&self.connection.load());
+        let sent = pipeline.ignore_errors().query_async(&mut connection).await;
+        if let Err(error) = &sent {
+            self.renew(error)?;
+        }
+        Ok(sent?)
+    }
+
+    /// The manager connects anew after what it takes for a fault of the connection; a server that
+    /// refused to be connected to (no room, a changed password) it would never ask again.
+    fn renew(&self, error: &redis::RedisError) -> Result<(), Fault> {
+        if !error.is_io_error() {
+            self.connection.store(connection(&self.client)?.into());
+        }
+        Ok(())
+    }
+}
+
+/// A connection that is made when it is first used. It does not try again by itself: a message is
+/// answered or lost within a bounded time, and the next one tries.
+fn connection(client: &Client) -> Result<ConnectionManager, Fault> {
+    let config = ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(CONNECT_MAX))
+        .set_response_timeout(Some(ANSWER_MAX))
+        .set_number_of_retries(0);
+    Ok(ConnectionManager::new_lazy_with_config(client.clone(), config)?)
+}
