@@ -13,6 +13,7 @@ use seckill_shards::engine::{Engine, EngineOptions, KeepError, Parts, Threads};
 use seckill_shards::ids::Origin;
 use seckill_shards::limits::SEGMENT_BYTES;
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Serve, Unusable, demo, open_store, say};
 use crate::api::tokens::Tokens;
@@ -40,11 +41,12 @@ pub(super) fn run(command: &Serve) -> anyhow::Result<ExitCode> {
     gateway.server.open()?;
     gateway.operations.serving();
     let (address, operations) = (gateway.server.address(), gateway.operations_address);
+    let mut signals = Signals::listen(&gateway.control_runtime)?;
     say(&format!("operations on http://{operations}"))?;
     say(&format!("ready on http://{address}"))?;
     let (address, operations) = (address.to_string(), operations.to_string());
     tracing::info!(address, operations, cores = config.cores, "ready");
-    wait_for_signal(&gateway.control_runtime)?;
+    gateway.control_runtime.block_on(signals.wait());
     gateway.drain(&config);
     Ok(ExitCode::SUCCESS)
 }
@@ -284,15 +286,25 @@ fn tell_fault(error: &KeepError) {
     tracing::error!(error = error as &dyn std::error::Error, "the journal cannot be kept in shape");
 }
 
-fn wait_for_signal(runtime: &Runtime) -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+/// What asks the gateway to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// From here on they end the process no more, but are waited for.
+    fn listen(runtime: &Runtime) -> anyhow::Result<Self> {
+        let _runtime = runtime.enter();
+        let terminate = signal(SignalKind::terminate())?;
+        Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    /// Waits for one, which may have come before.
+    async fn wait(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-        Ok(())
-    })
+    }
 }
