@@ -401,7 +401,7 @@ pub struct StoredOrder {
 }
 
 impl StoredOrder {
-    /// How it stands for people, and since when. An order that was refunded after its sale was closed
+    /// How it stands for people, and since when: of money that went back, the last of it. An order that was refunded after its sale was closed
     /// is still paid in the journal's books, which are closed with the sale; its payment says more.
     #[must_use]
     pub fn standing(&self) -> (Status, Option<Timestamp>) {
@@ -409,7 +409,7 @@ impl StoredOrder {
         let went_back = self.payments.iter().filter(|payment| {
             matches!(payment.status, PaymentStatus::RefundDue | PaymentStatus::Refunded)
         });
-        let since = went_back.filter_map(|payment| payment.moved_at).min();
+        let since = went_back.filter_map(|payment| payment.moved_at).max();
         let pays = |payment: &PaymentRow| payment.status == PaymentStatus::Succeeded;
         if status == Status::Paid && since.is_some() && !self.payments.iter().any(pays) {
             return (Status::Refunded, since);

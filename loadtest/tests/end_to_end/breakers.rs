@@ -11,7 +11,7 @@ const CALLS: usize = 40;
 
 fn figure(operations: &mut Client, name: &str) -> u64 {
     let metrics = operations.get("/metrics").expect(200).text();
-    let name = format!("{name}{{calls=\"read\",follower=\"store\"}} ");
+    let name = format!("{name}{{follower=\"store\",calls=\"read\"}} ");
     let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
     line.unwrap_or_else(|| panic!("no {name}in {metrics}")).parse().unwrap()
 }
