@@ -90,6 +90,16 @@ pub struct ActivityChange {
     pub closed: bool,
     /// Units that left it for the product.
     pub left: u64,
+    /// Units that its newest copy in the journal has: what the gateway sells by.
+    pub copied: Option<u32>,
+}
+
+impl ActivityChange {
+    /// Whether it changes more than what is known of the copy.
+    #[must_use]
+    pub fn is_news(&self) -> bool {
+        self.paused.is_some() || self.ended || self.closed || self.left > 0
+    }
 }
 
 /// A run of journal records as rows.
@@ -180,8 +190,10 @@ impl Batch {
             Record::UnitsWithdrawnOnce(UnitsLeftOnce { left: units, .. }) => {
                 self.activity(units.activity).left += u64::from(units.quantity);
             }
-            Record::ActivityPublished(_)
-            | Record::ActivityKept(_)
+            Record::ActivityPublished(published) => {
+                self.activity(published.activity).copied = Some(published.terms.stocked);
+            }
+            Record::ActivityKept(_)
             | Record::OrderKept(_)
             | Record::PaymentKept(_)
             | Record::KeyKept(_)
@@ -207,8 +219,9 @@ impl Batch {
         // Few activities change in one batch, so a search is as good as a map.
         let known = self.activities.iter().position(|change| change.activity == activity);
         let index = known.unwrap_or_else(|| {
-            let (paused, ended, closed, left) = (None, false, false, 0);
-            self.activities.push(ActivityChange { activity, paused, ended, closed, left });
+            let (paused, ended, closed, left, copied) = (None, false, false, 0, None);
+            let change = ActivityChange { activity, paused, ended, closed, left, copied };
+            self.activities.push(change);
             self.activities.len() - 1
         });
         &mut self.activities[index]
@@ -360,6 +373,7 @@ mod tests {
             ended: false,
             closed: true,
             left: 3 * u64::from(u32::MAX),
+            copied: None,
         };
         let (paused, closed, left) = (Some(false), false, 0);
         let eight = ActivityChange { activity: ActivityId(8), paused, closed, left, ..nine };

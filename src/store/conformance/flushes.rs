@@ -304,6 +304,26 @@ pub(in crate::store) async fn units_that_leave_are_the_products_again(store: &dy
     assert_eq!(refusal(store.restock(row.id, 1, None).await), Refusal::State);
 }
 
+/// An operator restocks a sale that is over in the moment in which it is closed.
+pub(in crate::store) async fn units_that_come_to_a_closing_go_back(store: &dyn Store) {
+    let activity = sale(store, 20).await;
+    store.register(FOUND).await.unwrap();
+    let stock = async || store.product(activity.product).await.unwrap().stock;
+    let copy = |row: &Activity| Record::ActivityPublished(Box::new(row.publication(at(1))));
+    store.flush(batch(0, &[copy(&activity)])).await.unwrap();
+    let version = store.activity(activity.id).await.unwrap().version;
+    assert_eq!(version, activity.version, "a copy is no change");
+    let more = store.restock(activity.id, 4, None).await.unwrap().into_inner();
+    store.flush(batch(1, &[copy(&more)])).await.unwrap();
+    store.restock(activity.id, 5, None).await.unwrap();
+    assert_eq!(stock().await, 11);
+    let closed = UnitsLeft { activity: activity.id, quantity: 24, at: at(2) };
+    store.flush(batch(2, &[Record::ActivityClosed(closed)])).await.unwrap();
+    assert_eq!(stock().await, 40);
+    let row = store.activity(activity.id).await.unwrap();
+    assert_eq!((row.left, row.stocked, row.closed), (24, 24, true));
+}
+
 pub(in crate::store) async fn orders_are_listed_newest_first(store: &dyn Store) {
     let (one, two) = (sale(store, 20).await.id, sale(store, 20).await.id);
     store.register(FOUND).await.unwrap();

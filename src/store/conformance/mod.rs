@@ -30,8 +30,8 @@ macro_rules! conformance {
             flushes: registration_names_what_happened, a_run_becomes_rows,
                 replaying_the_journal_changes_nothing, a_run_that_does_not_follow_is_refused,
                 what_the_store_lacks_is_not_moved, units_that_leave_are_the_products_again,
-                orders_are_listed_newest_first, an_audit_reads_one_instant,
-                money_that_is_owed_back_is_given_once;
+                units_that_come_to_a_closing_go_back, orders_are_listed_newest_first,
+                an_audit_reads_one_instant, money_that_is_owed_back_is_given_once;
         }
     };
     ($open:expr; $($part:ident: $($case:ident),+;)+) => {$($(

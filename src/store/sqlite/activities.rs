@@ -194,21 +194,39 @@ pub(super) fn restock(db: &Connection, id: ActivityId, quantity: u32) -> Stored<
 pub(super) fn apply(db: &Connection, change: &ActivityChange) -> Stored<()> {
     let id = change.activity;
     let activity = published_row(db, id)?;
+    if let Some(copied) = change.copied {
+        let sql = "UPDATE activity SET copied = ?2 WHERE id = ?1";
+        db.prepare_cached(sql)?.execute(params![Number(id), copied])?;
+    }
+    if !change.is_news() {
+        // The version stays: a copy is no reason for another copy.
+        return Ok(());
+    }
     let left = u32::try_from(change.left).ok();
     let left = left.filter(|left| *left <= activity.stocked - activity.left).ok_or_else(|| {
         Fault::Diverged(format!("{} units left activity {id}, which has fewer", change.left))
     })?;
-    if left > 0 {
-        products::give(db, activity.product, left)?;
+    let uncopied = if change.closed { uncopied(db, &activity)? } else { 0 };
+    if left + uncopied > 0 {
+        products::give(db, activity.product, left + uncopied)?;
     }
     let sql = "UPDATE activity SET
                    paused = coalesce(?2, paused), ended = ended OR ?3, closed = closed OR ?4,
-                   left_units = left_units + ?5, version = ?6
+                   left_units = left_units + ?5, stocked = stocked - ?6, version = ?7
                WHERE id = ?1";
     let version = Number(next_version(db)?);
-    let values = params![Number(id), change.paused, change.ended, change.closed, left, version];
+    let ActivityChange { paused, ended, closed, .. } = *change;
+    let values = params![Number(id), paused, ended, closed, left, uncopied, version];
     db.prepare_cached(sql)?.execute(values)?;
     Ok(())
+}
+
+/// Units that were moved into a sale while it was being closed: the gateway has never known of
+/// them, so its record of the closing does not give them back.
+fn uncopied(db: &Connection, activity: &Activity) -> Stored<u32> {
+    let sql = "SELECT coalesce(copied, stocked) FROM activity WHERE id = ?1";
+    let copied: u32 = db.prepare_cached(sql)?.query_row([Number(activity.id)], |row| row.get(0))?;
+    Ok(activity.stocked.saturating_sub(copied))
 }
 
 /// The activity that a gateway's record names: it was published, or the store is not the one that

@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_2_debts.sql"),
     include_str!("schema_3_resets.sql"),
     include_str!("schema_4_given_back.sql"),
+    include_str!("schema_5_copied.sql"),
 ];
 
 /// Brings a database to the newest schema.

@@ -13,8 +13,8 @@ use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use seckill::api::tokens::{Claims, Tokens};
 use seckill::api::{
-    Access, Context, Control, HttpResponse, Owners, Shards, Shared, SharedParts, Site, handle,
-    seconds,
+    Access, Context, Control, HttpResponse, Owners, Shards, Shared, SharedParts, Site,
+    StoreBreakers, handle, seconds,
 };
 use seckill::store::sqlite::Sqlite;
 use seckill::store::{Roles, Store};
@@ -80,6 +80,8 @@ impl Gateway {
             site: Site::new(None),
             trusted_proxies: Vec::new(),
             cores: 1,
+            payment: None,
+            breakers: StoreBreakers::default(),
         });
         let context = Rc::new(Context::new(Arc::new(shared), Rc::clone(&shards), 1));
         let tasks = LocalSet::new();
