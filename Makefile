@@ -20,7 +20,7 @@ WRK_DIR := benches/http/wrk
 TOOLS_API := target/tools-api
 
 .PHONY: help run test lint unit loom scripts browser-sample browser-test sim soak bench fuzz load \
-	api-test api-sample fmt clean tools-api tools-bench tools-browser tools-fuzz tools-redis
+	api-test api-sample fmt clean tools-api tools-bench tools-browser tools-fuzz tools-nginx tools-redis
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -54,7 +54,8 @@ loom: ## Every interleaving of stock, places and sold-out, within bounds
 	RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=3 \
 		$(CARGO) test --locked --release --target-dir target/loom -p seckill-shards --test loom
 
-unit: tools-redis ## Units, simulation, recovery, floors, journeys through sockets, crashes
+unit: tools-redis ## Units, simulation, recovery, floors, journeys through sockets and nginx, crashes
+	@$(MAKE) --no-print-directory tools-nginx || echo "nginx cannot be had here: its tests are left out"
 	$(CARGO) build $(PROFILE) --bin seckill
 	SEEDS=$(SEEDS) ROUNDS=$(ROUNDS) $(CARGO) test $(PROFILE) --workspace
 
@@ -115,6 +116,9 @@ tools-browser:
 	@command -v chromium >/dev/null || (apt-get update && apt-get install -y chromium)
 	@command -v npm >/dev/null || (apt-get update && apt-get install -y nodejs npm)
 	@cd $(BROWSER) && { test node_modules/.package-lock.json -nt package-lock.json || npm ci; }
+
+tools-nginx:
+	@{ command -v nginx || test -x /usr/sbin/nginx; } >/dev/null || (apt-get update && apt-get install -y nginx)
 
 tools-fuzz:
 	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked

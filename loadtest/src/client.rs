@@ -169,7 +169,14 @@ impl Connection {
     /// # Errors
     /// Those of the socket.
     pub fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, GENEROUS)?;
+        Self::over(TcpStream::connect_timeout(&address, GENEROUS)?)
+    }
+
+    /// The same over a socket that is open already.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn over(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(GENEROUS))?;
         stream.set_write_timeout(Some(GENEROUS))?;

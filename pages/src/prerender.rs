@@ -10,9 +10,10 @@ use maud::Markup;
 
 use crate::negotiation::wanted;
 
-/// A page is kept by shared and private caches, but asked for again each time: the answer is
-/// nearly always 304, and a change is seen at once.
-const REVALIDATE: &str = "public, no-cache";
+/// A browser keeps a page and asks again each time: the answer is nearly always 304. A cache that
+/// stands before the gateways gives it for a second without asking, so that a crowd comes to them
+/// as one, and a change is seen a second later. (`no-cache` would let no such cache keep it.)
+const REVALIDATE: &str = "public, max-age=0, s-maxage=1";
 
 /// A fingerprinted asset never changes under its name, so it is asked for once.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";

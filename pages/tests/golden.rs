@@ -213,7 +213,7 @@ fn pages_are_small_and_whole() {
         assert!(html.ends_with("</html>"), "{name}");
         assert_eq!(html.matches("<h1").count(), 1, "{name}");
         assert_eq!(page.content_type, "text/html; charset=utf-8");
-        assert_eq!(page.cache_control, "public, no-cache");
+        assert_eq!(page.cache_control, "public, max-age=0, s-maxage=1");
         assert!(page.br.is_some() && page.gzip.is_some(), "{name}");
     }
 }

@@ -50,8 +50,10 @@ pub(super) fn serve(call: &Call<'_>) -> Answer {
     }
     match pages.get(NOT_FOUND) {
         Some(page) if takes_html(call) => {
-            let reply = found(page, header(call, &ACCEPT_ENCODING), None);
-            Ok(Reply { status: StatusCode::NOT_FOUND, ..reply })
+            let mut reply = found(page, header(call, &ACCEPT_ENCODING), None);
+            // Who asks decides between this page and a problem, and a sale may be here any moment.
+            reply.headers.retain(|(name, _)| *name != CACHE_CONTROL);
+            Ok(Reply { status: StatusCode::NOT_FOUND, ..reply }.no_store())
         }
         _ => Err(Slug::NotFound.into()),
     }

@@ -54,10 +54,14 @@ fn pages_are_served_whole_compressed_and_unchanged() {
             assert_eq!(decoded(&packed), plain.text(), "{path}");
             assert_ne!(packed.header("etag"), plain.header("etag"), "other bytes, another tag");
         }
+        // A browser asks each time; a cache that all come through may give it for a second.
+        let shared = Some("public, max-age=0, s-maxage=1");
+        assert_eq!(plain.header("cache-control"), shared, "{path}");
         let etag = plain.header("etag").unwrap();
         assert!(etag.starts_with('"'), "{path} has a strong tag: {etag}");
         let known = get(&mut visitor, path, "if-none-match", etag).expect(304);
         assert_eq!((known.header("etag"), known.body.len()), (Some(etag), 0));
+        assert_eq!(known.header("cache-control"), shared, "what is kept is kept on: {path}");
         drop(get(&mut visitor, path, "if-none-match", "\"another\"").expect(200));
         let head = visitor.send(Request::new("HEAD", path)).expect(200);
         let length = plain.body.len().to_string();
@@ -141,6 +145,10 @@ fn nothing_there_is_a_page_for_people_and_a_problem_for_programs() {
     ] {
         let page = get(&mut visitor, path, "accept", "text/html,*/*;q=0.8").expect(404);
         assert!(page.header("content-type").unwrap().starts_with("text/html"), "{path}");
+        let mut kept = page.headers.clone();
+        kept.retain(|(name, _)| name == "cache-control");
+        let expected = [("cache-control".to_owned(), "no-store".to_owned())];
+        assert_eq!(kept, expected, "a program gets another answer: {path}");
         get(&mut visitor, path, "accept", "application/json").problem(404, "not-found");
     }
     for path in ["/api/v1/nothing", "/api/v1/activities/999999", "/api/v2/activities", "/api/v1"] {
