@@ -78,12 +78,13 @@ local function read(key, names)
   return values
 end
 
--- Every function's only way to change a hash that it keeps.
+-- Every function's only way to change a hash that it keeps. HSET is last: `begin` has shown that it
+-- is allowed, and a user who may not HDEL is refused before anything has changed.
 local function write(key, set, dropped)
-  redis.call('HSET', key, unpack(set))
   if #dropped > 0 then
     redis.call('HDEL', key, unpack(dropped))
   end
+  redis.call('HSET', key, unpack(set))
 end
 
 -- The guard: memory that was lost is never lent from.

@@ -171,17 +171,24 @@ impl Leases {
             pipeline.add_command(message.clone());
         }
         let mut connection = ConnectionManager::clone(&self.connection.load());
-        let sent = pipeline.ignore_errors().query_async(&mut connection).await;
+        let sent: RedisResult<Vec<RedisResult<Vec<String>>>> =
+            pipeline.ignore_errors().query_async(&mut connection).await;
         if let Err(error) = &sent {
             self.renew(error)?;
         }
-        Ok(sent?)
+        let sent = sent?;
+        let mut refused = sent.iter().filter_map(|reply| reply.as_ref().err());
+        if let Some(error) = refused.find(|error| library::is_no_master(error)) {
+            self.renew(error)?;
+        }
+        Ok(sent)
     }
 
     /// The manager connects anew after what it takes for a fault of the connection; a server that
-    /// refused to be connected to (no room, a changed password) it would never ask again.
+    /// refused to be connected to (no room, a changed password), that does not answer, or that is no
+    /// master any more it would ask for ever, though the address leads to another one by now.
     fn renew(&self, error: &redis::RedisError) -> Result<(), Fault> {
-        if !error.is_io_error() {
+        if error.is_timeout() || !error.is_io_error() {
             self.connection.store(connection(&self.client)?.into());
         }
         Ok(())

@@ -93,6 +93,11 @@ pub(super) fn is_missing(error: &RedisError) -> bool {
         && error.detail().is_some_and(|detail| detail.starts_with("Function not found"))
 }
 
+/// Whether a server said that it is not the one to be asked: a replica now, or not ready to be one.
+pub(super) fn is_no_master(error: &RedisError) -> bool {
+    matches!(error.code(), Some("READONLY" | "LOADING" | "MASTERDOWN"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::limits::ORDERS_PER_MESSAGE_MAX;

@@ -224,7 +224,7 @@ impl JournalWriter {
     }
 
     /// Whether the segment in use ends before it is full. Only where all that are made ahead are
-    /// there: then there is more room behind its end than the lanes were told of.
+    /// there: whole segments are left then for what the lanes were told that there is room for.
     fn is_to_end_early(&self) -> bool {
         self.queues.ends_early.load(Ordering::Relaxed) && self.queues.ready.is_full()
     }

@@ -154,8 +154,8 @@ impl Fold {
     }
 
     /// Lets the orders go that the store has and that nothing more can happen to, remembering
-    /// their fingerprints; then the closed activities without an order here, but for the
-    /// `closed_kept` of the highest ids. Returns which went.
+    /// their fingerprints; then the closed activities without an order here, or a key that is to
+    /// be remembered still, but for the `closed_kept` of the highest ids. Returns which went.
     ///
     /// No later record names an activity that went: closing waits for each record that could still
     /// change the activity or an order of it, and none is decided behind it.
@@ -175,7 +175,10 @@ impl Fold {
             let activity = self.activity(order.activity);
             activity.folded_away = activity.folded_away.wrapping_add(fingerprint(&order.view()));
         }
-        let idle = self.activities.iter().filter(|(id, it)| it.closed && !busy.contains(*id));
+        let is_idle = |id: &ActivityId, it: &FoldedActivity| {
+            it.closed && !busy.contains(id) && !it.withdrawals.are_needed(self.last_at)
+        };
+        let idle = self.activities.iter().filter(|(id, it)| is_idle(id, it));
         let mut idle: Vec<ActivityId> = idle.map(|(&id, _)| id).collect();
         idle.truncate(idle.len().saturating_sub(closed_kept));
         for id in &idle {

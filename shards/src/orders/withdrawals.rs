@@ -35,6 +35,12 @@ impl Withdrawals {
         WITHDRAWALS_KEPT_MAX - self.0.len() + self.0.iter().take_while(old).count()
     }
 
+    /// Whether one of them is too young at `now` to be forgotten.
+    #[must_use]
+    pub fn are_needed(&self, now: Timestamp) -> bool {
+        self.0.back().is_some_and(|it| it.left.at.plus_ms(WITHDRAWAL_KEPT_MS) > now)
+    }
+
     /// All of them, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &UnitsLeftOnce> {
         self.0.iter()
@@ -63,6 +69,7 @@ mod tests {
         let at = |ms| Timestamp(WITHDRAWAL_KEPT_MS + ms);
         let room = [at(0), at(1), at(2), at(most)].map(|now| withdrawals.room(now));
         assert_eq!(room, [0, 1, 2, WITHDRAWALS_KEPT_MAX]);
+        assert!(withdrawals.are_needed(at(most - 1)) && !withdrawals.are_needed(at(most)));
         withdrawals.remember(withdrawal(most + 1));
         assert_eq!(withdrawals.iter().count(), WITHDRAWALS_KEPT_MAX);
         assert_eq!(withdrawals.find(withdrawal(1).key), None);

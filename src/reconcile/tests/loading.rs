@@ -2,9 +2,12 @@
 //!
 //! It must not know what the functions do.
 
-use super::sale::{ACTIVITY, G0, KEY, Sale, declaration};
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use super::sale::{ACTIVITY, G0, KEY, Sale, declaration, orders, place, release};
 use super::server::{Server, tell};
-use crate::reconcile::{Fault, Leases, Refusal, library};
+use crate::reconcile::{Fault, LeaseRequest, Leases, Refusal, library};
 
 pub(super) async fn functions_are_loaded_where_they_are_missing(server: &mut Server) {
     let sale = Sale::of(server, 5);
@@ -103,4 +106,42 @@ pub(super) async fn a_refused_connection_is_made_again(server: &mut Server) {
     leases.ready().await.unwrap();
     tell::<()>(&url, &["CONFIG", "SET", "requirepass", ""]).unwrap();
     assert!(Leases::open("http://redis").is_err());
+}
+
+/// After a fail-over an address leads to the new master, but a connection to the old one lives on.
+pub(super) async fn a_master_that_is_none_any_more_is_left(server: &mut Server) {
+    let old = Server::start(server.text());
+    let address = server.folder().join("address");
+    symlink(old.folder().join("socket"), &address).unwrap();
+    let url = format!("redis+unix://{}", address.display());
+    let leases = Leases::open_with(&url, server.text()).unwrap();
+    leases.ready().await.unwrap();
+    old.tell::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
+    fs::remove_file(&address).unwrap();
+    symlink(server.folder().join("socket"), &address).unwrap();
+    let refused = leases.begin(ACTIVITY, None, 1, 0).await;
+    assert!(matches!(refused, Err(Fault::Redis(_))), "{refused:?}");
+    leases.ready().await.unwrap();
+    let begun = leases.begin(ACTIVITY, None, 1, 0).await.unwrap();
+    assert_eq!(begun.unwrap().generation, 1);
+    server.absorb(old);
+}
+
+/// A user who may not do everything is told so before anything is half done.
+pub(super) async fn what_is_not_allowed_is_not_half_done(server: &mut Server) {
+    let sale = Sale::of(server, 5);
+    let era = sale.live(&[G0]).await;
+    let user = ["ACL", "SETUSER", "narrow", "on", ">a", "~*", "+@all", "-hdel"];
+    server.tell::<()>(&user);
+    let url = format!("{}?user=narrow&pass=a", server.url());
+    let narrow = Leases::open_with(&url, server.text()).unwrap();
+    assert_eq!(sale.take(sale.request(era, G0, 1), 0, 1).await, Ok(1));
+    let confirmed = sale.confirm(sale.request(era, G0, 2), 1, &[place(1, 11, 1)]).await;
+    assert_eq!(confirmed, Ok(orders(&[11])));
+    let before: Vec<String> = server.tell(&["HGETALL", KEY]);
+    let releases = vec![release(1, 11)];
+    let release = LeaseRequest { have: 1, releases, ..sale.request(era, G0, 3) };
+    let refused = narrow.lease(&[(ACTIVITY, release)]).await.unwrap().remove(0);
+    assert!(matches!(refused, Err(Fault::Redis(_))), "{refused:?}");
+    assert_eq!(server.tell::<Vec<String>>(&["HGETALL", KEY]), before);
 }

@@ -90,7 +90,8 @@ cases! {
         many_activities_share_a_round_trip, damage_is_a_fault_and_changes_nothing;
     loading: functions_are_loaded_where_they_are_missing, a_newer_version_is_not_gone_on_with,
         altered_functions_are_not_gone_on_with, a_hash_of_another_version_is_not_touched,
-        a_redis_that_hides_its_incarnation_is_refused, a_refused_connection_is_made_again;
+        a_redis_that_hides_its_incarnation_is_refused, a_refused_connection_is_made_again,
+        a_master_that_is_none_any_more_is_left, what_is_not_allowed_is_not_half_done;
     counter_examples: c1_memory_that_was_rolled_back_is_noticed_by_redis,
         c2_a_fail_over_there_and_back_is_noticed, c3_a_reply_names_its_era,
         c5_a_doubled_declaration_gives_nothing_back, c6_lending_waits_for_every_member,
