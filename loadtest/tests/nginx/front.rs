@@ -78,6 +78,9 @@ impl Nginx {
         // The socket is made here and handed over, as nginx does it when it is replaced by a newer
         // one: so any free port will do, and nobody can take it in between.
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        // As nginx makes its own: of two workers that wake up, the one that comes late must not stay
+        // in accept for ever.
+        listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let folder = Scratch::new();
         configure(folder.path(), address, gateways, edits);
