@@ -4,7 +4,7 @@
 //! how an answer looks on the wire.
 
 use crate::clock::Timestamp;
-use crate::ids::{ActivityId, OrderId, PaymentId, UserId};
+use crate::ids::{ActivityId, Era, OrderId, PaymentId, UserId};
 use crate::record::{ActivityPublished, Digest, PaymentStatus, Status};
 
 /// Something asked of the shard that owns what is named.
@@ -57,6 +57,38 @@ pub enum Command {
     },
     /// An operator takes unsold units out of an activity.
     Withdraw(Withdraw),
+    /// The gateway joins the others that sell an activity: no era before `floor` is entered.
+    Join {
+        /// Which activity.
+        activity: ActivityId,
+        /// The latest generation that the store has given.
+        floor: u64,
+    },
+    /// From here on no answer of an older era of an activity counts.
+    EnterEra {
+        /// Which activity.
+        activity: ActivityId,
+        /// The era.
+        era: Era,
+    },
+    /// Some orders of this shard were confirmed, refused, or are known to have ended.
+    Hear(Box<Answers>),
+    /// A request was answered, and every shard has heard what was said of its orders.
+    Lease {
+        /// Of which activity.
+        activity: ActivityId,
+        /// The request's number: one more than the last.
+        n: u64,
+        /// Units that were lent.
+        quantity: u32,
+    },
+    /// Free units are given back to the other gateways.
+    ReturnUnits {
+        /// Of which activity.
+        activity: ActivityId,
+        /// How many at most.
+        at_most: u32,
+    },
     /// An ended activity without open orders gives its unsold units back.
     Close {
         /// Which activity.
@@ -107,6 +139,28 @@ pub struct Withdraw {
     pub key: Digest,
     /// Digest of the body.
     pub body: Digest,
+}
+
+/// What the other gateways say of a shard's orders, at most
+/// [`ORDERS_PER_RECORD_MAX`](crate::limits::ORDERS_PER_RECORD_MAX) of each kind.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answers {
+    /// Of which activity.
+    pub activity: ActivityId,
+    /// Orders whose places are confirmed: they are payable.
+    pub confirmed: Vec<OrderId>,
+    /// Orders whose buyers have reached their limit elsewhere.
+    pub refused: Vec<OrderId>,
+    /// Orders that are known to have ended.
+    pub released: Vec<OrderId>,
+}
+
+impl Answers {
+    /// Whether they say nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.confirmed.is_empty() && self.refused.is_empty() && self.released.is_empty()
+    }
 }
 
 /// Money that came for a payment.

@@ -5,6 +5,8 @@
 //! clock, no randomness, no repeat.
 
 use std::fmt;
+use std::num::ParseIntError;
+use std::str::FromStr;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -68,6 +70,8 @@ const EPOCH_MASK: u64 = (1 << EPOCH_BITS) - 1;
 pub const GATEWAY_MAX: u16 = (1 << GATEWAY_BITS) - 1;
 /// Number of shards that an id can name.
 pub const SHARD_COUNT: usize = 1 << SHARD_BITS;
+/// The first number of each shard's counter: no order is number 0, which people take for none.
+pub const COUNTER_FIRST: u64 = 1;
 
 /// Where an id was made: a gateway in one of its epochs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -76,6 +80,31 @@ pub struct Origin {
     pub gateway: u16,
     /// Grows when the gateway is declared lost and its number is used again.
     pub epoch: u8,
+}
+
+/// One life of what Redis remembers of an activity. A later one has a larger generation; two of
+/// one generation, of which one was lost, differ in their nonces.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Era {
+    /// Given by the store, which gives each once.
+    pub generation: u64,
+    /// Made by Redis when the era began.
+    pub nonce: u64,
+}
+
+impl fmt::Display for Era {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:016x}", self.generation, self.nonce)
+    }
+}
+
+impl FromStr for Era {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        let (generation, nonce) = text.split_once('.').unwrap_or((text, ""));
+        Ok(Self { generation: generation.parse()?, nonce: u64::from_str_radix(nonce, 16)? })
+    }
 }
 
 impl OrderId {
@@ -158,6 +187,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn an_era_is_read_as_it_is_written() {
+        let era = Era { generation: 3, nonce: 0xab };
+        assert_eq!(era.to_string(), "3.00000000000000ab");
+        assert_eq!(era.to_string().parse(), Ok(era));
+        assert!("3".parse::<Era>().is_err() && "x.1".parse::<Era>().is_err());
     }
 
     /// Java's `hashCode % n` can be negative, and such a buyer can never buy. Ours cannot.

@@ -31,6 +31,11 @@ pub const DROPPED_ORDERS_MAX: usize = 64;
 pub const WITHDRAWALS_KEPT_MAX: usize = 256;
 /// How long the key of a withdrawal is remembered at least, in milliseconds (24 h).
 pub const WITHDRAWAL_KEPT_MS: u64 = 24 * 3_600 * 1_000;
+/// Orders that one record names: what is confirmed, or known to have ended, at once.
+pub const ORDERS_PER_RECORD_MAX: usize = 250;
+/// How long an order may wait to be confirmed between gateways, in milliseconds (15 min): Redis or
+/// the store may be away for as long. Then it is rejected, and its units are free.
+pub const CONFIRM_WITHIN_MS: u64 = 15 * 60_000;
 /// Payments that one order may have.
 pub const PAYMENTS_PER_ORDER_MAX: usize = 8;
 /// Orders whose payment was under way when the gateway went down wait this long, in milliseconds.
@@ -80,6 +85,7 @@ const _: () = {
     assert!(SETTLE_GRACE_MS < PAYMENT_GIVEN_UP_MS);
     assert!(ORDERS_AHEAD_MAX <= ORDERS_PER_SHARD_MAX);
     assert!(SEGMENTS_RESERVED < SEGMENTS_AHEAD);
+    assert!(ORDERS_PER_RECORD_MAX * 8 < RECORD_BYTES_MAX / 2);
     assert!(RECORD_BYTES_MAX <= GROUP_BYTES_MAX);
     assert!(SEGMENT_BYTES > 4 * GROUP_BYTES_MAX as u64, "a segment holds several full groups");
     assert!(PIECE_BYTES.is_multiple_of(BUFFER_ALIGN_BYTES), "pieces keep the alignment");

@@ -17,9 +17,11 @@ use seckill_shards::journal::{
     checkpoint_name, read_checkpoint, replay, segment_name, write_checkpoint,
 };
 use seckill_shards::record::{
-    ActivityKept, ActivityPublished, CounterKept, DecodeError, KeyKept, OrderKept, OrderMoved,
-    OrderPaid, OrderPlaced, OrderRefunded, PaymentKept, PaymentMoved, PaymentStarted,
-    PaymentStatus, PhaseChanged, Record, Status, Terms, Totals, UnitsLeft, UnitsLeftOnce,
+    ActivityKept, ActivityPublished, CounterKept, DecodeError, EraEntered, KeyKept, LeaseClosed,
+    LeaseJoined, LeaseKept, LeasedOrderKept, OrderKept, OrderMoved, OrderPaid, OrderPlaced,
+    OrderRefunded, OrdersConfirmed, OrdersReleased, PaymentKept, PaymentMoved, PaymentStarted,
+    PaymentStatus, PhaseChanged, Record, Status, Terms, Totals, UnitsLeased, UnitsLeft,
+    UnitsLeftOnce,
 };
 use seckill_shards::testing::world::NOON;
 use seckill_shards::testing::{SimulatedClock, SimulatedDisk};
@@ -82,32 +84,33 @@ fn started() -> PaymentStarted {
     }
 }
 
+fn left() -> UnitsLeft {
+    UnitsLeft { activity: ACTIVITY, quantity: 12, at: at(6) }
+}
+
+fn once() -> UnitsLeftOnce {
+    UnitsLeftOnce { left: left(), key: KEY, body: BODY }
+}
+
 /// One record of each kind.
 fn records() -> Vec<Record> {
+    let mut records = [lone_records(), leased_records(), kept_records()].concat();
+    records.sort_by_key(Record::kind);
+    records
+}
+
+/// Of a gateway that sells alone.
+fn lone_records() -> Vec<Record> {
     let changed = PhaseChanged { activity: ACTIVITY, at: at(5) };
-    let left = UnitsLeft { activity: ACTIVITY, quantity: 12, at: at(6) };
-    let once = UnitsLeftOnce { left, key: KEY, body: BODY };
     let payment = PaymentMoved { payment: PAYMENT, order: ORDER, amount: 39_800, at: at(7) };
-    let totals = Totals {
-        held: 1,
-        sold: 2,
-        written_off: 3,
-        left: 4,
-        placed_orders: 5,
-        paid_orders: 6,
-        expired_orders: 7,
-        cancelled_orders: 8,
-        rejected_orders: 9,
-        refunded_orders: 10,
-    };
     vec![
         Record::ActivityPublished(Box::new(published())),
         Record::ActivityPaused(changed),
         Record::ActivityResumed(changed),
         Record::ActivityEnded(changed),
-        Record::ActivityClosed(left),
-        Record::UnitsWithdrawn(left),
-        Record::UnitsWithdrawnOnce(once),
+        Record::ActivityClosed(left()),
+        Record::UnitsWithdrawn(left()),
+        Record::UnitsWithdrawnOnce(once()),
         Record::OrderPlaced(placed()),
         Record::OrderPaid(OrderPaid { moved: moved(), payment: PAYMENT }),
         Record::OrderExpired(moved()),
@@ -122,6 +125,68 @@ fn records() -> Vec<Record> {
         Record::PaymentFailed(payment),
         Record::PaymentRefundDue(payment),
         Record::PaymentRefunded(payment),
+    ]
+}
+
+/// Of gateways that share an activity.
+fn leased_records() -> Vec<Record> {
+    vec![
+        Record::LeasedActivityPublished(Box::new(published())),
+        Record::LeaseJoined(LeaseJoined { activity: ACTIVITY, floor: 4, at: at(10) }),
+        Record::EraEntered(EraEntered {
+            activity: ACTIVITY,
+            generation: 5,
+            nonce: 0xfedc_ba98_7654_3210,
+            at: at(11),
+        }),
+        Record::UnitsLeased(UnitsLeased { activity: ACTIVITY, n: 6, quantity: 7, at: at(12) }),
+        Record::UnitsReturned(left()),
+        Record::LeaseClosed(LeaseClosed { activity: ACTIVITY, kept: 8, at: at(15) }),
+        Record::OrderAccepted(placed()),
+        Record::OrdersConfirmed(OrdersConfirmed {
+            activity: ACTIVITY,
+            at: at(13),
+            pay_before: at(900_013),
+            orders: vec![ORDER.0, 2, 3],
+        }),
+        Record::OrdersReleased(OrdersReleased {
+            activity: ACTIVITY,
+            at: at(14),
+            orders: vec![ORDER.0],
+        }),
+        Record::LeaseKept(LeaseKept {
+            activity: ACTIVITY,
+            floor: Some(4),
+            era: Some((5, 0xfedc_ba98_7654_3210)),
+            n: 6,
+            net: 7,
+        }),
+        Record::LeasedOrderKept(LeasedOrderKept {
+            kept: OrderKept {
+                placed: placed(),
+                status: Status::Accepted.number(),
+                moved_at: at(0),
+            },
+            confirmed: true,
+        }),
+    ]
+}
+
+/// Of a checkpoint.
+fn kept_records() -> Vec<Record> {
+    let totals = Totals {
+        held: 1,
+        sold: 2,
+        written_off: 3,
+        left: 4,
+        placed_orders: 5,
+        paid_orders: 6,
+        expired_orders: 7,
+        cancelled_orders: 8,
+        rejected_orders: 9,
+        refunded_orders: 10,
+    };
+    vec![
         Record::ActivityKept(Box::new(ActivityKept {
             published: published(),
             paused: true,
@@ -148,12 +213,12 @@ fn records() -> Vec<Record> {
             body: BODY,
         }),
         Record::CounterKept(CounterKept { shard: 3, next: 77, at: at(9) }),
-        Record::WithdrawalKept(once),
+        Record::WithdrawalKept(once()),
     ]
 }
 
 /// Kinds that came after the segment and the checkpoint were written.
-const LATER: [u8; 2] = [7, 133];
+const LATER: [u8; 13] = [7, 8, 9, 10, 11, 12, 13, 22, 23, 24, 133, 134, 135];
 
 /// The records of the segment or of the checkpoint.
 fn first_records(of_checkpoint: bool) -> Vec<Record> {
@@ -189,7 +254,7 @@ fn every_kind_of_record_has_the_bytes_it_had() {
         assert!(rest.is_empty());
         kinds.push(record.kind());
     }
-    let expected: Vec<u8> = (1..=7).chain(16..=21).chain(32..=35).chain(128..=133).collect();
+    let expected: Vec<u8> = (1..=13).chain(16..=24).chain(32..=35).chain(128..=135).collect();
     assert_eq!(kinds, expected, "one record of each kind");
 }
 

@@ -48,6 +48,8 @@ pub struct EngineOptions {
     pub lane_bytes: usize,
     /// Segments on disk at most; with no room for another, new orders are refused.
     pub segments_max: usize,
+    /// Whether activities that are new are sold by several gateways, each by what it is lent.
+    pub leases: bool,
     /// Closed activities that are kept, beside those that have an order in memory still.
     pub closed_kept: usize,
 }
@@ -64,6 +66,7 @@ impl EngineOptions {
             segment_bytes: SEGMENT_BYTES,
             lane_bytes,
             segments_max: 256,
+            leases: false,
             closed_kept: CLOSED_KEPT,
         }
     }
@@ -175,6 +178,7 @@ impl Engine {
             clock,
             origin: options.origin,
             cores: options.cores,
+            leases: options.leases,
             flushed: AtomicU64::new(found.checkpoint_position),
             closed: AtomicU64::new(0),
             forgotten: AtomicU64::new(0),
@@ -311,8 +315,9 @@ fn make_shards(
         let (free, paused) = (folded.free(), folded.paused);
         let (ended, closed) = (folded.ended, folded.closed);
         let (version, terms) = (folded.published.version, folded.published.terms);
-        let withdrawals = folded.withdrawals;
-        let sale = Sale { version, terms, paused, ended, closed, withdrawals };
+        let (withdrawals, lease) = (folded.withdrawals, folded.lease);
+        let phased_at = shared.journal.durable_position();
+        let sale = Sale { version, terms, paused, ended, closed, phased_at, withdrawals, lease };
         (id, Activity::new(id, sale, cores, free, folded.places))
     });
     let activities: Activities = activities.collect();

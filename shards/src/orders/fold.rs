@@ -4,15 +4,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::lease::Lease;
 use super::order::fingerprint;
 use super::table::Table;
 use super::withdrawals::Withdrawals;
 use crate::clock::Timestamp;
-use crate::ids::{ActivityId, OrderId, SHARD_COUNT, UserId};
+use crate::ids::{ActivityId, COUNTER_FIRST, OrderId, SHARD_COUNT, UserId};
 use crate::places::{Claim, ClaimState, Places};
 use crate::record::{
-    ActivityKept, ActivityPublished, CounterKept, KeyKept, NO_KEY, OrderKept, OrderPlaced,
-    PaymentKept, PaymentStarted, Record, Status, Totals,
+    ActivityKept, ActivityPublished, CounterKept, KeyKept, LeasedOrderKept, NO_KEY, OrderKept,
+    OrderPlaced, PaymentKept, PaymentStarted, Record, Status, Totals,
 };
 
 /// One activity as its records make it.
@@ -26,6 +27,8 @@ pub struct FoldedActivity {
     pub ended: bool,
     /// Closed.
     pub closed: bool,
+    /// What was lent to this gateway; none where it sells alone.
+    pub lease: Option<Lease>,
     /// What its records add up to.
     pub totals: Totals,
     /// Wrapping sum of the fingerprints of orders that were folded away.
@@ -54,7 +57,7 @@ impl Default for Fold {
         Self {
             activities: BTreeMap::new(),
             orders: Table::default(),
-            counters: vec![0; SHARD_COUNT],
+            counters: vec![COUNTER_FIRST; SHARD_COUNT],
             last_at: Timestamp(0),
         }
     }
@@ -71,6 +74,7 @@ impl FoldedActivity {
             paused: false,
             ended: false,
             closed,
+            lease: None,
             totals: Totals::default(),
             folded_away: 0,
             places: Places::with_room_for(buyers),
@@ -78,17 +82,28 @@ impl FoldedActivity {
         }
     }
 
-    /// Units that can be taken: `stocked = free + held + sold + written off + left`.
+    fn close(&mut self) {
+        self.closed = true;
+        self.places.clear();
+    }
+
+    /// Units that this gateway has, sold ones among them: all, or what it was lent.
+    #[must_use]
+    pub fn units(&self) -> u32 {
+        self.lease.map_or(self.published.terms.stocked, |lease| lease.net)
+    }
+
+    /// Units that can be taken: `units = free + held + sold + written off + left`.
     ///
     /// # Panics
-    /// When more units are gone than were ever stocked: an oversell.
+    /// When more units are gone than it ever had: an oversell.
     #[must_use]
     pub fn free(&self) -> u32 {
-        let stocked = u64::from(self.published.terms.stocked);
-        let free = stocked.checked_sub(self.totals.not_free()).unwrap_or_else(|| {
-            panic!("activity {}: more units are gone than were stocked", self.published.activity)
-        });
-        u32::try_from(free).expect("not more than stocked")
+        let free =
+            u64::from(self.units()).checked_sub(self.totals.not_free()).unwrap_or_else(|| {
+                panic!("activity {}: more units are gone than there were", self.published.activity)
+            });
+        u32::try_from(free).expect("not more than there were")
     }
 }
 
@@ -101,22 +116,27 @@ impl Fold {
         self.last_at = self.last_at.max(instant_of(record));
         self.orders.apply(record);
         match record {
-            Record::ActivityPublished(published) => self.publish(published),
+            Record::ActivityPublished(published) => self.publish(published, None),
+            Record::LeasedActivityPublished(published) => {
+                self.publish(published, Some(Lease::default()));
+            }
+            Record::LeaseJoined(_)
+            | Record::EraEntered(_)
+            | Record::UnitsLeased(_)
+            | Record::UnitsReturned(_)
+            | Record::LeaseKept(_) => self.lease(record),
             Record::ActivityPaused(it) => self.activity(it.activity).paused = true,
             Record::ActivityResumed(it) => self.activity(it.activity).paused = false,
             Record::ActivityEnded(it) => self.activity(it.activity).ended = true,
-            Record::ActivityClosed(it) => {
-                let activity = self.count(it.activity, record);
-                activity.closed = true;
-                activity.places.clear();
-            }
+            Record::ActivityClosed(it) => self.count(it.activity, record).close(),
+            Record::LeaseClosed(it) => self.count(it.activity, record).close(),
             Record::UnitsWithdrawn(it) => {
                 self.count(it.activity, record);
             }
             Record::UnitsWithdrawnOnce(it) => {
                 self.count(it.left.activity, record).withdrawals.remember(*it);
             }
-            Record::OrderPlaced(placed) => {
+            Record::OrderPlaced(placed) | Record::OrderAccepted(placed) => {
                 self.count_up(placed.order);
                 let claim = claim_of(placed, ClaimState::Held);
                 self.count(placed.activity, record).places.restore(placed.user, claim);
@@ -131,12 +151,16 @@ impl Fold {
                 self.free(refunded.moved.order, refunded.moved.activity, record);
             }
             Record::PaymentStarted(started) => self.count_up(OrderId(started.payment.0)),
-            Record::PaymentFailed(_)
+            Record::OrdersConfirmed(_)
+            | Record::OrdersReleased(_)
+            | Record::PaymentFailed(_)
             | Record::PaymentRefundDue(_)
             | Record::PaymentRefunded(_)
             | Record::PaymentKept(_) => {}
             Record::ActivityKept(kept) => self.keep_activity(kept),
-            Record::OrderKept(kept) => self.keep_claim(kept),
+            Record::OrderKept(kept) | Record::LeasedOrderKept(LeasedOrderKept { kept, .. }) => {
+                self.keep_claim(kept);
+            }
             Record::KeyKept(kept) => {
                 let state = if kept.quantity == 0 { ClaimState::Dropped } else { ClaimState::Held };
                 let KeyKept { order, quantity, key, body, .. } = *kept;
@@ -189,7 +213,9 @@ impl Fold {
 
     /// Gives the records that make this fold anew to `sink`.
     pub fn keep(&self, sink: &mut dyn FnMut(&Record)) {
-        for (shard, &next) in self.counters.iter().enumerate().filter(|(_, next)| **next > 0) {
+        // The first in any case: it says up to which instant the clock has come.
+        let used = |&(shard, next): &(usize, &u64)| shard == 0 || *next > COUNTER_FIRST;
+        for (shard, &next) in self.counters.iter().enumerate().filter(used) {
             let shard = u8::try_from(shard).expect("a shard has 8 bits");
             sink(&Record::CounterKept(CounterKept { shard, next, at: self.last_at }));
         }
@@ -202,6 +228,10 @@ impl Fold {
                 totals: activity.totals,
                 folded_away: activity.folded_away,
             })));
+            if let Some(lease) = activity.lease {
+                let id = activity.published.activity;
+                sink(&Record::LeaseKept(lease.kept(id)));
+            }
             for withdrawal in activity.withdrawals.iter() {
                 sink(&Record::WithdrawalKept(*withdrawal));
             }
@@ -253,7 +283,11 @@ impl Fold {
             body,
         };
         let status = order.status.number();
-        sink(&Record::OrderKept(OrderKept { placed, status, moved_at: order.moved_at }));
+        let kept = OrderKept { placed, status, moved_at: order.moved_at };
+        sink(&match order.unreleased {
+            true => Record::LeasedOrderKept(LeasedOrderKept { kept, confirmed: order.confirmed }),
+            false => Record::OrderKept(kept),
+        });
         for payment in &order.payments {
             let started = PaymentStarted {
                 payment: payment.id,
@@ -280,18 +314,25 @@ impl Fold {
         activity
     }
 
-    fn publish(&mut self, published: &ActivityPublished) {
+    fn publish(&mut self, published: &ActivityPublished, lease: Option<Lease>) {
         match self.activities.get_mut(&published.activity) {
             Some(known) => {
                 assert!(published.version > known.published.version, "versions only rise");
                 assert!(published.terms.stocked >= known.published.terms.stocked);
+                assert_eq!(lease.is_some(), known.lease.is_some(), "sold alone, or leased");
                 known.published = published.clone();
             }
             None => {
-                let activity = FoldedActivity::new(published.clone(), false);
+                let activity =
+                    FoldedActivity { lease, ..FoldedActivity::new(published.clone(), false) };
                 self.activities.insert(published.activity, activity);
             }
         }
+    }
+
+    fn lease(&mut self, record: &Record) {
+        let id = record.leased_activity().expect("asked for a record of a lease");
+        self.activity(id).lease.get_or_insert_default().apply(record);
     }
 
     fn free(&mut self, order: OrderId, activity: ActivityId, record: &Record) {
@@ -342,13 +383,21 @@ fn claim_of(placed: &OrderPlaced, state: ClaimState) -> Claim {
 /// When a record happened; zero where it does not say.
 fn instant_of(record: &Record) -> Timestamp {
     match record {
-        Record::ActivityPublished(it) => it.at,
+        Record::ActivityPublished(it) | Record::LeasedActivityPublished(it) => it.at,
         Record::ActivityPaused(it) | Record::ActivityResumed(it) | Record::ActivityEnded(it) => {
             it.at
         }
-        Record::ActivityClosed(it) | Record::UnitsWithdrawn(it) => it.at,
+        Record::ActivityClosed(it) | Record::UnitsWithdrawn(it) | Record::UnitsReturned(it) => {
+            it.at
+        }
+        Record::LeaseJoined(it) => it.at,
+        Record::EraEntered(it) => it.at,
+        Record::UnitsLeased(it) => it.at,
+        Record::LeaseClosed(it) => it.at,
+        Record::OrdersConfirmed(it) => it.at,
+        Record::OrdersReleased(it) => it.at,
         Record::UnitsWithdrawnOnce(it) | Record::WithdrawalKept(it) => it.left.at,
-        Record::OrderPlaced(it) => it.at,
+        Record::OrderPlaced(it) | Record::OrderAccepted(it) => it.at,
         Record::OrderPaid(it) => it.moved.at,
         Record::OrderExpired(it) | Record::OrderCancelled(it) | Record::OrderRejected(it) => it.at,
         Record::OrderRefunded(it) => it.moved.at,
@@ -359,7 +408,9 @@ fn instant_of(record: &Record) -> Timestamp {
         Record::CounterKept(it) => it.at,
         Record::ActivityKept(_)
         | Record::OrderKept(_)
+        | Record::LeasedOrderKept(_)
         | Record::PaymentKept(_)
-        | Record::KeyKept(_) => Timestamp(0),
+        | Record::KeyKept(_)
+        | Record::LeaseKept(_) => Timestamp(0),
     }
 }

@@ -4,6 +4,7 @@
 //! record is a fact. They know nothing of disks, stock or time.
 
 mod fold;
+mod lease;
 mod order;
 mod page;
 mod sums;
@@ -12,8 +13,9 @@ mod totals;
 mod withdrawals;
 
 pub use fold::{Fold, FoldedActivity};
+pub use lease::Lease;
 pub use order::{Order, Payment, fingerprint};
 pub use page::SparePages;
 pub use sums::{Sum, Sums};
-pub use table::{Change, Table};
+pub use table::Table;
 pub use withdrawals::Withdrawals;

@@ -31,6 +31,10 @@ pub struct Order {
     pub status: Status,
     /// Whether a transition is on its way to the disk: at most one is. Live only.
     pub moving: bool,
+    /// Whether its place was confirmed between gateways.
+    pub confirmed: bool,
+    /// Whether other gateways may know of its place, and are to be told of its end.
+    pub unreleased: bool,
 }
 
 /// A payment in memory.
@@ -66,16 +70,31 @@ impl Order {
             quantity: record.quantity,
             status: Status::AwaitingPayment,
             moving: false,
+            confirmed: false,
+            unreleased: false,
         }
     }
 
+    /// An order as it was placed, to be confirmed between gateways.
+    #[must_use]
+    pub fn accepted(record: &OrderPlaced) -> Self {
+        Self { status: Status::Accepted, unreleased: true, ..Self::placed(record) }
+    }
+
     /// Whether nothing more can happen to it while its activity sells: it may leave memory once
-    /// the store has it. A paid order stays until its activity is closed, since it may be refunded.
+    /// the store has it. A paid order stays until its activity is closed, since it may be refunded;
+    /// so does one of whose end the other gateways do not know.
     #[must_use]
     pub fn is_settled(&self, activity_closed: bool) -> bool {
         !self.status.is_open()
-            && (self.status != Status::Paid || activity_closed)
+            && ((self.status != Status::Paid && !self.unreleased) || activity_closed)
             && self.payments.iter().all(|payment| payment.status.is_final())
+    }
+
+    /// Whether it has ended and the other gateways do not know.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.unreleased && !self.status.is_open() && self.status != Status::Paid
     }
 
     /// A payment whose provider has not had its word.

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use super::fold::Fold;
+use super::fold::{Fold, FoldedActivity};
+use super::lease::Lease;
 use crate::ids::ActivityId;
 use crate::record::{Record, Totals};
 
@@ -13,6 +14,8 @@ use crate::record::{Record, Totals};
 pub struct Sum {
     /// Units ever stocked.
     pub stocked: u32,
+    /// What of them was lent to this gateway; none where it sells alone.
+    pub lease: Option<Lease>,
     /// Whether it is closed.
     pub closed: bool,
     /// What its records add up to.
@@ -20,14 +23,20 @@ pub struct Sum {
 }
 
 impl Sum {
-    /// Units that are free at this position: `stocked = free + held + sold + written off + left`.
+    /// Units that this gateway has, sold ones among them: all, or what it was lent.
+    #[must_use]
+    pub fn units(&self) -> u32 {
+        self.lease.map_or(self.stocked, |lease| lease.net)
+    }
+
+    /// Units that are free at this position: `units = free + held + sold + written off + left`.
     ///
     /// # Panics
-    /// When more units are gone than were ever stocked: an oversell.
+    /// When more units are gone than it ever had: an oversell.
     #[must_use]
     pub fn free(&self) -> u64 {
-        let free = u64::from(self.stocked).checked_sub(self.totals.not_free());
-        free.expect("no more units are gone than were stocked")
+        let free = u64::from(self.units()).checked_sub(self.totals.not_free());
+        free.expect("no more units are gone than there were")
     }
 }
 
@@ -44,21 +53,31 @@ impl Sums {
     pub fn of(fold: &Fold) -> Self {
         let activities = fold.activities.iter().map(|(&id, activity)| {
             let stocked = activity.published.terms.stocked;
-            (id, Sum { stocked, closed: activity.closed, totals: activity.totals })
+            let FoldedActivity { lease, closed, totals, .. } = *activity;
+            (id, Sum { stocked, lease, closed, totals })
         });
         Self { activities: activities.collect() }
     }
 
     /// Counts a record.
     pub fn apply(&mut self, record: &Record) {
-        if let Record::ActivityPublished(published) = record {
+        if let Record::ActivityPublished(published) | Record::LeasedActivityPublished(published) =
+            record
+        {
             let sum = self.activities.entry(published.activity).or_default();
             sum.stocked = published.terms.stocked;
+            if matches!(record, Record::LeasedActivityPublished(_)) {
+                sum.lease.get_or_insert_default();
+            }
+        }
+        if let Some(id) = record.leased_activity() {
+            let sum = self.activities.entry(id).or_default();
+            sum.lease.get_or_insert_default().apply(record);
         }
         if let Some(id) = record.counted_activity() {
             let sum = self.activities.entry(id).or_default();
             sum.totals.apply(record);
-            sum.closed |= matches!(record, Record::ActivityClosed(_));
+            sum.closed |= matches!(record, Record::ActivityClosed(_) | Record::LeaseClosed(_));
         }
     }
 }

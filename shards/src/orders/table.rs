@@ -12,7 +12,10 @@ use foldhash::fast::FixedState;
 use super::order::{Order, Payment};
 use super::page::{PAGE_BITS, Page, SparePages, slot_of};
 use crate::ids::{OrderId, PaymentId};
-use crate::record::{OrderMoved, PaymentMoved, PaymentStatus, Record, Status};
+use crate::record::{
+    OrderKept, OrderMoved, OrdersConfirmed, OrdersReleased, PaymentMoved, PaymentStatus, Record,
+    Status,
+};
 
 /// Orders with their payments.
 #[derive(Debug, Default)]
@@ -24,20 +27,6 @@ pub struct Table {
     spares: Arc<SparePages>,
 }
 
-/// What a record did to an order.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Change {
-    /// It is new.
-    Placed,
-    /// It moved from one status to another.
-    Moved {
-        /// Where it stood.
-        from: Status,
-    },
-    /// One of its payments changed.
-    Payment(PaymentId),
-}
-
 impl Table {
     /// An empty table that takes its pages from `spares` first.
     #[must_use]
@@ -45,44 +34,39 @@ impl Table {
         Self { spares, ..Self::default() }
     }
 
-    /// Applies a record of an order or a payment; none for records of other things.
+    /// Applies a record of orders or payments; one of other things changes nothing.
     ///
     /// # Panics
     /// When the record is of an order that is not here or does not stand as the record says: a
     /// record is a fact, so then the table is wrong.
-    pub fn apply(&mut self, record: &Record) -> Option<(OrderId, Change)> {
-        Some(match record {
-            Record::OrderPlaced(placed) => {
-                self.insert(Order::placed(placed));
-                (placed.order, Change::Placed)
-            }
+    pub fn apply(&mut self, record: &Record) {
+        match record {
+            Record::OrderPlaced(placed) => self.insert(Order::placed(placed)),
+            Record::OrderAccepted(placed) => self.insert(Order::accepted(placed)),
+            Record::OrdersConfirmed(confirmed) => self.confirm(confirmed),
+            Record::OrdersReleased(released) => self.release(released),
             Record::OrderPaid(paid) => {
-                let change = self.move_order(&paid.moved, Status::Paid);
+                self.move_order(&paid.moved, Status::Paid);
                 self.set_payment(paid.moved.order, paid.payment, PaymentStatus::Succeeded);
-                change
             }
             Record::OrderExpired(moved) => self.move_order(moved, Status::Expired),
             Record::OrderCancelled(moved) => self.move_order(moved, Status::Cancelled),
             Record::OrderRejected(moved) => self.move_order(moved, Status::Rejected),
             Record::OrderRefunded(refunded) => {
-                let change = self.move_order(&refunded.moved, Status::Refunded);
+                self.move_order(&refunded.moved, Status::Refunded);
                 self.set_payment(refunded.moved.order, refunded.payment, PaymentStatus::RefundDue);
-                change
             }
             Record::PaymentStarted(started) => {
                 self.payments.insert(started.payment, started.order);
                 self.expect(started.order).payments.push(Payment::started(started));
-                (started.order, Change::Payment(started.payment))
             }
             Record::PaymentFailed(moved) => self.move_payment(moved, PaymentStatus::Failed),
             Record::PaymentRefundDue(moved) => self.move_payment(moved, PaymentStatus::RefundDue),
             Record::PaymentRefunded(moved) => self.move_payment(moved, PaymentStatus::Refunded),
-            Record::OrderKept(kept) => {
-                let status =
-                    Status::from_number(kept.status).expect("checked where it was decoded");
-                let order = Order::placed(&kept.placed);
-                self.insert(Order { status, moved_at: kept.moved_at, ..order });
-                (kept.placed.order, Change::Placed)
+            Record::OrderKept(kept) => self.insert(kept_order(kept)),
+            Record::LeasedOrderKept(it) => {
+                let (confirmed, order) = (it.confirmed, kept_order(&it.kept));
+                self.insert(Order { confirmed, unreleased: true, ..order });
             }
             Record::PaymentKept(kept) => {
                 let status =
@@ -90,20 +74,26 @@ impl Table {
                 self.payments.insert(kept.started.payment, kept.started.order);
                 let payment = Payment { status, ..Payment::started(&kept.started) };
                 self.expect(kept.started.order).payments.push(payment);
-                (kept.started.order, Change::Payment(payment.id))
             }
             Record::ActivityPublished(_)
+            | Record::LeasedActivityPublished(_)
             | Record::ActivityPaused(_)
             | Record::ActivityResumed(_)
             | Record::ActivityEnded(_)
             | Record::ActivityClosed(_)
             | Record::UnitsWithdrawn(_)
             | Record::UnitsWithdrawnOnce(_)
+            | Record::LeaseJoined(_)
+            | Record::EraEntered(_)
+            | Record::UnitsLeased(_)
+            | Record::UnitsReturned(_)
+            | Record::LeaseClosed(_)
             | Record::ActivityKept(_)
             | Record::KeyKept(_)
             | Record::CounterKept(_)
-            | Record::WithdrawalKept(_) => return None,
-        })
+            | Record::WithdrawalKept(_)
+            | Record::LeaseKept(_) => {}
+        }
     }
 
     /// How many orders.
@@ -197,7 +187,24 @@ impl Table {
         self.order_mut(id).unwrap_or_else(|| panic!("a record of order {id}, which is not here"))
     }
 
-    fn move_order(&mut self, moved: &OrderMoved, to: Status) -> (OrderId, Change) {
+    fn confirm(&mut self, confirmed: &OrdersConfirmed) {
+        for &id in &confirmed.orders {
+            let order = self.expect(OrderId(id));
+            assert_eq!(order.status, Status::Accepted, "order {id} is confirmed once");
+            order.status = Status::AwaitingPayment;
+            order.pay_before = confirmed.pay_before;
+            (order.confirmed, order.moving) = (true, false);
+        }
+    }
+
+    fn release(&mut self, released: &OrdersReleased) {
+        for &id in &released.orders {
+            let order = self.expect(OrderId(id));
+            (order.unreleased, order.moving) = (false, false);
+        }
+    }
+
+    fn move_order(&mut self, moved: &OrderMoved, to: Status) {
         let order = self.expect(moved.order);
         let from = order.status;
         let allowed = if to == Status::Refunded { from == Status::Paid } else { from.is_open() };
@@ -206,13 +213,11 @@ impl Table {
         order.status = to;
         order.moved_at = moved.at;
         order.moving = false;
-        (moved.order, Change::Moved { from })
     }
 
-    fn move_payment(&mut self, moved: &PaymentMoved, to: PaymentStatus) -> (OrderId, Change) {
+    fn move_payment(&mut self, moved: &PaymentMoved, to: PaymentStatus) {
         self.set_payment(moved.order, moved.payment, to);
         self.expect(moved.order).moving = false;
-        (moved.order, Change::Payment(moved.payment))
     }
 
     fn set_payment(&mut self, order: OrderId, payment: PaymentId, to: PaymentStatus) {
@@ -239,6 +244,12 @@ fn may_follow(from: PaymentStatus, to: PaymentStatus) -> bool {
         ),
         PaymentStatus::Refunded => from == PaymentStatus::RefundDue,
     }
+}
+
+/// An order as a checkpoint has it.
+fn kept_order(kept: &OrderKept) -> Order {
+    let status = Status::from_number(kept.status).expect("checked where it was decoded");
+    Order { status, moved_at: kept.moved_at, ..Order::placed(&kept.placed) }
 }
 
 fn page_of(id: OrderId) -> u64 {

@@ -9,7 +9,7 @@ impl Totals {
     /// When a record takes more units out of a count than are in it: the journal would lie.
     pub fn apply(&mut self, record: &Record) {
         match record {
-            Record::OrderPlaced(placed) => {
+            Record::OrderPlaced(placed) | Record::OrderAccepted(placed) => {
                 self.held += u64::from(placed.quantity);
                 self.placed_orders += 1;
             }
@@ -43,6 +43,7 @@ impl Totals {
             }
             Record::UnitsWithdrawnOnce(it) => self.left += u64::from(it.left.quantity),
             Record::ActivityPublished(_)
+            | Record::LeasedActivityPublished(_)
             | Record::ActivityPaused(_)
             | Record::ActivityResumed(_)
             | Record::ActivityEnded(_)
@@ -55,7 +56,16 @@ impl Totals {
             | Record::PaymentKept(_)
             | Record::KeyKept(_)
             | Record::CounterKept(_)
-            | Record::WithdrawalKept(_) => {}
+            | Record::WithdrawalKept(_)
+            | Record::LeaseJoined(_)
+            | Record::EraEntered(_)
+            | Record::UnitsLeased(_)
+            | Record::UnitsReturned(_)
+            | Record::LeaseClosed(_)
+            | Record::OrdersConfirmed(_)
+            | Record::OrdersReleased(_)
+            | Record::LeaseKept(_)
+            | Record::LeasedOrderKept(_) => {}
         }
     }
 

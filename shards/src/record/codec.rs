@@ -2,15 +2,17 @@
 //!
 //! It knows how a payload becomes bytes; it does not know what a record means.
 
-use rkyv::rancor::{Error as RkyvError, Fallible};
+use rkyv::rancor::{Error as RkyvError, Fallible, Strategy};
 use rkyv::ser::Serializer;
+use rkyv::ser::allocator::SubAllocator;
 use rkyv::with::{ArchiveWith, DeserializeWith, SerializeWith};
 use rkyv::{Archive, Archived, Place, Serialize};
 
 use super::{
-    CounterKept, KeyKept, OrderKept, OrderMoved, OrderPaid, OrderPlaced, OrderRefunded,
+    CounterKept, EraEntered, KeyKept, LeaseClosed, LeaseJoined, LeaseKept, LeasedOrderKept,
+    OrderKept, OrderMoved, OrderPaid, OrderPlaced, OrderRefunded, OrdersConfirmed, OrdersReleased,
     PaymentKept, PaymentMoved, PaymentStarted, PaymentStatus, PhaseChanged, Record, Status,
-    UnitsLeft, UnitsLeftOnce,
+    UnitsLeased, UnitsLeft, UnitsLeftOnce,
 };
 use crate::limits::RECORD_BYTES_MAX;
 
@@ -89,6 +91,8 @@ macro_rules! inner {
     )+};
 }
 inner!(PhaseChanged, UnitsLeft, UnitsLeftOnce, OrderPlaced, OrderPaid, OrderMoved, OrderRefunded);
+inner!(LeaseJoined, EraEntered, UnitsLeased, OrdersConfirmed, OrdersReleased, LeaseKept);
+inner!(LeasedOrderKept, LeaseClosed);
 inner!(PaymentStarted, PaymentMoved, OrderKept, PaymentKept, KeyKept, CounterKept);
 
 /// Why bytes are not a record.
@@ -148,7 +152,7 @@ impl Record {
 
     /// Whether a status that is kept as a number is one.
     fn has_known_status(&self) -> bool {
-        if let Self::OrderKept(kept) = self {
+        if let Self::OrderKept(kept) | Self::LeasedOrderKept(LeasedOrderKept { kept, .. }) = self {
             return Status::from_number(kept.status).is_some();
         }
         if let Self::PaymentKept(kept) = self {
@@ -160,8 +164,12 @@ impl Record {
 
 pub(super) fn serialize<T>(payload: &T, out: &mut Vec<u8>)
 where
-    T: for<'a> Serialize<rkyv::rancor::Strategy<Serializer<&'a mut Vec<u8>, (), ()>, RkyvError>>,
+    T: for<'a, 'b> Serialize<
+        Strategy<Serializer<&'a mut Vec<u8>, SubAllocator<'b>, ()>, RkyvError>,
+    >,
 {
-    rkyv::api::serialize_using(payload, &mut Serializer::new(out, (), ()))
+    // A list of numbers needs none while it is written, and nothing else asks.
+    let scratch = SubAllocator::new(&mut []);
+    rkyv::api::serialize_using(payload, &mut Serializer::new(out, scratch, ()))
         .expect("a vector takes all bytes, and records share nothing");
 }

@@ -56,7 +56,8 @@ pub struct Terms {
     pub admission: bool,
 }
 
-/// A newer copy of an activity's row was taken from the store.
+/// A newer copy of an activity's row was taken from the store: the kind says whether this gateway
+/// sells its units alone or leases them.
 #[derive(Clone, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
 pub struct ActivityPublished {
     /// Which activity.
@@ -82,7 +83,66 @@ pub struct PhaseChanged {
     pub at: Timestamp,
 }
 
-/// Unsold units left an activity: withdrawn by an operator, or all that were left at its closing.
+/// This gateway joined those that share an activity: nothing was lent to it before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
+pub struct LeaseJoined {
+    /// Which activity.
+    #[rkyv(with = Number)]
+    pub activity: ActivityId,
+    /// The latest generation that the store had given; no era before it is entered.
+    pub floor: u64,
+    /// When.
+    #[rkyv(with = Number)]
+    pub at: Timestamp,
+}
+
+/// From here on no answer of an older era counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
+pub struct EraEntered {
+    /// Of which activity.
+    #[rkyv(with = Number)]
+    pub activity: ActivityId,
+    /// The era's generation.
+    pub generation: u64,
+    /// The era's nonce.
+    pub nonce: u64,
+    /// When.
+    #[rkyv(with = Number)]
+    pub at: Timestamp,
+}
+
+/// A numbered request for units was answered, and all that the answer said of orders is in earlier
+/// records.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
+pub struct UnitsLeased {
+    /// Of which activity.
+    #[rkyv(with = Number)]
+    pub activity: ActivityId,
+    /// The request's number.
+    pub n: u64,
+    /// Units that were lent; there may be none.
+    pub quantity: u32,
+    /// When.
+    #[rkyv(with = Number)]
+    pub at: Timestamp,
+}
+
+/// This gateway is done with an activity that it shared: all that it was lent and has not given
+/// back is sold, or written off.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
+pub struct LeaseClosed {
+    /// Which activity.
+    #[rkyv(with = Number)]
+    pub activity: ActivityId,
+    /// Units that stay out of the activity.
+    pub kept: u32,
+    /// When.
+    #[rkyv(with = Number)]
+    pub at: Timestamp,
+}
+
+/// Unsold units left an activity: withdrawn by an operator, all that were left at its closing, or
+/// given back to the other gateways.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
 pub struct UnitsLeft {
     /// Which activity.
@@ -134,6 +194,35 @@ pub struct OrderPlaced {
     /// Digest of the request's body.
     #[rkyv(with = Whole)]
     pub body: Digest,
+}
+
+/// Orders of one activity became payable at once: their places are confirmed between gateways.
+#[derive(Clone, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
+pub struct OrdersConfirmed {
+    /// Of which activity.
+    #[rkyv(with = Number)]
+    pub activity: ActivityId,
+    /// When.
+    #[rkyv(with = Number)]
+    pub at: Timestamp,
+    /// Until when they may be paid.
+    #[rkyv(with = Number)]
+    pub pay_before: Timestamp,
+    /// Their ids, at most [`ORDERS_PER_RECORD_MAX`](crate::limits::ORDERS_PER_RECORD_MAX).
+    pub orders: Vec<u64>,
+}
+
+/// The other gateways know that these orders of one activity have ended.
+#[derive(Clone, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
+pub struct OrdersReleased {
+    /// Of which activity.
+    #[rkyv(with = Number)]
+    pub activity: ActivityId,
+    /// When.
+    #[rkyv(with = Number)]
+    pub at: Timestamp,
+    /// Their ids, at most [`ORDERS_PER_RECORD_MAX`](crate::limits::ORDERS_PER_RECORD_MAX).
+    pub orders: Vec<u64>,
 }
 
 /// An order moved to another status: the kind says which.
@@ -229,6 +318,22 @@ pub struct ActivityKept {
     pub folded_away: u64,
 }
 
+/// Checkpoint: how an activity's units are leased, as folded so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
+pub struct LeaseKept {
+    /// Which activity.
+    #[rkyv(with = Number)]
+    pub activity: ActivityId,
+    /// The generation at which it was joined; none before.
+    pub floor: Option<u64>,
+    /// Generation and nonce of the era that was entered last.
+    pub era: Option<(u64, u64)>,
+    /// The number of the last request that was answered.
+    pub n: u64,
+    /// Units that are lent.
+    pub net: u32,
+}
+
 /// Checkpoint: an order in memory, with the place it holds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
 pub struct OrderKept {
@@ -239,6 +344,15 @@ pub struct OrderKept {
     /// When it was paid or closed; zero while it is open.
     #[rkyv(with = Number)]
     pub moved_at: Timestamp,
+}
+
+/// Checkpoint: an order in memory of whose end the other gateways are to be told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
+pub struct LeasedOrderKept {
+    /// The order.
+    pub kept: OrderKept,
+    /// Whether its place was confirmed.
+    pub confirmed: bool,
 }
 
 /// Checkpoint: a payment of an order in memory.
@@ -362,6 +476,18 @@ records! {
     6 UnitsWithdrawn(UnitsLeft),
     /// The same, once for an idempotency key.
     7 UnitsWithdrawnOnce(UnitsLeftOnce),
+    /// A newer copy of an activity was taken from the store, whose units are leased.
+    8 LeasedActivityPublished(Box<ActivityPublished>),
+    /// The gateway joined the others that sell the activity.
+    9 LeaseJoined(LeaseJoined),
+    /// An era of the activity was entered.
+    10 EraEntered(EraEntered),
+    /// Units were lent.
+    11 UnitsLeased(UnitsLeased),
+    /// Unsold units were given back to those who share the activity.
+    12 UnitsReturned(UnitsLeft),
+    /// A leased activity has ended everywhere, and no order of it is open.
+    13 LeaseClosed(LeaseClosed),
     /// An order was placed.
     16 OrderPlaced(OrderPlaced),
     /// An order was paid.
@@ -374,6 +500,13 @@ records! {
     20 OrderRejected(OrderMoved),
     /// A paid order was refunded.
     21 OrderRefunded(OrderRefunded),
+    /// An order was placed that is to be confirmed between gateways; its deadline is that of the
+    /// confirmation.
+    22 OrderAccepted(OrderPlaced),
+    /// Orders were confirmed.
+    23 OrdersConfirmed(OrdersConfirmed),
+    /// Orders that have ended are known to have.
+    24 OrdersReleased(OrdersReleased),
     /// A payment was started.
     32 PaymentStarted(PaymentStarted),
     /// A payment failed.
@@ -394,14 +527,36 @@ records! {
     132 CounterKept(CounterKept),
     /// Checkpoint: a withdrawal whose idempotency key is remembered.
     133 WithdrawalKept(UnitsLeftOnce),
+    /// Checkpoint: a lease.
+    134 LeaseKept(LeaseKept),
+    /// Checkpoint: an order of whose end the other gateways are to be told.
+    135 LeasedOrderKept(LeasedOrderKept),
 }
 
 impl Record {
+    /// The activity whose lease it changes; none for records that change none.
+    #[must_use]
+    pub fn leased_activity(&self) -> Option<ActivityId> {
+        if let Self::LeaseJoined(it) = self {
+            Some(it.activity)
+        } else if let Self::EraEntered(it) = self {
+            Some(it.activity)
+        } else if let Self::UnitsLeased(it) = self {
+            Some(it.activity)
+        } else if let Self::UnitsReturned(it) = self {
+            Some(it.activity)
+        } else if let Self::LeaseKept(it) = self {
+            Some(it.activity)
+        } else {
+            None
+        }
+    }
+
     /// The activity whose totals it changes; none for records that change none.
     #[must_use]
     pub fn counted_activity(&self) -> Option<ActivityId> {
         Some(match self {
-            Self::OrderPlaced(it) => it.activity,
+            Self::OrderPlaced(it) | Self::OrderAccepted(it) => it.activity,
             Self::OrderPaid(it) => it.moved.activity,
             Self::OrderExpired(it) | Self::OrderCancelled(it) | Self::OrderRejected(it) => {
                 it.activity
@@ -409,10 +564,18 @@ impl Record {
             Self::OrderRefunded(it) => it.moved.activity,
             Self::UnitsWithdrawn(it) | Self::ActivityClosed(it) => it.activity,
             Self::UnitsWithdrawnOnce(it) => it.left.activity,
+            Self::LeaseClosed(it) => it.activity,
             Self::ActivityPublished(_)
+            | Self::LeasedActivityPublished(_)
             | Self::ActivityPaused(_)
             | Self::ActivityResumed(_)
             | Self::ActivityEnded(_)
+            | Self::LeaseJoined(_)
+            | Self::EraEntered(_)
+            | Self::UnitsLeased(_)
+            | Self::UnitsReturned(_)
+            | Self::OrdersConfirmed(_)
+            | Self::OrdersReleased(_)
             | Self::PaymentStarted(_)
             | Self::PaymentFailed(_)
             | Self::PaymentRefundDue(_)
@@ -422,7 +585,9 @@ impl Record {
             | Self::PaymentKept(_)
             | Self::KeyKept(_)
             | Self::CounterKept(_)
-            | Self::WithdrawalKept(_) => return None,
+            | Self::WithdrawalKept(_)
+            | Self::LeaseKept(_)
+            | Self::LeasedOrderKept(_) => return None,
         })
     }
 }

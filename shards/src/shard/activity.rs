@@ -10,7 +10,7 @@ use foldhash::fast::FixedState;
 
 use crate::clock::Timestamp;
 use crate::ids::{ActivityId, OrderId, UserId};
-use crate::orders::Withdrawals;
+use crate::orders::{Lease, Withdrawals};
 use crate::places::Places;
 use crate::record::Terms;
 use crate::stock::{Stock, Take};
@@ -34,8 +34,12 @@ pub struct Sale {
     pub ended: bool,
     /// Closed.
     pub closed: bool,
+    /// A position behind the record by which an operator changed it last.
+    pub phased_at: u64,
     /// What was withdrawn under a key.
     pub withdrawals: Withdrawals,
+    /// What was lent to this gateway; none where it sells alone.
+    pub lease: Option<Lease>,
 }
 
 /// Where a sale stands in time. It never goes back but from paused to live.
@@ -64,6 +68,10 @@ pub struct Activity {
     /// their sum means anything (an order may be freed by another core than took it, so one
     /// counter may wrap below zero).
     outstanding: Box<[CachePadded<AtomicU64>]>,
+    /// Units of ended orders of whose end the other gateways have not heard.
+    ending: AtomicU64,
+    /// Whether a buyer was sent away since somebody looked, for want of units that others may have.
+    asked_in_vain: AtomicBool,
     /// Records under way that closing must wait for: withdrawals, and changes of orders that it
     /// would settle for good.
     late_moves: AtomicU64,
@@ -104,6 +112,8 @@ impl Activity {
             stock: Stock::new(cores, free),
             places,
             outstanding: (0..cores).map(|_| CachePadded::default()).collect(),
+            ending: AtomicU64::new(0),
+            asked_in_vain: AtomicBool::new(false),
             late_moves: AtomicU64::new(0),
             closing: AtomicBool::new(sale.closed),
             sale: ArcSwap::from_pointee(sale),
@@ -143,9 +153,13 @@ impl Activity {
     }
 
     /// Whether units that are reserved or unpaid may come back. `false` is exact: nothing is free
-    /// and nothing is outstanding at the same instant; where that cannot be told, it is `true`.
+    /// and nothing is outstanding at the same instant; where that cannot be told, it is `true`, and
+    /// so it is where other gateways may have units.
     #[must_use]
     pub fn may_return(&self) -> bool {
+        if self.sale().lease.is_some() {
+            return true;
+        }
         for _ in 0..LOOKS_MAX {
             let Some(before) = self.stock.sold_out() else { return true };
             let outstanding = self.outstanding();
@@ -182,6 +196,34 @@ impl Activity {
         self.outstanding[core].fetch_sub(u64::from(quantity), Ordering::AcqRel);
     }
 
+    /// Units of ended orders of whose end the other gateways have not heard.
+    #[must_use]
+    pub fn ending(&self) -> u64 {
+        // SeqCst, as the stock is: see `take_spare`.
+        self.ending.load(Ordering::SeqCst)
+    }
+
+    /// A buyer is sent away for want of units.
+    pub(super) fn ask_in_vain(&self) {
+        // Relaxed, and read first: advice, and a refusal writes to no shared line but the first.
+        if !self.asked_in_vain.load(Ordering::Relaxed) {
+            self.asked_in_vain.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a buyer was sent away for want of units since this was asked last.
+    pub fn was_asked_in_vain(&self) -> bool {
+        self.asked_in_vain.swap(false, Ordering::Relaxed)
+    }
+
+    pub(super) fn count_ending(&self, quantity: u32) {
+        self.ending.fetch_add(u64::from(quantity), Ordering::SeqCst);
+    }
+
+    pub(super) fn count_ended(&self, quantity: u32) {
+        self.ending.fetch_sub(u64::from(quantity), Ordering::SeqCst);
+    }
+
     /// Announces a record that closing must wait for; false, and nothing done, once the activity is
     /// being closed. So what closing settles stays as it is, and may be folded away.
     pub(super) fn begin_late_move(&self) -> bool {
@@ -204,11 +246,13 @@ impl Activity {
         self.closing.load(Ordering::SeqCst)
     }
 
-    /// Takes the `unsold` units that are left, for good, if no others are left, no order is open
-    /// and no late move is under way; else does nothing. For the owner core alone.
+    /// Takes the `unsold` units that are left, for good, if no others are left, no order is open,
+    /// no late move is under way, and the other gateways know of every end; else does nothing. For
+    /// the owner core alone.
     pub(super) fn begin_closing(&self, core: usize, unsold: u32) -> bool {
         self.closing.store(true, Ordering::SeqCst);
         let taken = self.late_moves.load(Ordering::SeqCst) == 0
+            && self.ending() == 0
             && (unsold == 0 || self.stock.take(core, unsold) == Take::All);
         // A buyer counts out before a unit is taken, so who got one before these is seen.
         if taken && self.is_sold_out() && self.outstanding() == 0 {

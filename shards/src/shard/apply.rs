@@ -11,16 +11,21 @@ use super::{Activities, Activity, Sale, Shard};
 use crate::command::Verdict;
 use crate::ids::{ActivityId, OrderId, PaymentId};
 use crate::limits::PAYMENT_GIVEN_UP_MS;
-use crate::orders::Withdrawals;
+use crate::orders::{Lease, Withdrawals};
 use crate::places::Places;
-use crate::record::{ActivityPublished, OrderMoved, Record};
+use crate::record::{
+    ActivityPublished, OrderMoved, OrderPaid, OrderPlaced, OrderRefunded, OrdersConfirmed,
+    OrdersReleased, PaymentStarted, Record,
+};
 
 impl Shard {
     /// Applies a durable record of this shard's lane.
     pub(super) fn apply(&mut self, record: &Record) -> Verdict {
         let late = self.late_move(record);
+        // Behind this record, and before all that somebody decides on what it changes here.
+        let position = self.shared.journal.durable_position();
         self.orders.apply(record);
-        let verdict = self.follow(record);
+        let verdict = self.follow(record, position);
         if let Some(activity) = late {
             activity.end_late_move();
         }
@@ -45,45 +50,33 @@ impl Shard {
     }
 
     /// What a record that the tables have taken changes beside them.
-    fn follow(&mut self, record: &Record) -> Verdict {
+    fn follow(&mut self, record: &Record, position: u64) -> Verdict {
         match record {
-            Record::OrderPlaced(placed) => {
-                bump(&self.counters.placed);
-                self.activity(placed.activity).places.confirm(placed.user, placed.order);
-                let timer = self.wheel.insert(placed.pay_before, placed.order);
-                let order = self.orders.order_mut(placed.order).expect("the table has it now");
-                order.timer = Some(timer);
-                Verdict::Placed(order.view())
+            Record::OrderPlaced(placed) => self.placed(placed),
+            Record::OrderAccepted(placed) => {
+                self.ask_for_place(placed.activity, placed.order, position);
+                self.placed(placed)
             }
-            Record::OrderPaid(paid) => {
-                bump(&self.counters.paid);
-                let activity = self.activity(paid.moved.activity);
-                activity.count_in(self.index, paid.moved.quantity);
-                self.await_word(paid.moved.order);
-                self.settle(paid.moved.order);
-                self.payment_settled(paid.moved.order, paid.payment)
-            }
+            Record::OrdersConfirmed(confirmed) => self.confirmed(confirmed),
+            Record::OrdersReleased(released) => self.released(released),
+            Record::OrderPaid(paid) => self.paid(paid),
             Record::OrderExpired(moved) => {
                 bump(&self.counters.expired);
-                self.free_units(moved)
+                self.free_units(moved, position)
             }
             Record::OrderCancelled(moved) => {
                 bump(&self.counters.cancelled);
-                self.free_units(moved)
+                self.free_units(moved, position)
             }
-            Record::OrderRejected(moved) => self.free_units(moved),
+            Record::OrderRejected(moved) => {
+                bump(&self.counters.rejected);
+                self.free_units(moved, position)
+            }
             Record::OrderRefunded(refunded) => {
                 bump(&self.counters.refunded);
-                self.refunded(&refunded.moved, refunded.units_returned)
+                self.refunded(refunded, position)
             }
-            Record::PaymentStarted(started) => {
-                let order = self.orders.order_mut(started.order).expect("the table has it");
-                order.moving = false;
-                let view = order.view();
-                let payment = view.payments.last().copied();
-                self.expire_if_due(started.order);
-                Verdict::PaymentStarted(payment.expect("it has just been started"))
-            }
+            Record::PaymentStarted(started) => self.payment_started(started),
             Record::PaymentFailed(moved)
             | Record::PaymentRefundDue(moved)
             | Record::PaymentRefunded(moved) => {
@@ -91,13 +84,25 @@ impl Shard {
                 self.expire_if_due(moved.order);
                 self.payment_settled(moved.order, moved.payment)
             }
-            Record::ActivityPublished(published) => self.published(published),
-            Record::ActivityPaused(it) => self.change_sale(it.activity, |sale| sale.paused = true),
-            Record::ActivityResumed(it) => {
-                self.change_sale(it.activity, |sale| sale.paused = false)
+            Record::ActivityPublished(published) => self.published(published, None),
+            Record::LeasedActivityPublished(published) => {
+                self.published(published, Some(Lease::default()))
             }
-            Record::ActivityEnded(it) => self.change_sale(it.activity, |sale| sale.ended = true),
+            Record::LeaseJoined(_)
+            | Record::EraEntered(_)
+            | Record::UnitsLeased(_)
+            | Record::UnitsReturned(_) => self.leased(record),
+            Record::ActivityPaused(it) => {
+                self.phase_changed(it.activity, position, |sale| sale.paused = true)
+            }
+            Record::ActivityResumed(it) => {
+                self.phase_changed(it.activity, position, |sale| sale.paused = false)
+            }
+            Record::ActivityEnded(it) => {
+                self.phase_changed(it.activity, position, |sale| sale.ended = true)
+            }
             Record::ActivityClosed(it) => self.closed(it.activity),
+            Record::LeaseClosed(it) => self.closed(it.activity),
             Record::UnitsWithdrawn(_) => Verdict::ActivityChanged,
             Record::UnitsWithdrawnOnce(it) => {
                 self.change_sale(it.left.activity, |sale| sale.withdrawals.remember(*it))
@@ -107,17 +112,67 @@ impl Shard {
             | Record::PaymentKept(_)
             | Record::KeyKept(_)
             | Record::CounterKept(_)
-            | Record::WithdrawalKept(_) => {
+            | Record::WithdrawalKept(_)
+            | Record::LeaseKept(_)
+            | Record::LeasedOrderKept(_) => {
                 unreachable!("no command makes a record of a checkpoint")
             }
         }
     }
 
+    fn placed(&mut self, placed: &OrderPlaced) -> Verdict {
+        bump(&self.counters.placed);
+        self.activity(placed.activity).places.confirm(placed.user, placed.order);
+        let timer = self.wheel.insert(placed.pay_before, placed.order);
+        let order = self.orders.order_mut(placed.order).expect("the table has it now");
+        order.timer = Some(timer);
+        Verdict::Placed(order.view())
+    }
+
+    fn paid(&mut self, paid: &OrderPaid) -> Verdict {
+        bump(&self.counters.paid);
+        let OrderMoved { order, activity, quantity, .. } = paid.moved;
+        self.activity(activity).count_in(self.index, quantity);
+        self.await_word(order);
+        self.settle(order);
+        self.payment_settled(order, paid.payment)
+    }
+
+    fn payment_started(&mut self, started: &PaymentStarted) -> Verdict {
+        let order = self.orders.order_mut(started.order).expect("the table has it");
+        order.moving = false;
+        let payment = order.view().payments.last().copied();
+        self.expire_if_due(started.order);
+        Verdict::PaymentStarted(payment.expect("it has just been started"))
+    }
+
+    /// Orders have become payable: their time to be paid begins.
+    fn confirmed(&mut self, confirmed: &OrdersConfirmed) -> Verdict {
+        for id in confirmed.orders.iter().map(|&id| OrderId(id)) {
+            self.stop_timer(id);
+            let timer = self.wheel.insert(confirmed.pay_before, id);
+            self.orders.order_mut(id).expect("the table has just moved it").timer = Some(timer);
+        }
+        Verdict::ActivityChanged
+    }
+
+    /// The other gateways know that orders have ended.
+    fn released(&mut self, released: &OrdersReleased) -> Verdict {
+        let activity = self.activity(released.activity);
+        for id in released.orders.iter().map(|&id| OrderId(id)) {
+            let order = self.orders.order(id).expect("a record has just named it");
+            activity.count_ended(order.quantity);
+            self.settle(id);
+        }
+        Verdict::ActivityChanged
+    }
+
     /// An unpaid order has ended: its units, then its place, come back.
-    fn free_units(&mut self, moved: &OrderMoved) -> Verdict {
+    fn free_units(&mut self, moved: &OrderMoved, position: u64) -> Verdict {
         let order = self.orders.order(moved.order).expect("the table has just moved it");
         let (user, verdict) = (order.user, Verdict::Moved(order.view()));
         let activity = self.activity(moved.activity);
+        self.tell_end(&activity, moved.order, position);
         activity.stock.give(moved.quantity);
         activity.places.free(user, moved.order);
         // Last: from here on the activity may be closed, and then nobody has a place.
@@ -128,11 +183,13 @@ impl Shard {
     }
 
     /// A paid order was refunded: its place comes back, and its units if the operator said so.
-    fn refunded(&mut self, moved: &OrderMoved, units_returned: bool) -> Verdict {
+    fn refunded(&mut self, refunded: &OrderRefunded, position: u64) -> Verdict {
+        let OrderRefunded { moved, units_returned, .. } = refunded;
         let order = self.orders.order(moved.order).expect("the table has just moved it");
         let (user, verdict) = (order.user, Verdict::Moved(order.view()));
         let activity = self.activity(moved.activity);
-        if units_returned {
+        self.tell_end(&activity, moved.order, position);
+        if *units_returned {
             activity.stock.give(moved.quantity);
         }
         if !activity.sale().closed {
@@ -142,7 +199,7 @@ impl Shard {
         verdict
     }
 
-    fn published(&mut self, published: &ActivityPublished) -> Verdict {
+    fn published(&mut self, published: &ActivityPublished, lease: Option<Lease>) -> Verdict {
         let ActivityPublished { activity: id, version, terms, .. } = published;
         if let Some(activity) = self.shared.activity(*id) {
             let more = terms.stocked - activity.sale().terms.stocked;
@@ -150,7 +207,8 @@ impl Shard {
                 sale.version = *version;
                 sale.terms = terms.clone();
             });
-            if more > 0 {
+            // What is stocked anew is lent, where it is shared.
+            if more > 0 && lease.is_none() {
                 activity.stock.give(more);
             }
             return Verdict::ActivityChanged;
@@ -161,17 +219,46 @@ impl Shard {
             paused: false,
             ended: false,
             closed: false,
+            phased_at: 0,
             withdrawals: Withdrawals::default(),
+            lease,
         };
+        let free = if lease.is_some() { 0 } else { terms.stocked };
         let buyers = usize::try_from(terms.stocked).unwrap_or(usize::MAX);
         let places = Places::with_room_for(buyers);
-        let activity = Activity::new(*id, sale, self.shared.cores, terms.stocked, places);
+        let activity = Activity::new(*id, sale, self.shared.cores, free, places);
         self.shared.activities.rcu(|known| {
             let mut activities = Activities::clone(known);
             activities.insert(*id, Arc::clone(&activity));
             activities
         });
         Verdict::ActivityChanged
+    }
+
+    /// The lease has changed; what was lent may be sold from here on.
+    fn leased(&mut self, record: &Record) -> Verdict {
+        let id = record.leased_activity().expect("asked for a record of a lease");
+        let verdict = self.change_sale(id, |sale| {
+            sale.lease.as_mut().expect("only a leased activity has such records").apply(record);
+        });
+        if let Record::UnitsLeased(it) = record
+            && it.quantity > 0
+        {
+            self.activity(id).stock.give(it.quantity);
+        }
+        verdict
+    }
+
+    fn phase_changed(
+        &mut self,
+        id: ActivityId,
+        position: u64,
+        change: impl FnOnce(&mut Sale),
+    ) -> Verdict {
+        self.change_sale(id, |sale| {
+            change(sale);
+            sale.phased_at = position;
+        })
     }
 
     fn change_sale(&mut self, id: ActivityId, change: impl FnOnce(&mut Sale)) -> Verdict {

@@ -19,6 +19,8 @@ pub struct ShardCounters {
     pub expired: AtomicU64,
     /// Orders cancelled.
     pub cancelled: AtomicU64,
+    /// Orders that were not confirmed between gateways.
+    pub rejected: AtomicU64,
     /// Orders refunded.
     pub refunded: AtomicU64,
     /// Commands whose outcome is not known: the disk failed.

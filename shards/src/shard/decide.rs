@@ -13,12 +13,14 @@ use crate::command::{
 };
 use crate::ids::{ActivityId, OrderId, PaymentId, UserId};
 use crate::journal::Takes;
-use crate::limits::{ACTIVITIES_MAX, ORDERS_PER_SHARD_MAX, PAYMENTS_PER_ORDER_MAX};
-use crate::orders::{Order, Payment};
+use crate::limits::{
+    ACTIVITIES_MAX, CONFIRM_WITHIN_MS, ORDERS_PER_SHARD_MAX, PAYMENTS_PER_ORDER_MAX,
+};
+use crate::orders::{Lease, Order, Payment};
 use crate::places::{Claim, ClaimState, Standing};
 use crate::record::{
-    ActivityPublished, NO_KEY, OrderPaid, OrderPlaced, OrderRefunded, PaymentMoved, PaymentStarted,
-    PaymentStatus, PhaseChanged, Record, Status, UnitsLeft, UnitsLeftOnce,
+    ActivityPublished, LeaseClosed, NO_KEY, OrderPaid, OrderPlaced, OrderRefunded, PaymentMoved,
+    PaymentStarted, PaymentStatus, PhaseChanged, Record, Status, UnitsLeft, UnitsLeftOnce,
 };
 use crate::stock::Take;
 
@@ -36,6 +38,11 @@ impl Shard {
             Command::Publish { row, forgotten } => self.publish(row, forgotten),
             Command::ChangePhase { activity, change } => self.change_phase(activity, change),
             Command::Withdraw(withdraw) => self.withdraw(&withdraw),
+            Command::Join { activity, floor } => self.join(activity, floor),
+            Command::EnterEra { activity, era } => self.enter_era(activity, era),
+            Command::Hear(answers) => self.hear(&answers),
+            Command::Lease { activity, n, quantity } => self.take_lease(activity, n, quantity),
+            Command::ReturnUnits { activity, at_most } => self.return_units(activity, at_most),
             Command::Close { activity, unsold } => self.close(activity, unsold),
         }
     }
@@ -47,7 +54,7 @@ impl Shard {
         };
         let now = self.shared.clock.now();
         match self.reserve(activity, buy, now) {
-            Ok(placed) => self.hand_over(Record::OrderPlaced(placed)),
+            Ok(record) => self.hand_over(record),
             Err(Verdict::Refused(refusal)) => self.refuse(refusal),
             Err(verdict) => Decision::Answered(verdict),
         }
@@ -59,7 +66,7 @@ impl Shard {
         activity: &Activity,
         buy: &PlaceOrder,
         now: Timestamp,
-    ) -> Result<OrderPlaced, Verdict> {
+    ) -> Result<Record, Verdict> {
         let sale = activity.sale.load();
         let limit = sale.terms.per_user_limit;
         let order = self.next_id(self.shard_number());
@@ -78,15 +85,21 @@ impl Shard {
             activity.count_in(self.index, quantity);
             activity.places.give(user, order);
             return Err(Verdict::Refused(match take {
-                Take::Short { remaining } => Refusal::InsufficientStock { remaining },
+                Take::Short { remaining } => {
+                    activity.ask_in_vain();
+                    Refusal::InsufficientStock { remaining }
+                }
                 Take::SoldOut => sold_out(activity),
                 Take::All | Take::Contended => Refusal::Overloaded,
             }));
         }
         self.use_id(order);
-        let pay_before = now.plus_ms(sale.terms.pay_window_ms);
-        let activity = activity.id;
-        Ok(OrderPlaced { order, activity, user, quantity, at: now, pay_before, key, body })
+        let is_leased = sale.lease.is_some();
+        let window_ms = if is_leased { CONFIRM_WITHIN_MS } else { sale.terms.pay_window_ms };
+        let (activity, pay_before) = (activity.id, now.plus_ms(window_ms));
+        let placed =
+            OrderPlaced { order, activity, user, quantity, at: now, pay_before, key, body };
+        Ok(if is_leased { Record::OrderAccepted(placed) } else { Record::OrderPlaced(placed) })
     }
 
     /// Whether anybody is served now: phase, admission, stock, and room for a new order in the
@@ -311,14 +324,17 @@ impl Shard {
                 (older || fewer || closing).then_some(Refusal::Stale)
             }
         };
+        let known = activities.get(&published.activity);
+        let is_leased = known.map_or(self.shared.leases, |it| it.sale().lease.is_some());
         drop(activities);
-        match answer {
-            Some(refusal) => self.refuse(refusal),
-            None => {
-                published.at = self.shared.clock.now();
-                self.hand_over(Record::ActivityPublished(published))
-            }
+        if let Some(refusal) = answer {
+            return self.refuse(refusal);
         }
+        published.at = self.shared.clock.now();
+        self.hand_over(match is_leased {
+            true => Record::LeasedActivityPublished(published),
+            false => Record::ActivityPublished(published),
+        })
     }
 
     fn change_phase(&mut self, id: ActivityId, change: PhaseChange) -> Decision {
@@ -361,6 +377,10 @@ impl Shard {
         }
         if sale.closed {
             return self.refuse(Refusal::Ended);
+        }
+        // What this gateway was lent is not the activity's: the others would count it for ever.
+        if sale.lease.is_some() {
+            return self.refuse(Refusal::Unavailable);
         }
         let has_room = || sale.withdrawals.room(at) > self.withdrawing(id).count();
         if key != NO_KEY && !has_room() {
@@ -413,9 +433,9 @@ impl Shard {
     }
 
     fn is_publishing(&self, id: ActivityId) -> bool {
-        let published =
-            |it: &Record| matches!(it, Record::ActivityPublished(it) if it.activity == id);
-        self.in_flight.iter().any(published)
+        self.in_flight.iter().any(|record| {
+            matches!(record, Record::ActivityPublished(it) | Record::LeasedActivityPublished(it) if it.activity == id)
+        })
     }
 
     /// Closes an ended activity if all units that were not sold are free: then no order is open,
@@ -438,14 +458,21 @@ impl Shard {
         if activity.is_closing() || self.is_publishing(id) {
             return self.refuse(Refusal::Overloaded);
         }
-        if !activity.begin_closing(self.index, unsold) {
+        // What is free of a lease is given back before.
+        let is_early = unsold > 0 && activity.sale().lease.is_some();
+        if is_early || !activity.begin_closing(self.index, unsold) {
             return self.refuse(Refusal::OrderState);
         }
-        self.hand_over(Record::ActivityClosed(UnitsLeft { activity: id, quantity: unsold, at }))
+        self.hand_over(match activity.sale().lease {
+            Some(Lease { net: kept, .. }) => {
+                Record::LeaseClosed(LeaseClosed { activity: id, kept, at })
+            }
+            None => Record::ActivityClosed(UnitsLeft { activity: id, quantity: unsold, at }),
+        })
     }
 
     /// The refusal of a transition that the journal cannot take now.
-    fn refuse_transition(&self) -> Option<Decision> {
+    pub(super) fn refuse_transition(&self) -> Option<Decision> {
         if self.shared.journal.takes() < Takes::Transitions {
             return Some(self.refuse(Refusal::Unavailable));
         }
@@ -507,5 +534,6 @@ fn closed_door(phase: Phase, starts_at: Timestamp) -> Option<Refusal> {
 }
 
 fn sold_out(activity: &Activity) -> Refusal {
+    activity.ask_in_vain();
     Refusal::SoldOut { may_return: activity.may_return() }
 }

@@ -8,6 +8,7 @@ mod activity;
 mod apply;
 mod counters;
 mod decide;
+mod leasing;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,7 +19,9 @@ use arc_swap::ArcSwap;
 
 pub use activity::{Activities, Activity, Phase, Sale};
 pub use counters::ShardCounters;
+pub use leasing::{Placed, Untold};
 
+use self::leasing::Untolds;
 use crate::clock::{Clock, Timestamp};
 use crate::command::{Decision, OrderView, Refusal, Sequence, Verdict};
 use crate::ids::{ActivityId, OrderId, Origin, PaymentId};
@@ -38,6 +41,8 @@ pub struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) origin: Origin,
     pub(crate) cores: usize,
+    /// Whether activities that are new are sold by several gateways.
+    pub(crate) leases: bool,
     /// Position up to which the store has everything; told by the flush.
     pub(crate) flushed: AtomicU64,
     /// How many activities were closed since the start; a shard that has seen fewer looks for
@@ -97,6 +102,8 @@ pub struct Shard {
     settled: VecDeque<(u64, OrderId)>,
     /// How many closings it has seen.
     closed_seen: u64,
+    /// What the other gateways are to be told.
+    untold: Untolds,
     due: Vec<OrderId>,
     counters: Arc<ShardCounters>,
     /// Whether the fault of the journal was told to those who waited.
@@ -123,6 +130,7 @@ impl Shard {
             counters_next,
             settled: VecDeque::new(),
             closed_seen: 0,
+            untold: Untolds::default(),
             due: Vec::new(),
             counters: Arc::default(),
             fault_told: false,
@@ -132,8 +140,10 @@ impl Shard {
     /// Takes over the orders that recovery found; `due` says when each expires, if it is open.
     pub(crate) fn adopt(&mut self, orders: Table, due: impl Fn(&Order) -> Option<Timestamp>) {
         self.orders = orders;
+        self.untold = Untolds::default();
         let activities = self.shared.activities.load_full();
         let position = self.shared.journal.durable_position();
+        let mut untold = Vec::new();
         for order in self.orders.iter_mut() {
             let activity = activities.get(&order.activity);
             if order.is_settled(activity.is_none_or(|it| it.sale().closed)) {
@@ -142,8 +152,13 @@ impl Shard {
             if let (Some(activity), true) = (activity, order.status.is_open()) {
                 activity.count_out(self.index, order.quantity);
             }
+            if order.unreleased {
+                untold.push(order.id);
+            }
             order.timer = due(order).map(|due| self.wheel.insert(due, order.id));
         }
+        untold.sort_unstable();
+        untold.into_iter().for_each(|order| self.recall(order, position));
     }
 
     /// Its number: that of its core.
@@ -226,7 +241,8 @@ impl Shard {
         more
     }
 
-    /// An order's timer has fired: it begins to expire, or a payment of it is given up.
+    /// An order's timer has fired: it begins to expire, or to be rejected where nobody has confirmed
+    /// it in time, or a payment of it is given up.
     fn expire(&mut self, id: OrderId) {
         let now = self.shared.clock.now();
         let full = !self.takes(Takes::Transitions);
@@ -243,10 +259,13 @@ impl Shard {
         }
         order.moving = true;
         if order.status.is_open() {
-            let moved = moved(order, now);
+            let (moved, was_payable) = (moved(order, now), order.status != Status::Accepted);
             let late_ms = now.ms_since(order.pay_before);
             self.counters.lateness.observe_us(late_ms.saturating_mul(1_000));
-            self.hand_over(Record::OrderExpired(moved));
+            self.hand_over(match was_payable {
+                true => Record::OrderExpired(moved),
+                false => Record::OrderRejected(moved),
+            });
         } else if let Some(payment) = payment {
             let failed = PaymentMoved { payment, order: id, amount: 0, at: now };
             self.hand_over(Record::PaymentFailed(failed));
@@ -300,6 +319,9 @@ impl Shard {
             return;
         }
         self.closed_seen = closed;
+        let shared = &self.shared;
+        let is_open = |id| shared.activity(id).is_some_and(|it| !it.sale().closed);
+        self.untold.retain(|&id, _| is_open(id));
         let position = self.shared.journal.durable_position();
         let paid = self.orders.iter().filter(|it| it.status == Status::Paid);
         let settled = paid.filter(|it| self.has_settled(it));

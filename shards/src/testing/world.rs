@@ -146,6 +146,11 @@ impl World {
                 payment.owner(cores)
             }
             Command::Publish { row, .. } => row.activity.owner(cores),
+            Command::Join { activity, .. }
+            | Command::EnterEra { activity, .. }
+            | Command::Lease { activity, .. }
+            | Command::ReturnUnits { activity, .. } => activity.owner(cores),
+            Command::Hear(_) => panic!("each shard hears of its own orders"),
             Command::Withdraw(withdraw) => withdraw.activity.owner(cores),
             Command::ChangePhase { activity, .. } | Command::Close { activity, .. } => {
                 activity.owner(cores)

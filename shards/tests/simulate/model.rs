@@ -55,6 +55,11 @@ impl Model {
             Command::ChangePhase { activity, change } => self.expect_phase(*activity, *change, now),
             Command::Withdraw(withdraw) => self.expect_withdraw(withdraw, now),
             Command::Close { activity, unsold } => self.expect_close(*activity, *unsold, now),
+            Command::Join { .. }
+            | Command::EnterEra { .. }
+            | Command::Hear(_)
+            | Command::Lease { .. }
+            | Command::ReturnUnits { .. } => unreachable!("this gateway sells alone"),
         }
     }
 
