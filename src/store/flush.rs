@@ -10,7 +10,7 @@ use std::hash::Hash;
 use seckill_shards::clock::Timestamp;
 use seckill_shards::ids::{ActivityId, OrderId, PaymentId};
 use seckill_shards::record::{
-    OrderPlaced, PaymentStarted, PaymentStatus, Record, Status, UnitsLeftOnce,
+    OrderPlaced, OrdersConfirmed, PaymentStarted, PaymentStatus, Record, Status, UnitsLeftOnce,
 };
 
 use super::{JournalPosition, OrderRow, PaymentRow};
@@ -64,8 +64,10 @@ pub struct Move<I, S> {
     pub id: I,
     /// Its status at the end of the batch.
     pub status: S,
-    /// When it came to it.
-    pub at: Timestamp,
+    /// When it came to it; none where it is open yet.
+    pub at: Option<Timestamp>,
+    /// Its new deadline, where that has changed.
+    pub pay_before: Option<Timestamp>,
 }
 
 /// What a batch does to one table.
@@ -90,6 +92,8 @@ pub struct ActivityChange {
     pub closed: bool,
     /// Units that left it for the product.
     pub left: u64,
+    /// The gateway is done with an activity that it shared: units that stay out of it.
+    pub kept: Option<u32>,
     /// Units that its newest copy in the journal has: what the gateway sells by.
     pub copied: Option<u32>,
 }
@@ -147,7 +151,17 @@ impl Batch {
     /// checkpoint repeats, changes nothing.
     pub fn push(&mut self, record: &Record) {
         match record {
-            Record::OrderPlaced(placed) => self.orders.enter(placed_row(placed)),
+            Record::OrderPlaced(placed) => {
+                self.orders.enter(placed_row(placed, Status::AwaitingPayment));
+            }
+            Record::OrderAccepted(placed) => {
+                self.orders.enter(placed_row(placed, Status::Accepted));
+            }
+            Record::OrdersConfirmed(confirmed) => {
+                for &id in &confirmed.orders {
+                    self.orders.confirm(OrderId(id), confirmed);
+                }
+            }
             Record::OrderPaid(paid) => {
                 self.orders.come_to(paid.moved.order, Status::Paid, paid.moved.at);
                 self.payments.come_to(paid.payment, PaymentStatus::Succeeded, paid.moved.at);
@@ -190,7 +204,10 @@ impl Batch {
             Record::UnitsWithdrawnOnce(UnitsLeftOnce { left: units, .. }) => {
                 self.activity(units.activity).left += u64::from(units.quantity);
             }
-            Record::ActivityPublished(published) => {
+            Record::LeaseClosed(closed) => {
+                self.activity(closed.activity).kept = Some(closed.kept);
+            }
+            Record::ActivityPublished(published) | Record::LeasedActivityPublished(published) => {
                 self.activity(published.activity).copied = Some(published.terms.stocked);
             }
             Record::ActivityKept(_)
@@ -198,7 +215,14 @@ impl Batch {
             | Record::PaymentKept(_)
             | Record::KeyKept(_)
             | Record::CounterKept(_)
-            | Record::WithdrawalKept(_) => {}
+            | Record::WithdrawalKept(_)
+            | Record::LeaseJoined(_)
+            | Record::EraEntered(_)
+            | Record::UnitsLeased(_)
+            | Record::UnitsReturned(_)
+            | Record::OrdersReleased(_)
+            | Record::LeaseKept(_)
+            | Record::LeasedOrderKept(_) => {}
         }
     }
 
@@ -219,8 +243,9 @@ impl Batch {
         // Few activities change in one batch, so a search is as good as a map.
         let known = self.activities.iter().position(|change| change.activity == activity);
         let index = known.unwrap_or_else(|| {
-            let (paused, ended, closed, left, copied) = (None, false, false, 0, None);
-            let change = ActivityChange { activity, paused, ended, closed, left, copied };
+            let (paused, ended, closed, left) = (None, false, false, 0);
+            let (kept, copied) = (None, None);
+            let change = ActivityChange { activity, paused, ended, closed, left, kept, copied };
             self.activities.push(change);
             self.activities.len() - 1
         });
@@ -259,22 +284,42 @@ impl<R: Row> Fold<R> {
     fn come_to(&mut self, id: R::Id, status: R::Status, at: Timestamp) {
         match self.places.get(&id) {
             Some(&Place::New(index)) => self.changes.new[index].come_to(status, at),
-            Some(&Place::Moved(index)) => self.changes.moves[index] = Move { id, status, at },
-            None => {
-                self.places.insert(id, Place::Moved(self.changes.moves.len()));
-                self.changes.moves.push(Move { id, status, at });
+            Some(&Place::Moved(index)) => {
+                let moved = &mut self.changes.moves[index];
+                (moved.status, moved.at) = (status, Some(at));
             }
+            None => self.push(Move { id, status, at: Some(at), pay_before: None }),
+        }
+    }
+
+    fn push(&mut self, moved: Move<R::Id, R::Status>) {
+        self.places.insert(moved.id, Place::Moved(self.changes.moves.len()));
+        self.changes.moves.push(moved);
+    }
+}
+
+impl Fold<OrderRow> {
+    /// An accepted order became payable, and is open still.
+    fn confirm(&mut self, id: OrderId, confirmed: &OrdersConfirmed) {
+        let (status, pay_before) = (Status::AwaitingPayment, confirmed.pay_before);
+        match self.places.get(&id) {
+            Some(&Place::New(index)) => {
+                let row = &mut self.changes.new[index];
+                (row.status, row.pay_before) = (status, pay_before);
+            }
+            Some(&Place::Moved(_)) => unreachable!("an order moves only after it is confirmed"),
+            None => self.push(Move { id, status, at: None, pay_before: Some(pay_before) }),
         }
     }
 }
 
-fn placed_row(placed: &OrderPlaced) -> OrderRow {
+fn placed_row(placed: &OrderPlaced, status: Status) -> OrderRow {
     OrderRow {
         id: placed.order,
         activity: placed.activity,
         user: placed.user,
         quantity: placed.quantity,
-        status: Status::AwaitingPayment,
+        status,
         placed_at: placed.at,
         pay_before: placed.pay_before,
         moved_at: None,
@@ -351,7 +396,8 @@ mod tests {
     fn of_the_moves_of_an_older_row_the_last_is_left() {
         let later = OrderMoved { at: Timestamp(30), ..MOVED };
         let batch = fold(&[paid(), Record::OrderExpired(later)]);
-        let last = Move { id: OrderId(1), status: Status::Expired, at: Timestamp(30) };
+        let (status, at) = (Status::Expired, Some(Timestamp(30)));
+        let last = Move { id: OrderId(1), status, at, pay_before: None };
         assert_eq!(batch.orders, Changes { new: vec![], moves: vec![last] });
         assert_eq!(batch.payments.moves[0].status, PaymentStatus::Succeeded);
     }
@@ -373,6 +419,7 @@ mod tests {
             ended: false,
             closed: true,
             left: 3 * u64::from(u32::MAX),
+            kept: None,
             copied: None,
         };
         let (paused, closed, left) = (Some(false), false, 0);

@@ -14,10 +14,10 @@ use seckill_shards::record::{Digest, PaymentStatus};
 pub use error::{Fault, OutOfStep, Refusal, StoreError};
 pub use flush::{Batch, FlushBatch};
 pub use rows::{
-    Activity, ActivityUpdate, JournalFound, JournalPosition, NewActivity, NewProduct, NewUser,
-    Once, OrderChunk, OrderCursor, OrderFilter, OrderRow, OrdersOf, Outcome, Page, PasswordReset,
-    PaymentRow, Product, ProductUpdate, Revocation, Revoked, Roles, SignOut, Snapshot, StatusSum,
-    StoredOrder, User, UserUpdate,
+    Activity, ActivityUpdate, JournalFound, JournalPosition, LeaseMember, LeaseRoll, NewActivity,
+    NewProduct, NewUser, Once, OrderChunk, OrderCursor, OrderFilter, OrderRow, OrdersOf, Outcome,
+    Page, PasswordReset, PaymentRow, Product, ProductUpdate, Revocation, Revoked, Roles, SignOut,
+    Snapshot, StatusSum, StoredOrder, User, UserUpdate,
 };
 
 #[cfg(test)]
@@ -185,6 +185,32 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// [`OutOfStep`] where the run does not begin where the store stands,
     /// [`Fault::Diverged`] where it moves an order, payment or activity that the store lacks.
     async fn flush(&self, batch: Arc<FlushBatch>) -> Stored<()>;
+
+    /// A gateway with this journal, at whatever position, may hold units of an activity from here
+    /// on; so it was before, if it says it again. Returns the latest generation given: no era of an
+    /// earlier one is to be entered. Refused: [`Refusal::NotFound`], [`Refusal::State`] where the
+    /// activity is a draft or closed.
+    ///
+    /// # Errors
+    /// [`OutOfStep`] where another journal has joined under this gateway's number.
+    async fn join(
+        &self,
+        activity: ActivityId,
+        gateway: u16,
+        journal: JournalPosition,
+    ) -> Stored<u64>;
+
+    /// Gives a generation of an activity that nobody else is given; they rise. Refused:
+    /// [`Refusal::NotFound`].
+    async fn next_generation(&self, activity: ActivityId) -> Stored<u64>;
+
+    /// Who may hold units of an activity, and how many units there are. Refused:
+    /// [`Refusal::NotFound`].
+    async fn roll(&self, activity: ActivityId) -> Stored<LeaseRoll>;
+
+    /// A member of an ended activity has no open order and will have none. Returns whether all
+    /// members rest. Refused: [`Refusal::NotFound`] where it is no member.
+    async fn rest(&self, activity: ActivityId, gateway: u16) -> Stored<bool>;
 
     /// A flushed order. Refused: [`Refusal::NotFound`].
     async fn order(&self, id: OrderId) -> Stored<StoredOrder>;

@@ -484,6 +484,28 @@ pub struct JournalFound {
     pub end: u64,
 }
 
+/// A gateway, in one of its epochs, that may hold units of an activity.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LeaseMember {
+    /// The gateway's number.
+    pub gateway: u16,
+    /// Its epoch.
+    pub epoch: u8,
+}
+
+/// Who may hold units of an activity, and how many units there are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LeaseRoll {
+    /// All who have joined, by number.
+    pub members: Vec<LeaseMember>,
+    /// Version of the activity's row.
+    pub version: u64,
+    /// Units ever moved into it.
+    pub stocked: u32,
+    /// Whether it is neither ended by an operator nor closed.
+    pub open: bool,
+}
+
 /// A chunk of an audit: orders with their payments.
 pub type OrderChunk = Vec<(OrderRow, Vec<PaymentRow>)>;
 

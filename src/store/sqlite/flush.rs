@@ -5,8 +5,8 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use seckill_shards::ids::OrderId;
 
-use super::activities;
 use super::values::{Number, Word};
+use super::{activities, leases};
 use crate::store::flush::Changes;
 use crate::store::{
     Fault, FlushBatch, JournalFound, JournalPosition, OrderRow, OutOfStep, PaymentRow, Stored,
@@ -99,6 +99,9 @@ pub(super) fn flush(db: &Connection, batch: &FlushBatch) -> Stored<()> {
     move_payments(db, &batch.payments)?;
     for change in &batch.activities {
         activities::apply(db, change)?;
+        if let Some(kept) = change.kept {
+            leases::close(db, change.activity, gateway, kept)?;
+        }
     }
     set_position(db, gateway, JournalPosition { position: to, ..from })
 }
@@ -159,10 +162,13 @@ fn open_part(db: &Connection, orders: i64) -> Stored<i64> {
 fn move_orders(db: &Connection, orders: &Changes<OrderRow>) -> Stored<()> {
     let mut moves: Vec<_> = orders.moves.iter().collect();
     moves.sort_unstable_by_key(|moved| moved.id);
-    let sql = "UPDATE sales_order SET status = ?2, moved_at = ?3 WHERE id = ?1";
+    let sql =
+        "UPDATE sales_order SET status = ?2, moved_at = ?3, pay_before = coalesce(?4, pay_before)
+               WHERE id = ?1";
     let mut update = db.prepare_cached(sql)?;
     for moved in moves {
-        let values = (Number(moved.id), Word(moved.status), Number(moved.at));
+        let (at, pay_before) = (moved.at.map(Number), moved.pay_before.map(Number));
+        let values = (Number(moved.id), Word(moved.status), at, pay_before);
         one_row(update.execute(values)?, "order", moved.id)?;
     }
     Ok(())
@@ -187,7 +193,7 @@ fn move_payments(db: &Connection, payments: &Changes<PaymentRow>) -> Stored<()> 
     let sql = "UPDATE payment SET status = ?2, moved_at = ?3 WHERE id = ?1";
     let mut update = db.prepare_cached(sql)?;
     for moved in &payments.moves {
-        let values = (Number(moved.id), Word(moved.status), Number(moved.at));
+        let values = (Number(moved.id), Word(moved.status), moved.at.map(Number));
         one_row(update.execute(values)?, "payment", OrderId(moved.id.0))?;
     }
     Ok(())

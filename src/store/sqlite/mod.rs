@@ -6,6 +6,7 @@
 mod activities;
 mod connections;
 mod flush;
+mod leases;
 mod once;
 mod orders;
 mod payments;
@@ -30,9 +31,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::connections::Connections;
 use super::{
-    Activity, ActivityUpdate, Fault, FlushBatch, JournalFound, JournalPosition, NewActivity,
-    NewProduct, NewUser, Once, OrderCursor, OrderFilter, Outcome, Page, PasswordReset, PaymentRow,
-    Product, ProductUpdate, Revocation, Snapshot, StatusSum, Store, StoreError, Stored,
+    Activity, ActivityUpdate, Fault, FlushBatch, JournalFound, JournalPosition, LeaseRoll,
+    NewActivity, NewProduct, NewUser, Once, OrderCursor, OrderFilter, Outcome, Page, PasswordReset,
+    PaymentRow, Product, ProductUpdate, Revocation, Snapshot, StatusSum, Store, StoreError, Stored,
     StoredOrder, User, UserUpdate,
 };
 
@@ -238,6 +239,27 @@ impl Store for Sqlite {
 
     async fn flush(&self, batch: Arc<FlushBatch>) -> Stored<()> {
         self.connections.write(move |tx| flush::flush(tx, &batch)).await
+    }
+
+    async fn join(
+        &self,
+        activity: ActivityId,
+        gateway: u16,
+        journal: JournalPosition,
+    ) -> Stored<u64> {
+        self.connections.write(move |tx| leases::join(tx, activity, gateway, &journal)).await
+    }
+
+    async fn next_generation(&self, activity: ActivityId) -> Stored<u64> {
+        self.connections.write(move |tx| leases::next_generation(tx, activity)).await
+    }
+
+    async fn roll(&self, activity: ActivityId) -> Stored<LeaseRoll> {
+        self.connections.read(move |tx| leases::roll(tx, activity)).await
+    }
+
+    async fn rest(&self, activity: ActivityId, gateway: u16) -> Stored<bool> {
+        self.connections.write(move |tx| leases::rest(tx, activity, gateway)).await
     }
 
     async fn order(&self, id: OrderId) -> Stored<StoredOrder> {

@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_3_resets.sql"),
     include_str!("schema_4_given_back.sql"),
     include_str!("schema_5_copied.sql"),
+    include_str!("schema_6_leases.sql"),
 ];
 
 /// Brings a database to the newest schema.

@@ -1,0 +1,106 @@
+//! Activities that several gateways share: who may hold units, and when all are done.
+//!
+//! It must not know Redis, nor what a gateway was lent.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use seckill_shards::ids::ActivityId;
+
+use super::activities;
+use super::products::{self, next_version};
+use super::values::Number;
+use crate::store::{Fault, JournalPosition, LeaseMember, LeaseRoll, OutOfStep, Refusal, Stored};
+
+pub(super) fn join(
+    db: &Connection,
+    activity: ActivityId,
+    gateway: u16,
+    journal: &JournalPosition,
+) -> Stored<u64> {
+    let row = activities::by_id(db, activity)?;
+    if !row.published || row.closed {
+        return Err(Refusal::State.into());
+    }
+    let JournalPosition { journal_id: found, epoch: found_epoch, .. } = *journal;
+    let sql = "SELECT journal_id, epoch FROM lease_member WHERE activity_id = ?1 AND gateway = ?2";
+    let known: Option<([u8; 16], u8)> = db
+        .prepare_cached(sql)?
+        .query_row(params![Number(activity), gateway], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    if let Some((stored, stored_epoch)) = known {
+        if (stored, stored_epoch) != (found, found_epoch) {
+            let other =
+                OutOfStep::OtherJournal { gateway, stored, stored_epoch, found, found_epoch };
+            return Err(other.into());
+        }
+    } else {
+        let sql = "INSERT INTO lease_member (activity_id, gateway, epoch, journal_id)
+                   VALUES (?1, ?2, ?3, ?4)";
+        db.prepare_cached(sql)?.execute(params![Number(activity), gateway, found_epoch, found])?;
+    }
+    let sql = "SELECT generation FROM activity WHERE id = ?1";
+    let floor: Number<u64> =
+        db.prepare_cached(sql)?.query_row([Number(activity)], |row| row.get(0))?;
+    Ok(floor.0)
+}
+
+pub(super) fn next_generation(db: &Connection, activity: ActivityId) -> Stored<u64> {
+    let sql = "UPDATE activity SET generation = generation + 1 WHERE id = ?1 RETURNING generation";
+    let given = db.prepare_cached(sql)?.query_row([Number(activity)], |row| row.get(0));
+    let given: Option<Number<u64>> = given.optional()?;
+    Ok(given.ok_or(Refusal::NotFound)?.0)
+}
+
+pub(super) fn roll(db: &Connection, activity: ActivityId) -> Stored<LeaseRoll> {
+    let row = activities::by_id(db, activity)?;
+    let sql = "SELECT gateway, epoch FROM lease_member WHERE activity_id = ?1 ORDER BY gateway";
+    let mut select = db.prepare_cached(sql)?;
+    let members = select.query_map([Number(activity)], |row| {
+        Ok(LeaseMember { gateway: row.get(0)?, epoch: row.get(1)? })
+    })?;
+    let members = members.collect::<rusqlite::Result<_>>()?;
+    let open = !row.ended && !row.closed;
+    Ok(LeaseRoll { members, version: row.version, stocked: row.stocked, open })
+}
+
+pub(super) fn rest(db: &Connection, activity: ActivityId, gateway: u16) -> Stored<bool> {
+    let sql = "UPDATE lease_member SET resting = 1 WHERE activity_id = ?1 AND gateway = ?2";
+    let rows = db.prepare_cached(sql)?.execute(params![Number(activity), gateway])?;
+    if rows != 1 {
+        return Err(Refusal::NotFound.into());
+    }
+    let sql = "SELECT NOT EXISTS
+                   (SELECT 1 FROM lease_member WHERE activity_id = ?1 AND resting = 0)";
+    Ok(db.prepare_cached(sql)?.query_row([Number(activity)], |row| row.get(0))?)
+}
+
+/// A gateway is done with an activity. After the last, what none of them keeps is the product's.
+pub(super) fn close(db: &Connection, activity: ActivityId, gateway: u16, kept: u32) -> Stored<()> {
+    let sql = "UPDATE lease_member SET kept = ?3 WHERE activity_id = ?1 AND gateway = ?2";
+    let rows = db.prepare_cached(sql)?.execute(params![Number(activity), gateway, kept])?;
+    if rows != 1 {
+        let text =
+            format!("gateway {gateway} is done with activity {activity}, and no member of it");
+        return Err(Fault::Diverged(text).into());
+    }
+    let sql = "SELECT count(*) - count(kept), coalesce(sum(kept), 0) FROM lease_member
+               WHERE activity_id = ?1";
+    let (busy, kept): (u32, u32) = db
+        .prepare_cached(sql)?
+        .query_row([Number(activity)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if busy > 0 {
+        return Ok(());
+    }
+    let row = activities::by_id(db, activity)?;
+    let left = row.stocked.checked_sub(kept).and_then(|left| left.checked_sub(row.left));
+    let left = left.ok_or_else(|| {
+        Fault::Diverged(format!("{kept} units of activity {activity} are kept, which has fewer"))
+    })?;
+    if left > 0 {
+        products::give(db, row.product, left)?;
+    }
+    let sql = "UPDATE activity SET closed = 1, left_units = left_units + ?2, version = ?3
+               WHERE id = ?1";
+    let values = params![Number(activity), left, Number(next_version(db)?)];
+    db.prepare_cached(sql)?.execute(values)?;
+    Ok(())
+}
