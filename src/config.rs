@@ -32,6 +32,7 @@ const KEYS: &[&str] = &[
     "payment_webhook_secret",
     "payment_webhook_secret_file",
     "public_url",
+    "redis_url",
     "secret",
     "secret_file",
     "store_url",
@@ -63,6 +64,16 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// The URL of a Redis, which may hold a password: it is never printed.
+#[derive(Clone)]
+pub struct RedisUrl(pub String);
+
+impl fmt::Debug for RedisUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RedisUrl(…)")
+    }
+}
+
 /// How the gateway runs.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -80,6 +91,8 @@ pub struct Config {
     pub gateway_id: u16,
     /// Path of the SQLite store.
     pub store: PathBuf,
+    /// The Redis through which several gateways share what they sell; none: this one is alone.
+    pub redis_url: Option<RedisUrl>,
     /// The origin that browsers use; none: the request's own host.
     pub public_url: Option<String>,
     /// Whose forwarded addresses are believed.
@@ -210,6 +223,7 @@ impl Layers {
     /// [`ConfigError`] for a value out of its bounds or a clash.
     pub fn finish(mut self) -> Result<Config, ConfigError> {
         let (secret, webhook_keys) = (self.secret()?, self.webhook_keys()?);
+        let redis_url = self.redis_url(secret.is_some())?;
         let data: PathBuf = self.take("data", "a path")?.unwrap_or_else(|| "data".into());
         let store = match self.take::<String>("store_url", "sqlite:PATH")? {
             None => data.join("store.db"),
@@ -232,6 +246,7 @@ impl Layers {
             demo,
             gateway_id: self.take("gateway_id", "0 to 1023")?.unwrap_or(0),
             store,
+            redis_url,
             public_url: self.take("public_url", "an http or https address")?,
             trusted_proxies: self.addresses("trusted_proxies")?,
             connections_max: self.take("connections_max", "a number")?.unwrap_or(50_000),
@@ -272,6 +287,22 @@ impl Layers {
         };
         let keys = WebhookKeys::parse(&text);
         keys.map(Some).map_err(|form| ConfigError(format!("{source}: {form}")))
+    }
+
+    /// Gateways that share what they sell must agree on more than Redis.
+    fn redis_url(&mut self, has_secret: bool) -> Result<Option<RedisUrl>, ConfigError> {
+        let Some(Value { text, source }) = self.values.remove("redis_url") else { return Ok(None) };
+        for (key, given) in [
+            ("secret or secret_file", has_secret),
+            ("gateway_id", self.values.contains_key("gateway_id")),
+            ("store_url", self.values.contains_key("store_url")),
+        ] {
+            if !given {
+                let text = format!("{source}: with redis_url, {key} must be given too");
+                return Err(ConfigError(text));
+            }
+        }
+        Ok(Some(RedisUrl(text.trim().to_owned())))
     }
 
     /// The text of a secret: given, or read from the file that is named.
@@ -427,6 +458,18 @@ mod tests {
             (vec![("SECKILL_CORES", "many")], "cores must be a number"),
             (vec![("SECKILL_CORES", "0")], "cores must be 1 to 128"),
             (vec![("SECKILL_LISTEN", "here")], "listen must be an address"),
+            (
+                vec![("SECKILL_REDIS_URL", "redis://:s3cret@127.0.0.1")],
+                "with redis_url, secret or secret_file must be given too",
+            ),
+            (
+                vec![
+                    ("SECKILL_REDIS_URL", "redis://127.0.0.1"),
+                    ("SECKILL_SECRET", "0123456789abcdef0123456789abcdef"),
+                    ("SECKILL_GATEWAY_ID", "3"),
+                ],
+                "with redis_url, store_url must be given too",
+            ),
             (vec![("SECKILL_GATEWAY_ID", "1024")], "gateway_id must be 0 to 1023"),
             (vec![("SECKILL_STORE_URL", "mysql:x")], "store_url must be sqlite:PATH"),
             (vec![("SECKILL_PUBLIC_URL", "shop.example/x")], "public_url must be"),

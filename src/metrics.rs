@@ -20,7 +20,7 @@ use seckill_shards::engine::Engine;
 use seckill_shards::journal::{Histogram, Takes};
 
 use crate::api::Counters;
-use crate::control::{FlushStatus, RefundStatus, SumsTail};
+use crate::control::{Control, FlushStatus, RefundStatus, SumsTail};
 use crate::flow::{Breaker, BreakerState};
 
 /// The words of refusals, by their numbers in the engine.
@@ -59,6 +59,8 @@ pub struct Sources {
     pub sums: Arc<Mutex<SumsTail>>,
     /// The breakers before followers of the sale, by what they guard.
     pub breakers: Vec<(Guarded, Arc<Breaker>)>,
+    /// What is settled with other gateways, where there are any.
+    pub control: Arc<Control>,
 }
 
 /// What a breaker guards: a follower of the sale, and which calls of it.
@@ -108,6 +110,7 @@ impl Collector for GatewayCollector {
         self.flush(&mut page);
         self.refunds(&mut page);
         self.breakers(&mut page);
+        self.leases(&mut page);
         self.http(&mut page);
         process(&mut page);
         page.gauge(
@@ -135,7 +138,7 @@ impl GatewayCollector {
             let id = id.to_string();
             let totals = &sum.totals;
             for (state, units) in [
-                ("stocked", u64::from(sum.stocked)),
+                ("stocked", u64::from(sum.units())),
                 ("free", sum.free()),
                 ("held", totals.held),
                 ("sold", totals.sold),
@@ -299,6 +302,48 @@ impl GatewayCollector {
             &[],
             load(&flush.faults),
         );
+    }
+
+    /// What Redis and this journal have of each shared activity.
+    fn leases(&self, page: &mut Families) {
+        let Some(settling) = self.sources.control.settling() else { return };
+        let figures = settling.figures.lock().expect("nobody panics under this lock");
+        for (id, it) in &*figures {
+            let id = id.to_string();
+            let labels = [("activity", id.as_str())];
+            page.gauge(
+                "seckill_lease_live",
+                "1 while Redis lends units and confirms places",
+                &labels,
+                real(u64::from(it.live)),
+            );
+            page.gauge(
+                "seckill_lease_generation",
+                "Generation of the era: it rises when what Redis knew is built anew",
+                &labels,
+                real(it.generation),
+            );
+            page.gauge(
+                "seckill_lease_units",
+                "Units lent to this gateway, by its journal",
+                &labels,
+                real(u64::from(it.net)),
+            );
+            if let Some(in_redis) = it.net_in_redis {
+                page.gauge(
+                    "seckill_lease_drift_units",
+                    "Units by which Redis and the journal differ under one number: never but 0",
+                    &labels,
+                    real(u64::from(in_redis.abs_diff(it.net))),
+                );
+            }
+            page.gauge(
+                "seckill_lease_short_units",
+                "Units that other gateways asked for in vain",
+                &labels,
+                real(it.short),
+            );
+        }
     }
 
     fn breakers(&self, page: &mut Families) {

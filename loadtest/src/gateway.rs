@@ -197,6 +197,8 @@ pub struct Gateway {
     // Dropped in this order: the process lets go of the files before they are removed.
     process: Option<Process>,
     data: Scratch,
+    /// What it is started with, and every command on its data.
+    variables: Vec<(String, String)>,
 }
 
 impl Gateway {
@@ -207,8 +209,19 @@ impl Gateway {
     #[track_caller]
     #[must_use]
     pub fn start(start: Start) -> Self {
+        Self::start_with(start, Vec::new())
+    }
+
+    /// The same with variables, which it keeps.
+    ///
+    /// # Panics
+    /// Where it does not serve.
+    #[track_caller]
+    #[must_use]
+    pub fn start_with(start: Start, variables: Vec<(String, String)>) -> Self {
         let data = Scratch::new();
-        Self { process: Some(Process::start(start, data.path())), data }
+        let process = Some(Process::start(start, data.path(), &variables));
+        Self { process, data, variables }
     }
 
     /// Starts it again on its data, and waits until it serves.
@@ -218,7 +231,7 @@ impl Gateway {
     #[track_caller]
     pub fn restart(&mut self, start: Start) {
         assert!(self.process.is_none(), "it runs already");
-        self.process = Some(Process::start(start, self.data.path()));
+        self.process = Some(Process::start(start, self.data.path(), &self.variables));
     }
 
     /// Where shoppers are served.
@@ -303,7 +316,9 @@ impl Gateway {
     #[must_use]
     pub fn run_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
         let data = self.data().to_str().expect("a scratch directory has a plain name");
-        run(&[arguments, &["--data", data]].concat(), variables)
+        let own = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let variables: Vec<_> = own.chain(variables.iter().copied()).collect();
+        run(&[arguments, &["--data", data]].concat(), &variables)
     }
 
     /// The account of an activity by `seckill audit`, which must find no difference.
@@ -334,12 +349,13 @@ struct Process {
 
 impl Process {
     #[track_caller]
-    fn start(start: Start, data: &Path) -> Self {
+    fn start(start: Start, data: &Path, variables: &[(String, String)]) -> Self {
         let cores = start.cores.to_string();
         let mut child = command(start.through)
             .args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"])
             .args(["--cores", &cores, "--data"])
             .arg(data)
+            .envs(variables.iter().map(|(name, value)| (name, value)))
             .spawn()
             .expect("the binary can be started");
         let log = log(child.stderr.take());

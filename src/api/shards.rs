@@ -14,8 +14,8 @@ use std::task::{Poll, Waker};
 use crossbeam_queue::ArrayQueue;
 use seckill_shards::command::{Command, Decision, OrderView, Refusal, Sequence, Verdict};
 use seckill_shards::engine::AbortOnPanic;
-use seckill_shards::ids::{OrderId, PaymentId};
-use seckill_shards::shard::Shard;
+use seckill_shards::ids::{ActivityId, OrderId, PaymentId};
+use seckill_shards::shard::{Placed, Shard, Untold};
 use tokio::sync::{Notify, oneshot};
 
 use super::limits::{HOPS_MAX, TURN_RECORDS_MAX, TURN_US_MAX};
@@ -26,6 +26,8 @@ enum Hop {
     Command { command: Command, reply: oneshot::Sender<Verdict> },
     Orders { ids: Vec<OrderId>, reply: oneshot::Sender<Vec<OrderView>> },
     OrderOfPayment { payment: PaymentId, reply: oneshot::Sender<Option<OrderView>> },
+    Untold { activity: ActivityId, until: u64, reply: oneshot::Sender<Vec<Untold>> },
+    Places { activity: ActivityId, reply: oneshot::Sender<Vec<Placed>> },
 }
 
 /// Where the other cores leave what they ask.
@@ -61,6 +63,45 @@ impl Owners {
             Ok(()) => verdict.await.unwrap_or(Verdict::OutcomeUnknown),
             Err(Overloaded) => Verdict::Refused(Refusal::Overloaded),
         }
+    }
+
+    /// What the other gateways are to be told of an activity's orders, by shard: see
+    /// [`Shard::untold`].
+    ///
+    /// # Errors
+    /// Where a shard takes no message.
+    pub async fn untold(
+        &self,
+        activity: ActivityId,
+        until: u64,
+    ) -> Result<Vec<Vec<Untold>>, Overloaded> {
+        self.ask_all(|reply| Hop::Untold { activity, until, reply }).await
+    }
+
+    /// The confirmed places of an activity of whose end the other gateways have not heard.
+    ///
+    /// # Errors
+    /// Where a shard takes no message.
+    pub async fn places(&self, activity: ActivityId) -> Result<Vec<Vec<Placed>>, Overloaded> {
+        self.ask_all(|reply| Hop::Places { activity, reply }).await
+    }
+
+    /// Asks every shard the same, and gives their answers by shard.
+    async fn ask_all<T>(
+        &self,
+        hop: impl Fn(oneshot::Sender<T>) -> Hop,
+    ) -> Result<Vec<T>, Overloaded> {
+        let mut replies = Vec::with_capacity(self.cores());
+        for owner in 0..self.cores() {
+            let (reply, answer) = oneshot::channel();
+            self.hop(owner, hop(reply))?;
+            replies.push(answer);
+        }
+        let mut answers = Vec::with_capacity(replies.len());
+        for answer in replies {
+            answers.push(answer.await.map_err(|_| Overloaded)?);
+        }
+        Ok(answers)
     }
 
     fn hop(&self, owner: usize, hop: Hop) -> Result<(), Overloaded> {
@@ -362,6 +403,12 @@ impl Shards {
             Hop::Orders { ids, reply } => drop(reply.send(self.orders_here(&ids))),
             Hop::OrderOfPayment { payment, reply } => {
                 drop(reply.send(self.shard.borrow().order_of_payment(payment)));
+            }
+            Hop::Untold { activity, until, reply } => {
+                drop(reply.send(self.with_shard(|shard| shard.untold(activity, until))));
+            }
+            Hop::Places { activity, reply } => {
+                drop(reply.send(self.shard.borrow().places(activity)));
             }
             Hop::Command { command, reply } => {
                 let decision = self.with_shard(|shard| shard.decide(command));

@@ -18,12 +18,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{Serve, Unusable, demo, open_store, say};
 use crate::api::tokens::Tokens;
 use crate::api::{Access, Owners, PageMap, Shared, SharedParts, Site, StoreBreakers};
-use crate::config::{Config, PaymentProvider};
+use crate::config::{Config, PaymentProvider, RedisUrl};
+use crate::control::leases::{REDIS_BREAKER, Settling};
 use crate::control::{Control, ControlParts};
+use crate::flow::Breaker;
 use crate::metrics::{Metrics, Sources};
 use crate::operations::{Operations, Recovered};
 use crate::payment::PaymentPort;
 use crate::payment::sandbox::Sandbox;
+use crate::reconcile::Leases;
 use crate::server::{Server, ServerOptions, pin};
 use crate::store::{JournalFound, Store};
 
@@ -46,9 +49,16 @@ pub(super) fn run(command: &Serve) -> anyhow::Result<ExitCode> {
     say(&format!("ready on http://{address}"))?;
     let (address, operations) = (address.to_string(), operations.to_string());
     tracing::info!(address, operations, cores = config.cores, "ready");
-    gateway.control_runtime.block_on(signals.wait());
+    let control = Arc::clone(&gateway.control);
+    let must_stop = gateway.control_runtime.block_on(async {
+        tokio::select! {
+            () = signals.wait() => None,
+            why = control.must_stop() => Some(why),
+        }
+    });
+    drop(control);
     gateway.drain(&config);
-    Ok(ExitCode::SUCCESS)
+    must_stop.map_or(Ok(ExitCode::SUCCESS), |why| Err(Unusable(why).into()))
 }
 
 fn configuration(command: &Serve) -> Result<Config, crate::config::ConfigError> {
@@ -99,6 +109,7 @@ impl Gateway {
         let pages = Arc::new(ArcSwap::from_pointee(PageMap::default()));
         let access = Arc::new(Access::new());
         let breakers = StoreBreakers::default();
+        let settling = settling(&config.redis_url, &engine, &control_runtime)?;
         let control = Control::new(ControlParts {
             engine: Arc::clone(&engine),
             store: Arc::clone(&store),
@@ -109,6 +120,7 @@ impl Gateway {
             journal: config.journal(),
             payment: payment.clone(),
             store_breaker: Arc::clone(&breakers.read),
+            settling,
         });
         let shared = Arc::new(Shared::new(SharedParts {
             engine: Arc::clone(&engine),
@@ -165,13 +177,17 @@ impl Gateway {
 
 /// What the operations listener has to say from here on.
 fn sources_of(
-    control: &Control,
+    control: &Arc<Control>,
     shared: &Shared,
     engine: Arc<Engine>,
     clock: Arc<MachineClock>,
 ) -> Recovered {
     let StoreBreakers { read, write } = shared.breakers().clone();
     let store_breaker = Arc::clone(&read);
+    let mut breakers = vec![(("store", "read"), read), (("store", "write"), write)];
+    if let Some(settling) = control.settling() {
+        breakers.push((("redis", "all"), Arc::clone(&settling.breaker)));
+    }
     let metrics = Metrics::new(Sources {
         engine: Arc::clone(&engine),
         flush: Arc::clone(&control.flush),
@@ -179,7 +195,8 @@ fn sources_of(
         http: shared.counters().to_vec(),
         clock,
         sums: Arc::clone(&control.sums),
-        breakers: vec![(("store", "read"), read), (("store", "write"), write)],
+        breakers,
+        control: Arc::clone(control),
     });
     Recovered { engine, store_breaker, metrics }
 }
@@ -194,6 +211,7 @@ fn open_engine(config: &Config, clock: &Arc<MachineClock>) -> anyhow::Result<Par
     })?;
     let origin = Origin { gateway: config.gateway_id, epoch: 0 };
     let mut options = EngineOptions::new(config.cores, origin, crate::random_bytes()?);
+    options.leases = config.redis_url.is_some();
     options.segments_max = usize::try_from(config.journal_bytes_max / SEGMENT_BYTES)?;
     let begun_us = clock.elapsed_us();
     let parts = Engine::open(&options, Arc::clone(clock) as Arc<dyn Clock>, Arc::new(disk))
@@ -229,6 +247,35 @@ fn register(runtime: &Runtime, store: &dyn Store, engine: &Engine) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// What is settled with the other gateways, where a Redis is configured. What this one sells alone
+/// it must have sold before: the others would sell the same units.
+fn settling(
+    url: &Option<RedisUrl>,
+    engine: &Engine,
+    runtime: &Runtime,
+) -> Result<Option<Settling>, Unusable> {
+    let activities = engine.activities();
+    let open = activities.values().filter(|it| !it.sale().closed);
+    let other = open.clone().find(|it| it.sale().lease.is_some() != url.is_some());
+    if let Some(activity) = other {
+        let id = activity.id;
+        return Err(Unusable(match url {
+            Some(_) => format!(
+                "activity {id} is sold by this gateway alone: it must be closed before redis_url \
+                 is given"
+            ),
+            None => format!("activity {id} is shared with other gateways: redis_url must be given"),
+        }));
+    }
+    let Some(RedisUrl(url)) = url else { return Ok(None) };
+    let _runtime = runtime.enter();
+    // The fault is not told: it may repeat a password.
+    let redis = Leases::open(url).map_err(|_| {
+        Unusable("redis_url is not the address of a Redis, as redis://127.0.0.1:6379".to_owned())
+    })?;
+    Ok(Some(Settling::new(redis, Breaker::new("redis", REDIS_BREAKER))))
 }
 
 /// What the configuration says that shoppers pay by, at a shop that listens on `shop`.

@@ -1,4 +1,5 @@
-//! Closings: an ended activity without an open order gives its unsold units back, once.
+//! Closings: an ended activity without an open order gives its unsold units back, once. Those that
+//! several gateways share are closed where they settle it.
 
 use std::sync::Arc;
 
@@ -88,7 +89,9 @@ impl Control {
                 return Vec::new();
             }
         };
-        let idle = sums.activities.iter().filter(|(_, sum)| !sum.closed && sum.totals.held == 0);
+        // Of those that gateways share, each waits for the others: see `leases`.
+        let alone = sums.activities.iter().filter(|(_, sum)| sum.lease.is_none());
+        let idle = alone.filter(|(_, sum)| !sum.closed && sum.totals.held == 0);
         let unsold = |free: u64| u32::try_from(free).expect("not more than was stocked");
         idle.filter(|(id, _)| ended(id)).map(|(&id, sum)| (id, unsold(sum.free()))).collect()
     }

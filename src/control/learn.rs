@@ -4,7 +4,7 @@
 //! between the store's transaction and its own record learns the rest at its start.
 
 use seckill_shards::clock::Clock;
-use seckill_shards::command::{Command, Refusal, Verdict};
+use seckill_shards::command::{Command, PhaseChange, Refusal, Verdict};
 
 use tokio::time::timeout;
 
@@ -62,9 +62,10 @@ impl Control {
         loop {
             // Before the rows are read: what is forgotten later is open in them.
             let forgotten = self.engine.forgotten();
+            let flushed = self.engine.flushed_position();
             let changed = self.store.activities_changed(learned.activity_version).await?;
             for row in &changed {
-                if !self.publish(row, forgotten).await {
+                if !self.publish(row, forgotten, flushed).await {
                     return Ok(());
                 }
                 learned.activity_version = row.version;
@@ -77,20 +78,54 @@ impl Control {
     }
 
     /// Has a row journaled; false where it must be read and tried again.
-    async fn publish(&self, row: &Activity, forgotten: u64) -> bool {
-        let known = self.engine.activity(row.id).map(|it| it.sale().version);
-        if !row.is_copied() || known.is_some_and(|known| known >= row.version) {
+    async fn publish(&self, row: &Activity, forgotten: u64, flushed: u64) -> bool {
+        let known = self.engine.activity(row.id);
+        let version = known.as_ref().map(|it| it.sale().version);
+        if row.closed && known.is_some_and(|it| it.sale().lease.is_some()) {
+            self.settling.iter().for_each(|settling| settling.is_over(row.id));
+        }
+        if !row.is_copied() {
             return true;
+        }
+        if version.is_some_and(|known| known >= row.version) {
+            return self.follow_phase(row, flushed).await;
         }
         let row_now = Box::new(row.publication(self.engine.clock().now()));
         let command = Command::Publish { row: row_now, forgotten };
         let owner = row.id.owner(self.engine.cores());
         match self.owners.ask(owner, command).await {
-            Verdict::ActivityChanged | Verdict::Refused(Refusal::Stale) => true,
+            Verdict::ActivityChanged | Verdict::Refused(Refusal::Stale) => {
+                self.follow_phase(row, flushed).await
+            }
             other => {
                 tracing::warn!(activity = row.id.0, ?other, "a published activity waits");
                 false
             }
         }
+    }
+
+    /// Does what an operator did at another gateway. What one did here is in the row once the store
+    /// has its record; before, the row says nothing of it. `flushed` is how far it was, at least.
+    async fn follow_phase(&self, row: &Activity, flushed: u64) -> bool {
+        let Some(activity) = self.engine.activity(row.id) else { return true };
+        let sale = activity.sale();
+        if sale.lease.is_none() {
+            return true;
+        }
+        let changes = [
+            (row.ended && !sale.ended, PhaseChange::End),
+            (row.paused && !sale.paused, PhaseChange::Pause),
+            (!row.paused && sale.paused, PhaseChange::Resume),
+        ];
+        let Some((_, change)) = changes.into_iter().find(|(is_due, _)| *is_due) else {
+            return true;
+        };
+        if sale.phased_at > flushed {
+            return false;
+        }
+        let owner = row.id.owner(self.engine.cores());
+        let command = Command::ChangePhase { activity: row.id, change };
+        let verdict = self.owners.ask(owner, command).await;
+        matches!(verdict, Verdict::ActivityChanged | Verdict::Refused(Refusal::Ended))
     }
 }

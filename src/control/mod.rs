@@ -7,6 +7,7 @@ mod catalogue;
 mod closing;
 mod flush;
 mod learn;
+pub mod leases;
 mod limits;
 mod pages;
 mod refunds;
@@ -29,6 +30,7 @@ use crate::audit::{AuditError, audit};
 use crate::flow::Breaker;
 use crate::payment::PaymentPort;
 use crate::store::{Store, StoreError};
+use leases::Settling;
 
 pub use closing::SumsTail;
 pub use flush::FlushStatus;
@@ -66,6 +68,10 @@ pub struct Control {
     /// How far the store's changes were read.
     learned: Mutex<learn::Learned>,
     store_breaker: Arc<Breaker>,
+    /// What is settled with other gateways; none where this one sells alone.
+    settling: Option<Settling>,
+    /// Why the gateway must not go on; none while it may.
+    must_stop: watch::Sender<Option<String>>,
     /// Ends the tasks that ask the shards.
     stop: watch::Sender<bool>,
     /// The journal has ended: the flush writes what is left, and ends.
@@ -93,6 +99,8 @@ pub struct ControlParts {
     pub payment: Option<PaymentPort>,
     /// What stops reads of the store: the news that are read each second tell it how the store is.
     pub store_breaker: Arc<Breaker>,
+    /// What is settled with other gateways; none where this one sells alone.
+    pub settling: Option<Settling>,
 }
 
 impl Control {
@@ -120,6 +128,8 @@ impl Control {
             sums,
             learned: Mutex::default(),
             store_breaker: parts.store_breaker,
+            settling: parts.settling,
+            must_stop: watch::Sender::new(None),
             stop,
             is_last: AtomicBool::new(false),
         })
@@ -154,6 +164,7 @@ impl Control {
         });
         let pages = tokio::spawn(Arc::clone(&self).keep_pages());
         let refunds = tokio::spawn(Arc::clone(&self).keep_refunds());
+        let leases = tokio::spawn(Arc::clone(&self).keep_leases());
         let mut stopped = self.stop.subscribe();
         let mut second = tokio::time::interval(SECOND);
         let mut sweep = tokio::time::interval(SWEEP);
@@ -170,6 +181,7 @@ impl Control {
         }
         pages.abort();
         refunds.abort();
+        leases.abort();
         if let Err(error) = flush.await {
             tracing::error!(%error, "the flush ended badly");
         }
@@ -178,6 +190,19 @@ impl Control {
     /// Ends the tasks that ask the shards, while there are shards.
     pub fn stop(&self) {
         self.stop.send_replace(true);
+    }
+
+    /// What is settled with other gateways; none where this one sells alone.
+    #[must_use]
+    pub fn settling(&self) -> Option<&Settling> {
+        self.settling.as_ref()
+    }
+
+    /// Waits until this gateway must not go on, and says why.
+    pub async fn must_stop(&self) -> String {
+        let mut why = self.must_stop.subscribe();
+        let why = why.wait_for(Option::is_some).await;
+        why.ok().and_then(|why| why.clone()).unwrap_or_default()
     }
 
     /// The journal has ended: the flush writes what is durable, and ends.

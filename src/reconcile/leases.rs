@@ -135,6 +135,21 @@ impl Leases {
         self.round(asked.collect(), |index, words| words.read_lease(requests[index].1.era)).await
     }
 
+    /// Drops what Redis knows of an activity that nobody sells any more.
+    ///
+    /// # Errors
+    /// It may or may not be dropped.
+    pub async fn forget(&self, activity: ActivityId) -> Result<(), Fault> {
+        let mut connection = ConnectionManager::clone(&self.connection.load());
+        let dropped: RedisResult<u64> =
+            messages::forget(activity).query_async(&mut connection).await;
+        if let Err(error) = &dropped {
+            self.renew(error)?;
+        }
+        dropped?;
+        Ok(())
+    }
+
     pub(super) async fn one<T>(
         &self,
         message: Cmd,

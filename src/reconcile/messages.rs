@@ -9,35 +9,10 @@ use std::slice::Iter;
 use std::str::FromStr;
 
 use redis::{Cmd, cmd};
-use seckill_shards::ids::{ActivityId, OrderId, UserId};
+use seckill_shards::ids::{ActivityId, Era, OrderId, UserId};
 
 use super::library::{VERSION, function};
 use super::{Alarm, Answer, Fault, Refusal};
-
-/// One life of an activity's hash. A later one has a larger generation; two of one generation, of
-/// which one was lost, differ in their nonces.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Era {
-    /// Given by the store, which gives each once.
-    pub generation: u64,
-    /// Made by Redis when the era began.
-    pub nonce: u64,
-}
-
-impl fmt::Display for Era {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:016x}", self.generation, self.nonce)
-    }
-}
-
-impl FromStr for Era {
-    type Err = ParseIntError;
-
-    fn from_str(text: &str) -> Result<Self, ParseIntError> {
-        let (generation, nonce) = text.split_once('.').unwrap_or((text, ""));
-        Ok(Self { generation: generation.parse()?, nonce: u64::from_str_radix(nonce, 16)? })
-    }
-}
 
 /// Who may hold units of an activity.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -211,10 +186,21 @@ pub struct Holding {
     pub placed: u32,
 }
 
+fn key(activity: ActivityId) -> String {
+    format!("seckill:lease:{activity}")
+}
+
 fn call(function: &str, activity: ActivityId) -> Cmd {
     let mut call = cmd("FCALL");
-    call.arg(function).arg(1).arg(format!("seckill:lease:{activity}"));
+    call.arg(function).arg(1).arg(key(activity));
     call
+}
+
+/// Drops the hash; no function, since there is nothing to compare with.
+pub(super) fn forget(activity: ActivityId) -> Cmd {
+    let mut unlink = cmd("UNLINK");
+    unlink.arg(key(activity));
+    unlink
 }
 
 fn push_holder(call: &mut Cmd, era: Era, holder: Holder) {
@@ -409,14 +395,6 @@ mod tests {
 
     fn words(text: &str) -> Vec<String> {
         text.split('|').map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn an_era_is_read_as_it_is_written() {
-        let era = Era { generation: 3, nonce: 0xab };
-        assert_eq!(era.to_string(), "3.00000000000000ab");
-        assert_eq!(era.to_string().parse(), Ok(era));
-        assert!("3".parse::<Era>().is_err() && "x.1".parse::<Era>().is_err());
     }
 
     #[test]

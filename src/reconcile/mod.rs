@@ -8,12 +8,16 @@ mod leases;
 mod library;
 pub mod limits;
 mod messages;
+mod next;
 #[cfg(test)]
 mod tests;
+
+pub use seckill_shards::ids::Era;
 
 pub use error::{Alarm, Answer, Fault, Refusal};
 pub use leases::{Leases, Round};
 pub use messages::{
-    Declaration, Era, Holder, Holding, LeaseReply, LeaseRequest, Member, Place, Release, Resumed,
-    Roll, Status, Stock,
+    Declaration, Holder, Holding, LeaseReply, LeaseRequest, Member, Place, Release, Resumed, Roll,
+    Status, Stock,
 };
+pub use next::{Next, View, next};

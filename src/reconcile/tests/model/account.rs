@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use super::store::Store;
 use super::{Flaw, Violation, percent, units};
 use crate::reconcile::{
-    Answer, Declaration, Era, Holder, LeaseReply, LeaseRequest, Member, Place, Refusal, Release,
-    Roll, Status, Stock,
+    Answer, Declaration, Era, Holder, LeaseReply, LeaseRequest, Member, Next, Place, Refusal,
+    Release, Roll, Status, Stock, View, next,
 };
 use seckill_shards::ids::{OrderId, UserId};
+use seckill_shards::orders::Lease;
 use seckill_shards::testing::Random;
 
 /// What everybody may have at most.
@@ -32,14 +33,6 @@ pub(super) struct Order {
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum View {
-    Unknown,
-    Absent,
-    /// With the number of the last journaled answer when it was asked for.
-    Seen(u64, Status),
-}
-
-#[derive(Clone, Debug)]
 pub(super) enum Message {
     /// With the number of the last journaled answer: what is told of another moment is not heard.
     Status(u64),
@@ -47,17 +40,6 @@ pub(super) enum Message {
     Declare(Declaration),
     Resume(Roll),
     Lease(LeaseRequest),
-}
-
-/// What a view of Redis calls for.
-enum Next {
-    Look,
-    Begin(Option<Era>),
-    Enter(Era),
-    Declare,
-    Resume(Era),
-    Lease,
-    Stop,
 }
 
 pub(super) struct Account {
@@ -177,31 +159,12 @@ impl Account {
     }
 
     fn judge(&self, flaw: Flaw) -> Next {
-        let (asked_at, status) = match &self.view {
-            View::Unknown => return Next::Look,
-            View::Absent => return Next::Begin(None),
-            View::Seen(asked_at, status) => (*asked_at, status),
-        };
-        let forgot = Next::Begin(Some(status.era));
-        if !status.remembers && flaw != Flaw::TrustsNumbers {
-            return forgot;
+        let mut view = self.view.clone();
+        if let View::Seen { status, .. } = &mut view {
+            status.remembers |= flaw == Flaw::TrustsNumbers;
         }
-        if self.era != Some(status.era) {
-            let own = self.era.map_or(0, |era| era.generation);
-            let is_later = status.era.generation > own && status.era.generation >= self.floor;
-            return if is_later { Next::Enter(status.era) } else { forgot };
-        }
-        let mut holdings = status.holdings.iter();
-        match holdings.find(|holding| holding.holder.member == self.holder.member) {
-            None => Next::Declare,
-            Some(it) if it.holder.epoch > self.holder.epoch => Next::Stop,
-            Some(it) if it.holder.epoch < self.holder.epoch => Next::Declare,
-            // What was seen before the last answer says nothing of it.
-            Some(_) if asked_at != self.n && status.live => Next::Lease,
-            Some(it) if it.n < self.n || (it.n == self.n && it.net < self.net) => forgot,
-            Some(_) if status.live => Next::Lease,
-            Some(_) => Next::Resume(status.era),
-        }
+        let Self { era, n, net, .. } = *self;
+        next(&view, &Lease { floor: Some(self.floor), era, n, net }, self.holder)
     }
 
     /// What it says next, given what it has seen.
@@ -293,7 +256,7 @@ impl Account {
     pub(super) fn hear_status(&mut self, asked_at: u64, status: Answer<Status>) {
         if asked_at == self.n {
             self.view = match status {
-                Ok(status) => View::Seen(asked_at, status),
+                Ok(status) => View::Seen { n: asked_at, status },
                 Err(Refusal::Absent) => View::Absent,
                 Err(refusal) => panic!("{refusal:?}"),
             };
@@ -342,7 +305,7 @@ impl Account {
 
     /// Whether nothing of it waits for anything.
     pub(super) fn is_settled(&self) -> bool {
-        let live = matches!(&self.view, View::Seen(_, status) if status.live);
+        let live = matches!(&self.view, View::Seen { status, .. } if status.live);
         let orders = self.orders.values();
         let settled = orders.filter(|it| it.paid_at.is_some()).count() == self.orders.len();
         self.stopped || (live && settled && self.net == self.bound())

@@ -1,0 +1,97 @@
+//! Redis and gateways that are away, stopped, killed or forgetful while a sale goes on.
+
+use seckill_loadtest::order::Status;
+use seckill_loadtest::patience::{GENEROUS, until};
+use seckill_loadtest::shop::Sale;
+
+use crate::fleet::{Fleet, await_status, buy};
+
+#[test]
+fn with_redis_stopped_or_killed_gateways_sell_what_they_were_lent() {
+    let mut fleet = Fleet::start(2);
+    let activity = fleet.sale(Sale::of(40));
+    let mut shoppers = fleet.shoppers("patient", 6);
+    for round in 0..2 {
+        let lent = [0, 1].map(|at| {
+            until("something is lent", GENEROUS, || {
+                let units = fleet.figure(at, "seckill_lease_units", &activity)?;
+                (units > 3).then_some(units)
+            })
+        });
+        assert!(lent.iter().sum::<u64>() <= 40);
+        if round == 0 {
+            fleet.redis.stop()
+        } else {
+            fleet.redis.kill()
+        }
+        let mut orders = Vec::new();
+        for (number, shopper) in shoppers.iter_mut().enumerate().skip(round * 3).take(3) {
+            let at = number % 2;
+            let order = buy(&mut shopper[at], &activity, &format!("patient-{number}")).unwrap();
+            assert_eq!(order.status, Status::Accepted);
+            orders.push((number, at, order.id));
+        }
+        if round == 0 {
+            fleet.redis.go_on()
+        } else {
+            fleet.redis.restart()
+        }
+        for (number, at, order) in orders {
+            await_status(&mut shoppers[number][at], &order, Status::AwaitingPayment);
+        }
+    }
+}
+
+#[test]
+fn a_redis_that_forgets_everything_lends_nothing_twice() {
+    let mut fleet = Fleet::start(2);
+    let activity = fleet.sale(Sale::of(30));
+    let mut shoppers = fleet.shoppers("again", 45);
+    let mut sold = 0;
+    let mut forgotten = 0;
+    until("every unit is sold", GENEROUS, || {
+        for (number, shopper) in shoppers.iter_mut().enumerate() {
+            // Who has bought is told of their order again, under the same key.
+            let at = number % 2;
+            if buy(&mut shopper[at], &activity, &format!("again-{number}")).is_ok() {
+                sold += 1;
+            }
+            if sold > 10 * (forgotten + 1) && forgotten < 2 {
+                forgotten += 1;
+                fleet.redis.flush();
+            }
+        }
+        let total = std::mem::take(&mut sold);
+        assert!(total <= 30, "oversold: {total}");
+        (total == 30).then_some(())
+    });
+    assert_eq!(forgotten, 2);
+    assert_eq!(fleet.lent(&activity), 30);
+    until("all is rebuilt", GENEROUS, || {
+        let live = |at| fleet.figure(at, "seckill_lease_live", &activity) == Some(1);
+        let later = |at| fleet.figure(at, "seckill_lease_generation", &activity) > Some(1);
+        [0, 1].iter().all(|&at| live(at) && later(at)).then_some(())
+    });
+}
+
+#[test]
+fn a_gateway_that_is_killed_comes_back_with_its_lease_and_its_orders() {
+    let mut fleet = Fleet::start(2);
+    let activity = fleet.sale(Sale::of(30));
+    let tokens = fleet.tokens("loyal", 4);
+    let mut orders = Vec::new();
+    for (number, token) in tokens.iter().enumerate() {
+        let client = &mut fleet.clients(token)[1];
+        let key = format!("loyal-{number}");
+        let order = until("the shopper is served", GENEROUS, || buy(client, &activity, &key).ok());
+        orders.push(order.id);
+        // Twice: while the first orders are being confirmed, and once more.
+        if number < 2 {
+            fleet.crash(1);
+        }
+    }
+    for (token, order) in tokens.iter().zip(&orders) {
+        await_status(&mut fleet.clients(token)[1], order, Status::AwaitingPayment);
+    }
+    assert!((4..=30).contains(&fleet.lent(&activity)));
+}

@@ -1,0 +1,126 @@
+//! Gateways of one store and one Redis, and their shoppers.
+//!
+//! It must not know what a test asserts.
+
+use std::collections::BTreeMap;
+
+use seckill_loadtest::client::{Client, Response};
+use seckill_loadtest::gateway::{Gateway, Scratch, Start};
+use seckill_loadtest::order::{Order, Status};
+use seckill_loadtest::patience::{GENEROUS, until};
+use seckill_loadtest::shop::{self, Sale, Shop, id_of};
+
+use crate::redis::Redis;
+
+/// Gateways, numbered from 0, the Redis and the store between them.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    pub(crate) gateways: Vec<Gateway>,
+    pub(crate) redis: Redis,
+    pub(crate) shop: Shop,
+    _store: Scratch,
+}
+
+pub(crate) const START: Start = Start { cores: 1, through: &[] };
+
+impl Fleet {
+    pub(crate) fn start(gateways: usize) -> Self {
+        let (redis, store) = (Redis::start(), Scratch::new());
+        let gateways: Vec<_> = (0..gateways)
+            .map(|number| {
+                let variables = [
+                    ("SECKILL_SECRET", "the secret that all gateways have".to_owned()),
+                    ("SECKILL_GATEWAY_ID", number.to_string()),
+                    ("SECKILL_STORE_URL", format!("sqlite:{}/store.db", store.path().display())),
+                    ("SECKILL_REDIS_URL", redis.url()),
+                    ("SECKILL_LOG", "info,seckill=debug".to_owned()),
+                ];
+                let variables = variables.map(|(name, value)| (name.to_owned(), value));
+                Gateway::start_with(START, variables.into())
+            })
+            .collect();
+        let shop = Shop::open(&gateways[0]);
+        Self { gateways, redis, shop, _store: store }
+    }
+
+    /// A published sale that every gateway knows and may lease; its id.
+    pub(crate) fn sale(&mut self, sale: Sale) -> String {
+        let activity = self.shop.sale(sale);
+        for gateway in 0..self.gateways.len() {
+            until("the sale is known, and lent", GENEROUS, || {
+                (self.figure(gateway, "seckill_lease_live", &activity) == Some(1)).then_some(())
+            });
+        }
+        activity
+    }
+
+    pub(crate) fn tokens(&self, prefix: &str, count: usize) -> Vec<String> {
+        shop::tokens(&self.gateways[0], prefix, count)
+    }
+
+    /// One shopper's connection to each gateway.
+    pub(crate) fn clients(&self, token: &str) -> Vec<Client> {
+        let of = |gateway: &Gateway| Client::with_token(gateway.address(), token);
+        self.gateways.iter().map(of).collect()
+    }
+
+    /// Shoppers, each with a connection to each gateway.
+    pub(crate) fn shoppers(&self, prefix: &str, count: usize) -> Vec<Vec<Client>> {
+        self.tokens(prefix, count).iter().map(|token| self.clients(token)).collect()
+    }
+
+    /// A figure of an activity from a gateway's metrics.
+    pub(crate) fn figure(&self, gateway: usize, name: &str, activity: &str) -> Option<u64> {
+        let text =
+            Client::new(self.gateways[gateway].operations()).get("/metrics").expect(200).text();
+        let head = format!("{name}{{activity=\"{activity}\"}} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&head).map(str::to_owned))?;
+        line.parse::<u64>().ok()
+    }
+
+    /// Units lent to all gateways, by their journals.
+    pub(crate) fn lent(&self, activity: &str) -> u64 {
+        let units = |gateway| self.figure(gateway, "seckill_lease_units", activity).unwrap_or(0);
+        (0..self.gateways.len()).map(units).sum()
+    }
+
+    /// Kills a gateway as a power cut would, and starts it again on its data.
+    pub(crate) fn crash(&mut self, gateway: usize) {
+        self.gateways[gateway].kill();
+        self.gateways[gateway].restart(START);
+    }
+}
+
+/// A buy at one gateway: the order, or the slug of the refusal.
+pub(crate) fn buy(client: &mut Client, activity: &str, key: &str) -> Result<Order, String> {
+    let answer: Response = client.send(shop::buy(activity, key, 1));
+    let body = answer.json();
+    if answer.status == 202 {
+        return Ok(Order::of(&body));
+    }
+    let slug = body["type"].as_str().and_then(|it| it.rsplit(['/', '#']).next());
+    Err(slug.expect("a problem has a type").to_owned())
+}
+
+/// Waits until an order stands as it should.
+#[track_caller]
+pub(crate) fn await_status(client: &mut Client, order: &str, status: Status) {
+    let path = format!("/api/v1/orders/{order}");
+    until(&format!("order {order} is {status:?}"), GENEROUS, || {
+        let order = Order::of(&client.get(&path).expect(200).json());
+        assert!(order.status.may_become(status), "{order:?} will never be {status:?}");
+        (order.status == status).then_some(())
+    });
+}
+
+/// The orders by status of many shoppers, each asked at the gateway where they bought.
+pub(crate) fn statuses(bought: &mut [(Client, String)]) -> BTreeMap<String, usize> {
+    let mut statuses = BTreeMap::new();
+    for (client, order) in bought {
+        let body = client.get(&format!("/api/v1/orders/{order}")).expect(200).json();
+        let status = body["status"].as_str().unwrap().to_owned();
+        assert_eq!(id_of(&body), *order);
+        *statuses.entry(status).or_default() += 1;
+    }
+    statuses
+}

@@ -1,0 +1,9 @@
+//! Several real gateways that share what they sell through a real Redis, which may be away, stopped
+//! or forgetful, as may they.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its parts")]
+
+mod faults;
+mod fleet;
+mod redis;
+mod selling;

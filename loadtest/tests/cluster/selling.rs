@@ -1,0 +1,116 @@
+//! A sale that several gateways share.
+
+use seckill_loadtest::client::Client;
+use seckill_loadtest::order::Status;
+use seckill_loadtest::patience::{GENEROUS, until};
+use seckill_loadtest::shop::Sale;
+
+use crate::fleet::{Fleet, await_status, buy, statuses};
+
+#[test]
+fn three_gateways_sell_every_unit_once() {
+    let mut fleet = Fleet::start(3);
+    let activity = fleet.sale(Sale::of(60));
+    let mut shoppers = fleet.shoppers("crowd", 90);
+    let mut bought = Vec::new();
+    // Whoever is told that none is left, and that one may return, asks again, where they are.
+    until("every unit is sold", GENEROUS, || {
+        for (number, shopper) in shoppers.iter_mut().enumerate() {
+            let client = &mut shopper[number % 3];
+            if let Ok(order) = buy(client, &activity, &format!("crowd-{number}")) {
+                bought.push((number, order.id));
+            }
+        }
+        bought.sort();
+        bought.dedup();
+        assert!(bought.len() <= 60, "oversold");
+        (bought.len() == 60).then_some(())
+    });
+    let mut bought: Vec<_> = bought
+        .into_iter()
+        .map(|(number, order)| (shoppers[number].swap_remove(number % 3), order))
+        .collect();
+    for (client, order) in &mut bought {
+        await_status(client, order, Status::AwaitingPayment);
+    }
+    assert_eq!(statuses(&mut bought).values().sum::<usize>(), 60);
+    assert_eq!(fleet.lent(&activity), 60);
+    for gateway in 0..3 {
+        let drift = fleet.figure(gateway, "seckill_lease_drift_units", &activity);
+        assert!(drift.is_none_or(|units| units == 0), "{drift:?}");
+    }
+}
+
+#[test]
+fn the_last_unit_anywhere_is_sold_to_a_shopper_anywhere() {
+    let mut fleet = Fleet::start(3);
+    let activity = fleet.sale(Sale::of(3));
+    let mut shoppers = fleet.shoppers("late", 3);
+    // All of it is wanted at one gateway after the other, whoever has it.
+    for (number, shopper) in shoppers.iter_mut().enumerate() {
+        until("the shopper is served", GENEROUS, || {
+            buy(&mut shopper[0], &activity, &format!("late-{number}")).ok()
+        });
+    }
+    assert_eq!(fleet.lent(&activity), 3);
+}
+
+#[test]
+fn a_shopper_who_buys_at_two_gateways_at_once_gets_one() {
+    let mut fleet = Fleet::start(2);
+    let activity = fleet.sale(Sale::of(40));
+    for shopper in &mut fleet.shoppers("twin", 8) {
+        let [one, other] = &mut shopper[..] else { panic!() };
+        let orders =
+            [buy(one, &activity, "twin-1").unwrap(), buy(other, &activity, "twin-2").unwrap()];
+        let paths = orders.map(|order| format!("/api/v1/orders/{}", order.id));
+        let settled = until("both are settled", GENEROUS, || {
+            let status = |client: &mut Client, path: &String| {
+                client.get(path).expect(200).json()["status"].as_str().unwrap().to_owned()
+            };
+            let mut both = [status(one, &paths[0]), status(other, &paths[1])];
+            both.sort();
+            (!both.contains(&"accepted".to_owned())).then_some(both)
+        });
+        assert_eq!(settled, ["awaiting_payment", "rejected"]);
+    }
+}
+
+#[test]
+fn what_an_operator_does_at_one_gateway_all_do_and_the_units_come_home() {
+    let mut fleet = Fleet::start(2);
+    let product = fleet.shop.product(20);
+    let activity = fleet.shop.draft(&product, Sale::of(20));
+    fleet.shop.step(&activity, "publish");
+    let mut shoppers = fleet.shoppers("guest", 3);
+    let mut held = Vec::new();
+    for (number, shopper) in shoppers.iter_mut().enumerate() {
+        let at = number % 2;
+        let order = until("the shopper is served", GENEROUS, || {
+            buy(&mut shopper[at], &activity, &format!("guest-{number}")).ok()
+        });
+        await_status(&mut shopper[at], &order.id, Status::AwaitingPayment);
+        held.push((at, order.id));
+    }
+    let state = format!("/api/v1/activities/{activity}/state");
+    let is = |phase: &str, shopper: &mut Vec<Client>| {
+        for client in shopper {
+            until(&format!("the sale is {phase} everywhere"), GENEROUS, || {
+                (client.get(&state).expect(200).json()["phase"] == phase).then_some(())
+            });
+        }
+    };
+    fleet.shop.step(&activity, "pause");
+    is("paused", &mut shoppers[0]);
+    fleet.shop.step(&activity, "resume");
+    is("live", &mut shoppers[0]);
+    fleet.shop.step(&activity, "end");
+    is("ended", &mut shoppers[0]);
+    for (shopper, (at, order)) in shoppers.iter_mut().zip(&held) {
+        drop(shopper[*at].delete(&format!("/api/v1/orders/{order}")).expect(204));
+    }
+    is("closed", &mut shoppers[0]);
+    until("the units are the product's again", GENEROUS, || {
+        (fleet.shop.stock(&product) == 20).then_some(())
+    });
+}

@@ -1,0 +1,198 @@
+//! One activity's account: what this gateway says of it to the others, and does by their answer.
+//!
+//! It must not know other activities, nor how Redis is reached.
+
+use seckill_shards::clock::Timestamp;
+use seckill_shards::command::{Answers, Command, Verdict};
+use seckill_shards::ids::ActivityId;
+use seckill_shards::shard::{Activity, Phase};
+
+use super::Failed;
+use super::batch::{batch, of_core};
+use super::demand::{Demand, Supply};
+use super::limits::{HEARTBEAT_US, VIEW_US};
+use crate::control::Control;
+use crate::reconcile::{Holder, Holding, LeaseReply, LeaseRequest, Next, Stock, View, next};
+
+/// What is known of one activity beside the journal; a restart begins anew.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    pub view: View,
+    /// When Redis was looked at last.
+    pub seen_us: u64,
+    /// When it was last told anything.
+    said_us: u64,
+    /// What it was told then.
+    told: Option<Told>,
+    /// Units that the others asked for in vain.
+    short: u64,
+    demand: Demand,
+}
+
+/// What a request says beside orders.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Told {
+    have: u32,
+    want: u32,
+    stock: Stock,
+}
+
+/// A request on its way.
+#[derive(Debug)]
+pub(super) struct Saying {
+    pub request: LeaseRequest,
+    /// Whether there was more to tell.
+    pub is_full: bool,
+}
+
+/// An account's figures, for people.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Figures {
+    /// Units lent to this gateway, by its journal.
+    pub net: u32,
+    /// The same, by what Redis was last seen to have under the same number; none where it was not.
+    pub net_in_redis: Option<u32>,
+    /// The generation of its era.
+    pub generation: u64,
+    /// Units that the others asked for in vain.
+    pub short: u64,
+    /// Whether units are lent and places confirmed.
+    pub live: bool,
+}
+
+impl Account {
+    pub(super) fn is_look_due(&self, now_us: u64) -> bool {
+        matches!(self.view, View::Unknown) || now_us >= self.seen_us + VIEW_US
+    }
+
+    /// The next request, where there is something to say: what is given back is journaled first.
+    pub(super) async fn prepare(
+        &mut self,
+        control: &Control,
+        activity: &Activity,
+        holder: Holder,
+    ) -> Result<Option<Saying>, Failed> {
+        let Some(lease) = activity.sale().lease else { return Ok(None) };
+        if next(&self.view, &lease, holder) != Next::Lease {
+            return Ok(None);
+        }
+        let now_us = control.engine.clock().elapsed_us();
+        let want = self.settle_demand(control, activity, now_us).await;
+        let until = control.engine.flushed_position();
+        let untold = control.owners.untold(activity.id, until).await;
+        let batch = batch(untold.map_err(|_| Failed::Shards)?);
+        let sale = activity.sale();
+        let (Some(lease), terms) = (sale.lease, &sale.terms) else { return Ok(None) };
+        let Some(era) = lease.era else { return Ok(None) };
+        let open = !sale.ended && !sale.closed;
+        let stock = Stock { version: sale.version, stocked: terms.stocked, open };
+        let told = Told { have: lease.net, want, stock };
+        let has_orders = !batch.releases.is_empty() || !batch.confirms.is_empty();
+        let is_news = has_orders || self.told != Some(told);
+        if !is_news && now_us < self.said_us + HEARTBEAT_US {
+            return Ok(None);
+        }
+        (self.said_us, self.told) = (now_us, Some(told));
+        let request = LeaseRequest {
+            era,
+            holder,
+            n: lease.n + 1,
+            have: lease.net,
+            want,
+            stock,
+            limit: terms.per_user_limit,
+            releases: batch.releases,
+            confirms: batch.confirms,
+        };
+        Ok(Some(Saying { request, is_full: batch.is_full }))
+    }
+
+    /// Gives back what is to spare; the units that it would like.
+    async fn settle_demand(&mut self, control: &Control, activity: &Activity, now_us: u64) -> u32 {
+        let free = activity.remaining();
+        let sale = activity.sale();
+        let net = sale.lease.map_or(0, |lease| lease.net);
+        let is_over = matches!(sale.phase(control.now()), Phase::Ended | Phase::Closed);
+        drop(sale);
+        let in_vain = activity.was_asked_in_vain();
+        self.demand.look(now_us, u64::from(net.saturating_sub(free)), in_vain);
+        let supply = self.supply(free);
+        let spare = if is_over { free } else { self.demand.spare(now_us, &supply) };
+        if spare > 0 {
+            let (id, at_most) = (activity.id, spare);
+            let owner = id.owner(control.engine.cores());
+            // Refused, it is tried again at the next look.
+            drop(control.owners.ask(owner, Command::ReturnUnits { activity: id, at_most }).await);
+        }
+        if is_over { 0 } else { self.demand.want(&self.supply(activity.remaining())) }
+    }
+
+    fn supply(&self, free: u32) -> Supply {
+        let (pool, members) = match &self.view {
+            View::Seen { status, .. } => {
+                let pool = u64::from(status.stock.stocked).saturating_sub(status.leased);
+                (pool, status.holdings.len() as u64)
+            }
+            View::Unknown | View::Absent => (0, 1),
+        };
+        Supply { free, pool, members, short: self.short }
+    }
+
+    /// The answer: what it says of orders first, and last that it was heard, with the units that
+    /// were lent. Whatever is not journaled is told again under the same number.
+    pub(super) async fn heard(
+        &mut self,
+        control: &Control,
+        activity: ActivityId,
+        saying: &Saying,
+        reply: &LeaseReply,
+    ) -> Result<(), Failed> {
+        let LeaseReply { n, granted: quantity, .. } = *reply;
+        if reply.era != saying.request.era || n != saying.request.n {
+            return Ok(());
+        }
+        let cores = control.engine.cores();
+        for core in 0..cores {
+            let answers = Answers {
+                activity,
+                confirmed: of_core(&reply.yes, core, cores),
+                refused: of_core(&reply.no, core, cores),
+                released: of_core(&reply.released, core, cores),
+            };
+            if !answers.is_empty() {
+                let verdict = control.owners.ask(core, Command::Hear(Box::new(answers))).await;
+                done(&verdict)?;
+            }
+        }
+        let leased = Command::Lease { activity, n, quantity };
+        done(&control.owners.ask(activity.owner(cores), leased).await)?;
+        self.short = reply.short;
+        Ok(())
+    }
+
+    /// Whether nothing of the activity is left here to be settled but its closing.
+    pub(super) fn may_rest(&self, activity: &Activity, now: Timestamp) -> bool {
+        activity.phase(now) == Phase::Ended
+            && activity.outstanding() == 0
+            && activity.ending() == 0
+            && activity.is_sold_out()
+            && self.told.is_some_and(|told| told.want == 0)
+    }
+
+    pub(super) fn figures(&self, activity: &Activity, holder: Holder) -> Figures {
+        let lease = activity.sale().lease.unwrap_or_default();
+        let generation = lease.era.map_or(0, |era| era.generation);
+        let figures =
+            Figures { net: lease.net, generation, short: self.short, ..Figures::default() };
+        let View::Seen { n, status } = &self.view else { return figures };
+        let is_same = |holding: &&Holding| *n == lease.n && holding.n == lease.n;
+        let mine = status.holdings.iter().find(|it| it.holder == holder);
+        let net_in_redis = mine.filter(is_same).map(|it| it.net);
+        Figures { net_in_redis, live: status.live, ..figures }
+    }
+}
+
+fn done(verdict: &Verdict) -> Result<(), Failed> {
+    let failed = matches!(verdict, Verdict::Refused(_) | Verdict::OutcomeUnknown);
+    if failed { Err(Failed::Shards) } else { Ok(()) }
+}

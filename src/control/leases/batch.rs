@@ -1,0 +1,89 @@
+//! What one request tells the others of this gateway's orders.
+//!
+//! Pure: it must not know how shards are asked, nor how the request travels.
+
+use seckill_shards::ids::OrderId;
+use seckill_shards::limits::ORDERS_PER_RECORD_MAX;
+use seckill_shards::shard::Untold;
+
+use crate::reconcile::limits::ORDERS_PER_MESSAGE_MAX;
+use crate::reconcile::{Place, Release};
+
+/// Releases and confirms of one request.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub releases: Vec<Release>,
+    pub confirms: Vec<Place>,
+    /// Whether there is more to tell than one request takes.
+    pub is_full: bool,
+}
+
+/// The first orders of all shards in the journal's order: an end is told before whatever it made
+/// room for, on whichever shard that is. What a shard has not listed yet stands behind the last
+/// that it has, so nothing behind that is told before.
+pub(super) fn batch(shards: Vec<Vec<Untold>>) -> Batch {
+    let cut = |shard: &Vec<Untold>| {
+        let last = shard.last().filter(|_| shard.len() >= ORDERS_PER_RECORD_MAX);
+        last.map(|last| last.position)
+    };
+    let cut = shards.iter().filter_map(cut).min();
+    let mut untold = shards.concat();
+    untold.sort_by_key(|it| (it.position, !it.ended));
+    let reach = untold.partition_point(|it| cut.is_none_or(|cut| it.position <= cut));
+    let is_full = reach.min(ORDERS_PER_MESSAGE_MAX) < untold.len() || cut.is_some();
+    untold.truncate(reach.min(ORDERS_PER_MESSAGE_MAX));
+    let mut batch = Batch { is_full, ..Batch::default() };
+    for Untold { user, order, quantity, ended, .. } in untold {
+        if ended {
+            batch.releases.push(Release { user, order });
+        } else {
+            batch.confirms.push(Place { user, order, quantity });
+        }
+    }
+    batch
+}
+
+/// Those of `ids` that a core owns.
+pub(super) fn of_core(ids: &[OrderId], core: usize, cores: usize) -> Vec<OrderId> {
+    ids.iter().copied().filter(|id| id.owner(cores) == core).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use seckill_shards::ids::UserId;
+
+    use super::*;
+
+    fn untold(position: u64, order: u64, ended: bool) -> Untold {
+        Untold { position, order: OrderId(order), user: UserId(order), quantity: 1, ended }
+    }
+
+    fn told(batch: &Batch) -> (Vec<u64>, Vec<u64>) {
+        let releases = batch.releases.iter().map(|it| it.order.0).collect();
+        (releases, batch.confirms.iter().map(|it| it.order.0).collect())
+    }
+
+    #[test]
+    fn shards_are_told_of_in_one_order() {
+        let shards = vec![
+            vec![untold(1, 10, false), untold(5, 11, true)],
+            vec![untold(3, 20, true), untold(5, 21, false)],
+        ];
+        let batch = batch(shards);
+        assert_eq!(told(&batch), (vec![20, 11], vec![10, 21]));
+        assert!(!batch.is_full);
+    }
+
+    /// The second shard may have an end behind its 250th order that made room for order 5,000.
+    #[test]
+    fn nothing_is_told_before_what_a_shard_has_not_listed_yet() {
+        let most = ORDERS_PER_RECORD_MAX as u64;
+        let full = (1..=most).map(|at| untold(at, at, false)).collect();
+        let batch = batch(vec![vec![untold(most + 1, 5_000, false), untold(2, 5_001, true)], full]);
+        assert!(batch.is_full);
+        assert_eq!(batch.releases.len() + batch.confirms.len(), ORDERS_PER_MESSAGE_MAX);
+        let (releases, confirms) = told(&batch);
+        assert_eq!(releases, [5_001]);
+        assert!(!confirms.contains(&5_000));
+    }
+}

@@ -1,0 +1,134 @@
+//! How many units a gateway keeps free: enough for what it sells, and no more, so that the last
+//! units are where somebody wants them.
+//!
+//! Pure: it is told the time and what is gone, and must not know Redis.
+
+/// A gateway keeps this many microseconds of its sales free: twenty requests' time.
+const AHEAD_US: u64 = 2_000_000;
+/// A gateway that sold nothing for this long is idle, in microseconds.
+const IDLE_US: u64 = 1_000_000;
+/// Before anything is sold a gateway asks for its share of this part of what nobody has.
+const PART: u64 = 2;
+
+/// What an activity's buyers want of this gateway.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Demand {
+    /// The last look: when it was, and the units that were gone: held, sold, or reserved.
+    last: Option<(u64, u64)>,
+    /// Units a second, as of late.
+    rate: u64,
+    /// When somebody bought, or wanted to, last.
+    wanted_us: u64,
+    /// Whether somebody was sent away since then.
+    in_vain: bool,
+}
+
+/// What there is, at one look.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Supply {
+    /// Units that this gateway may sell.
+    pub free: u32,
+    /// Units that nobody has, as of late.
+    pub pool: u64,
+    /// Gateways that share the activity.
+    pub members: u64,
+    /// Units that the others asked for in vain.
+    pub short: u64,
+}
+
+impl Demand {
+    /// Looks at what is gone now; `in_vain` where a buyer was sent away since the last look.
+    pub(super) fn look(&mut self, now_us: u64, gone: u64, in_vain: bool) {
+        let (looked_us, before) = self.last.replace((now_us, gone)).unwrap_or((now_us, gone));
+        let passed_us = now_us.saturating_sub(looked_us).max(1);
+        let sold = gone.saturating_sub(before);
+        let rate = sold.saturating_mul(1_000_000) / passed_us;
+        // Rises at once, falls by half a look.
+        self.rate = rate.max(self.rate.midpoint(rate));
+        if sold > 0 || in_vain {
+            self.wanted_us = now_us;
+        }
+        self.in_vain = in_vain || (self.in_vain && sold == 0 && now_us < self.wanted_us + IDLE_US);
+    }
+
+    fn is_idle(&self, now_us: u64) -> bool {
+        now_us >= self.wanted_us + IDLE_US
+    }
+
+    /// Units that it would like beside those that are free.
+    pub(super) fn want(&self, supply: &Supply) -> u32 {
+        let ahead = self.rate.saturating_mul(AHEAD_US) / 1_000_000;
+        let share = supply.pool / (PART * supply.members.max(1));
+        let least = u64::from(self.in_vain);
+        let target = ahead.max(share).max(least);
+        u32::try_from(target.saturating_sub(u64::from(supply.free))).unwrap_or(u32::MAX)
+    }
+
+    /// Units that it gives back: none while nobody asks for them in vain, else what it will not
+    /// sell soon.
+    pub(super) fn spare(&self, now_us: u64, supply: &Supply) -> u32 {
+        if supply.short == 0 {
+            return 0;
+        }
+        let kept = if self.is_idle(now_us) { 0 } else { self.rate.max(u64::from(self.in_vain)) };
+        let spare = u64::from(supply.free).saturating_sub(kept).min(supply.short);
+        u32::try_from(spare).expect("not more than are free")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000;
+
+    fn supply(free: u32, pool: u64, short: u64) -> Supply {
+        Supply { free, pool, members: 3, short }
+    }
+
+    #[test]
+    fn before_the_sale_each_takes_a_part_of_its_share() {
+        let demand = Demand::default();
+        assert_eq!(demand.want(&supply(0, 600, 0)), 100);
+        assert_eq!(demand.want(&supply(100, 300, 0)), 0);
+        assert_eq!(demand.want(&supply(0, 5, 0)), 0, "the last units wait for a buyer");
+    }
+
+    #[test]
+    fn a_gateway_keeps_what_it_sells_in_two_seconds() {
+        let mut demand = Demand::default();
+        demand.look(SECOND, 0, false);
+        demand.look(SECOND + SECOND / 10, 50, false);
+        assert_eq!(demand.want(&supply(100, 0, 0)), 900);
+        // It falls slowly once nothing is sold, and to nothing.
+        for looks in 2..30 {
+            demand.look(SECOND + looks * SECOND / 10, 50, false);
+        }
+        assert_eq!(demand.want(&supply(0, 0, 0)), 0);
+    }
+
+    #[test]
+    fn a_buyer_who_was_sent_away_is_one_unit_worth() {
+        let mut demand = Demand::default();
+        demand.look(SECOND, 7, true);
+        assert_eq!(demand.want(&supply(0, 0, 0)), 1);
+        demand.look(SECOND + SECOND / 10, 7, false);
+        assert_eq!(demand.want(&supply(0, 0, 0)), 1, "until it comes, or the buyer has gone");
+        demand.look(3 * SECOND, 7, false);
+        assert_eq!(demand.want(&supply(0, 0, 0)), 0);
+    }
+
+    #[test]
+    fn an_idle_gateway_gives_back_what_others_lack_and_a_busy_one_what_it_will_not_sell() {
+        let mut demand = Demand::default();
+        demand.look(SECOND, 0, false);
+        assert_eq!(demand.spare(5 * SECOND, &supply(8, 0, 0)), 0, "nobody lacks any");
+        assert_eq!(demand.spare(5 * SECOND, &supply(8, 0, 3)), 3);
+        assert_eq!(demand.spare(5 * SECOND, &supply(2, 0, 3)), 2);
+        demand.look(6 * SECOND, 4, false);
+        demand.look(7 * SECOND, 9, false);
+        assert_eq!(demand.spare(7 * SECOND, &supply(8, 0, 30)), 3);
+        demand.look(8 * SECOND, 9, true);
+        assert_eq!(demand.spare(8 * SECOND, &supply(1, 0, 1)), 0, "it has a buyer of its own");
+    }
+}

@@ -1,0 +1,22 @@
+//! The bounds of settling with the other gateways.
+//!
+//! It knows numbers only.
+
+use std::time::Duration;
+
+use crate::flow::Rule;
+
+/// When Redis is left alone, and how it is asked again: half of the last steps were bad.
+pub const REDIS_BREAKER: Rule =
+    Rule { calls: 10, age_us: 60_000_000, bad: 5, rest_us: 1_000_000, probes: 2 };
+
+/// Between two looks at what there is to settle, while there is.
+pub(super) const REST: Duration = Duration::from_millis(50);
+/// After a fault of Redis.
+pub(super) const REST_AFTER_FAULT: Duration = Duration::from_millis(500);
+/// A gateway that has nothing to say asks after this long what the others lack, in microseconds.
+pub(super) const HEARTBEAT_US: u64 = 300_000;
+/// How old what is known of Redis may be, in microseconds.
+pub(super) const VIEW_US: u64 = 1_000_000;
+/// How long the store may take to answer: the daily work of every account waits for it.
+pub(super) const STORE: Duration = Duration::from_secs(1);

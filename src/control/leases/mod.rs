@@ -1,0 +1,423 @@
+//! Leases: what this gateway settles with the others that sell the same activities, through Redis.
+//!
+//! Each account goes on step by step, one message under way: look, rebuild what Redis has
+//! forgotten, then the daily work. Redis and the store may be away; the sale goes on with what was
+//! lent. It must not know what Redis does inside, nor how orders are decided.
+
+mod account;
+mod batch;
+mod demand;
+mod limits;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use seckill_shards::command::{Command, Verdict};
+use seckill_shards::engine::Engine;
+use seckill_shards::ids::{ActivityId, Era};
+use seckill_shards::shard::Activity;
+
+use self::account::{Account, Saying};
+use self::limits::{REST, REST_AFTER_FAULT, STORE};
+use super::Control;
+use crate::flow::Breaker;
+use crate::reconcile::{
+    Declaration, Fault, Holder, Leases, Member, Next, Place, Refusal, Roll, Stock, View,
+};
+use crate::store::{JournalPosition, StoreError};
+
+pub use self::account::Figures;
+pub use self::limits::REDIS_BREAKER;
+
+/// What this gateway settles with the others.
+#[derive(Debug)]
+pub struct Settling {
+    redis: Leases,
+    /// What stops asking Redis.
+    pub breaker: Arc<Breaker>,
+    /// Shared activities that are closed in the store: nothing is to be settled any more.
+    over: Mutex<BTreeSet<ActivityId>>,
+    /// For people.
+    pub figures: Mutex<BTreeMap<ActivityId, Figures>>,
+}
+
+/// Why this gateway must stop for good: another speaks for it, or its journal is an older copy.
+#[derive(Debug, thiserror::Error)]
+enum Stop {
+    #[error("activity {0}: this gateway was retired, and another has taken over what it had")]
+    Retired(ActivityId),
+    #[error(
+        "activity {activity}: the others have heard {n} requests of this gateway, and its journal \
+         knows {known}: an older copy of its data directory was restored"
+    )]
+    OlderJournal { activity: ActivityId, n: u64, known: u64 },
+}
+
+/// Why a step was not made; the next one tries again.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    Redis(#[from] Fault),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the store does not answer in time")]
+    Slow,
+    #[error("the shards take no message")]
+    Shards,
+    #[error(transparent)]
+    Stop(#[from] Stop),
+}
+
+impl Settling {
+    /// Nothing is settled before [`Control::run`].
+    #[must_use]
+    pub fn new(redis: Leases, breaker: Arc<Breaker>) -> Self {
+        Self { redis, breaker, over: Mutex::default(), figures: Mutex::default() }
+    }
+
+    /// The store has closed a shared activity.
+    pub(super) fn is_over(&self, activity: ActivityId) {
+        self.over.lock().expect("nobody panics under this lock").insert(activity);
+    }
+}
+
+impl Control {
+    /// Settles until the task is ended, where there are other gateways.
+    pub(super) async fn keep_leases(self: Arc<Self>) {
+        let Some(settling) = &self.settling else { return };
+        let mut round = Round { control: &self, settling, accounts: BTreeMap::new() };
+        let mut is_ready = false;
+        loop {
+            let now_us = self.engine.clock().elapsed_us();
+            let Some(pass) = settling.breaker.ask(now_us) else {
+                tokio::time::sleep(REST).await;
+                continue;
+            };
+            let made = round.step(&mut is_ready).await;
+            let is_redis = matches!(made, Err(Failed::Redis(_)));
+            pass.done(!is_redis, self.engine.clock().elapsed_us());
+            round.tell_figures();
+            match made {
+                Ok(true) => {}
+                Ok(false) => tokio::time::sleep(REST).await,
+                Err(Failed::Stop(stop)) => return self.give_up(&stop),
+                Err(failed) => {
+                    report(&failed);
+                    is_ready = false;
+                    round.forget_views();
+                    tokio::time::sleep(REST_AFTER_FAULT).await;
+                }
+            }
+        }
+    }
+
+    fn give_up(&self, stop: &Stop) {
+        tracing::error!(error = stop as &dyn std::error::Error, "this gateway must not go on");
+        self.must_stop.send_replace(Some(stop.to_string()));
+    }
+}
+
+/// One look at all accounts after the other.
+struct Round<'a> {
+    control: &'a Control,
+    settling: &'a Settling,
+    accounts: BTreeMap<ActivityId, Account>,
+}
+
+impl Round<'_> {
+    /// A step of every account; whether there is more to say at once.
+    async fn step(&mut self, is_ready: &mut bool) -> Result<bool, Failed> {
+        for activity in self.open_accounts() {
+            self.settling.redis.forget(activity).await?;
+        }
+        if self.accounts.is_empty() {
+            return Ok(false);
+        }
+        if !*is_ready {
+            self.settling.redis.ready().await?;
+            *is_ready = true;
+        }
+        for activity in self.accounts.keys().copied().collect::<Vec<_>>() {
+            later(self.join(activity).await)?;
+        }
+        self.look().await?;
+        for activity in self.accounts.keys().copied().collect::<Vec<_>>() {
+            later(self.rebuild(activity).await)?;
+        }
+        let more = self.lease().await?;
+        for activity in self.accounts.keys().copied().collect::<Vec<_>>() {
+            later(self.rest(activity).await)?;
+        }
+        Ok(more)
+    }
+
+    fn forget_views(&mut self) {
+        self.accounts.values_mut().for_each(|account| account.view = View::Unknown);
+    }
+
+    fn engine(&self) -> &Engine {
+        &self.control.engine
+    }
+
+    fn holder(&self) -> Holder {
+        let origin = self.engine().origin();
+        Holder { member: Member::Gateway(origin.gateway), epoch: origin.epoch }
+    }
+
+    /// An account for each shared activity that is not over; those that are, as of now.
+    fn open_accounts(&mut self) -> Vec<ActivityId> {
+        let activities = self.control.engine.activities();
+        let mut over = self.settling.over.lock().expect("nobody panics under this lock");
+        over.retain(|id| activities.contains_key(id));
+        let is_gone = |id: &ActivityId| !activities.contains_key(id) || over.contains(id);
+        let gone = self.accounts.extract_if(.., |id, _| is_gone(id)).map(|(id, _)| id).collect();
+        let shared = activities.values().filter(|it| it.sale().lease.is_some());
+        for activity in shared.filter(|it| !over.contains(&it.id)) {
+            self.accounts.entry(activity.id).or_default();
+        }
+        gone
+    }
+
+    /// What the figures of each account are now.
+    fn tell_figures(&self) {
+        let figures = self.accounts.iter().filter_map(|(&id, account)| {
+            Some((id, account.figures(&*self.activity(id)?, self.holder())))
+        });
+        let figures = figures.collect();
+        *self.settling.figures.lock().expect("nobody panics under this lock") = figures;
+    }
+
+    /// The activity of an account, which is there: accounts were opened a moment ago.
+    fn activity(&self, id: ActivityId) -> Option<Arc<Activity>> {
+        self.engine().activity(id).filter(|it| it.sale().lease.is_some())
+    }
+
+    /// Enters this gateway among those that may hold units, before it asks for any.
+    async fn join(&self, id: ActivityId) -> Result<(), Failed> {
+        let lease = self.activity(id).and_then(|it| it.sale().lease);
+        if lease.is_none_or(|lease| lease.floor.is_some()) {
+            return Ok(());
+        }
+        let (journal_id, origin) = (self.engine().journal_id(), self.engine().origin());
+        let journal = JournalPosition { journal_id, epoch: origin.epoch, position: 0 };
+        let joined = self.control.store.join(id, origin.gateway, journal);
+        let floor = self.in_time(joined).await?;
+        self.change(id, Command::Join { activity: id, floor }).await
+    }
+
+    /// Sees how Redis stands, where that is not known or long ago.
+    async fn look(&mut self) -> Result<(), Failed> {
+        let now_us = self.engine().clock().elapsed_us();
+        let due: Vec<_> = self
+            .accounts
+            .iter()
+            .filter(|(_, it)| it.is_look_due(now_us))
+            .map(|(&id, _)| id)
+            .collect();
+        if due.is_empty() {
+            return Ok(());
+        }
+        let asked_at: Vec<_> = due.iter().map(|&id| self.activity(id)).collect();
+        let answers = self.settling.redis.status(&due).await?;
+        for ((id, activity), answer) in due.into_iter().zip(asked_at).zip(answers) {
+            let Some(lease) = activity.and_then(|it| it.sale().lease) else { continue };
+            let account = self.accounts.get_mut(&id).expect("it was listed a moment ago");
+            account.seen_us = now_us;
+            account.view = match answer? {
+                Ok(status) => View::Seen { n: lease.n, status },
+                Err(Refusal::Absent) => View::Absent,
+                Err(refusal) => {
+                    alarm(id, refusal);
+                    View::Unknown
+                }
+            };
+        }
+        Ok(())
+    }
+
+    /// What must be done before the daily work: one step, and then a new look.
+    async fn rebuild(&mut self, id: ActivityId) -> Result<(), Failed> {
+        let Some(lease) = self.activity(id).and_then(|it| it.sale().lease) else { return Ok(()) };
+        let holder = self.holder();
+        let account = self.accounts.get_mut(&id).expect("accounts are opened before");
+        let next = crate::reconcile::next(&account.view, &lease, holder);
+        if matches!(next, Next::Look | Next::Lease) {
+            return Ok(());
+        }
+        account.view = View::Unknown;
+        let refused = match next {
+            Next::Begin(seen) => self.begin(id, seen).await?,
+            Next::Enter(era) => {
+                self.change(id, Command::EnterEra { activity: id, era }).await?;
+                self.declare(id).await?
+            }
+            Next::Declare => self.declare(id).await?,
+            Next::Resume(era) => self.resume(id, era).await?,
+            Next::Stop => return Err(Stop::Retired(id).into()),
+            Next::Look | Next::Lease => None,
+        };
+        if let Some(refusal) = refused {
+            alarm(id, refusal);
+        }
+        Ok(())
+    }
+
+    async fn begin(&self, id: ActivityId, seen: Option<Era>) -> Result<Option<Refusal>, Failed> {
+        let generation = self.in_time(self.control.store.next_generation(id)).await?;
+        let random = crate::random_bytes().map(u64::from_le_bytes).unwrap_or(generation);
+        let begun = self.settling.redis.begin(id, seen, generation, random).await?;
+        tracing::warn!(activity = id.0, ?seen, ?begun, "what Redis knew is built anew");
+        Ok(begun.err())
+    }
+
+    async fn declare(&self, id: ActivityId) -> Result<Option<Refusal>, Failed> {
+        let places = self.control.owners.places(id).await.map_err(|_| Failed::Shards)?;
+        let place = |it: &seckill_shards::shard::Placed| Place {
+            user: it.user,
+            order: it.order,
+            quantity: it.quantity,
+        };
+        let places = places.concat().iter().map(place).collect();
+        let lease = self.activity(id).and_then(|it| it.sale().lease);
+        let Some((lease, era)) = lease.and_then(|lease| Some((lease, lease.era?))) else {
+            return Ok(None);
+        };
+        let declaration =
+            Declaration { era, holder: self.holder(), n: lease.n, net: lease.net, places };
+        Ok(self.settling.redis.declare(id, &declaration).await?.err())
+    }
+
+    /// The members are read after the era was seen, so that none is left out who may have units.
+    async fn resume(&self, id: ActivityId, era: Era) -> Result<Option<Refusal>, Failed> {
+        let roll = self.in_time(self.control.store.roll(id)).await?;
+        let holder = |it: &crate::store::LeaseMember| Holder {
+            member: Member::Gateway(it.gateway),
+            epoch: it.epoch,
+        };
+        let members = roll.members.iter().map(holder).collect();
+        let stock = Stock { version: roll.version, stocked: roll.stocked, open: roll.open };
+        match self.settling.redis.resume(id, &Roll { era, stock, members }).await? {
+            Ok(resumed) if resumed.excess > 0 => {
+                tracing::error!(activity = id.0, resumed.excess, "more is lent than there is");
+                Ok(None)
+            }
+            Ok(_) => Ok(None),
+            // Whoever is missing declares in its turn.
+            Err(Refusal::NotYet { member }) => {
+                tracing::info!(activity = id.0, %member, "waiting for a gateway to declare");
+                Ok(None)
+            }
+            Err(refusal) => Ok(Some(refusal)),
+        }
+    }
+
+    /// The daily work of all accounts, in one round of messages; whether there is more at once.
+    async fn lease(&mut self) -> Result<bool, Failed> {
+        let mut said = Vec::new();
+        let holder = self.holder();
+        for id in self.accounts.keys().copied().collect::<Vec<_>>() {
+            let Some(activity) = self.activity(id) else { continue };
+            let account = self.accounts.get_mut(&id).expect("it was listed a moment ago");
+            match account.prepare(self.control, &activity, holder).await {
+                Ok(saying) => said.extend(saying.map(|saying| (id, saying))),
+                Err(failed) => later(Err(failed))?,
+            }
+        }
+        if said.is_empty() {
+            return Ok(false);
+        }
+        let requests: Vec<_> = said.iter().map(|(id, it)| (*id, it.request.clone())).collect();
+        let answers = self.settling.redis.lease(&requests).await?;
+        let mut more = false;
+        for ((id, saying), answer) in said.into_iter().zip(answers) {
+            more |= saying.is_full;
+            later(self.hear(id, &saying, answer?).await)?;
+        }
+        Ok(more)
+    }
+
+    async fn hear(
+        &mut self,
+        id: ActivityId,
+        saying: &Saying,
+        answer: crate::reconcile::Answer<crate::reconcile::LeaseReply>,
+    ) -> Result<(), Failed> {
+        let account = self.accounts.get_mut(&id).expect("it has just asked");
+        let known = saying.request.n - 1;
+        match answer {
+            Ok(reply) => {
+                account.heard(self.control, id, saying, &reply).await?;
+            }
+            Err(Refusal::Fenced) => return Err(Stop::Retired(id).into()),
+            Err(Refusal::Number { n }) if n > saying.request.n => {
+                return Err(Stop::OlderJournal { activity: id, n, known }.into());
+            }
+            Err(refusal) => {
+                account.view = View::Unknown;
+                alarm(id, refusal);
+            }
+        }
+        Ok(())
+    }
+
+    /// An ended activity without an open order says so, and is closed once all members have.
+    async fn rest(&self, id: ActivityId) -> Result<(), Failed> {
+        let account = &self.accounts[&id];
+        let may_rest =
+            self.activity(id).is_some_and(|it| account.may_rest(&it, self.control.now()));
+        let gateway = self.engine().origin().gateway;
+        if !may_rest || !self.in_time(self.control.store.rest(id, gateway)).await? {
+            return Ok(());
+        }
+        self.change(id, Command::Close { activity: id, unsold: 0 }).await?;
+        tracing::info!(activity = id.0, "activity closed");
+        self.control.stale.notify_one();
+        Ok(())
+    }
+
+    /// What the store answers, unless it is left alone or that takes too long.
+    async fn in_time<T>(
+        &self,
+        answer: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, Failed> {
+        let now_us = || self.engine().clock().elapsed_us();
+        let Some(pass) = self.control.store_breaker.ask(now_us()) else {
+            return Err(Failed::Slow);
+        };
+        let answer = tokio::time::timeout(STORE, answer).await;
+        pass.done(!matches!(answer, Err(_) | Ok(Err(StoreError::Fault(_)))), now_us());
+        Ok(answer.map_err(|_| Failed::Slow)??)
+    }
+
+    /// Has a record of a lease journaled.
+    async fn change(&self, id: ActivityId, command: Command) -> Result<(), Failed> {
+        let owner = id.owner(self.engine().cores());
+        let verdict = self.control.owners.ask(owner, command).await;
+        if verdict == Verdict::ActivityChanged { Ok(()) } else { Err(Failed::Shards) }
+    }
+}
+
+/// One account's trouble with the store or the shards is not the others': it is tried again.
+fn later(made: Result<(), Failed>) -> Result<(), Failed> {
+    match made {
+        Err(Failed::Store(_) | Failed::Slow | Failed::Shards) => {
+            made.unwrap_or_else(|failed| report(&failed));
+            Ok(())
+        }
+        made => made,
+    }
+}
+
+fn report(failed: &Failed) {
+    tracing::warn!(error = failed as &dyn std::error::Error, "not settled yet");
+}
+
+/// Most refusals are news, after which everybody looks again; some must never be.
+fn alarm(activity: ActivityId, refusal: Refusal) {
+    match refusal {
+        Refusal::Protocol(alarm) => {
+            tracing::error!(activity = activity.0, ?alarm, "Redis was told what cannot be");
+        }
+        other => tracing::debug!(activity = activity.0, ?other, "Redis stands otherwise"),
+    }
+}
