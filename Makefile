@@ -19,7 +19,7 @@ JOURNEYS ?= journeys/*.test.js
 WRK_DIR := benches/http/wrk
 TOOLS_API := target/tools-api
 
-.PHONY: help run test lint unit loom scripts browser-sample browser-test sim soak bench fuzz load \
+.PHONY: help run cluster test lint unit loom scripts browser-sample browser-test sim soak bench fuzz load \
 	api-test api-sample fmt clean tools-api tools-bench tools-browser tools-fuzz tools-nginx tools-redis
 
 help: ## List the targets
@@ -29,6 +29,10 @@ run: ## Build the gateway and start a demo sale on 127.0.0.1:8080
 	@command -v cc >/dev/null || (apt-get update && apt-get install -y build-essential)
 	$(CARGO) build --release --locked --bin seckill
 	target/release/seckill serve --demo --data $(DATA)
+
+cluster: tools-redis tools-nginx ## Build, and run three gateways, Redis and nginx on 127.0.0.1:8080
+	$(CARGO) build --release --locked --bin seckill
+	deploy/cluster.sh target/release/seckill target/cluster-data
 
 test: lint scripts loom unit api-sample browser-sample ## Everything that proves it, in samples
 

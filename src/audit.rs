@@ -48,7 +48,7 @@ pub enum AuditError {
 /// One activity's account.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct ActivityAudit {
-    /// Units ever stocked.
+    /// Units ever stocked, or lent to this gateway where several share the activity.
     pub stock_total: u64,
     /// In paid orders.
     pub sold: u64,
@@ -144,7 +144,7 @@ async fn compare(
     if found.checkpoint_position > position {
         return Ok(None);
     }
-    let mut audit = Audit::of(&fold, position);
+    let mut audit = Audit::of(&fold, position, gateway);
     if found.checkpoint.is_some() {
         audit.leave_out(&fold, &snapshot.activities);
     }
@@ -154,7 +154,7 @@ async fn compare(
         }
     }
     for row in &snapshot.activities {
-        audit.compare_activity(row);
+        audit.compare_activity(&fold, row);
     }
     Ok(Some(audit.finish(&fold, activity)))
 }
@@ -178,6 +178,8 @@ fn read_until(folder: &Path, position: u64) -> Result<(Found, Fold), AuditError>
 /// The comparison under way.
 struct Audit {
     position: u64,
+    /// Whose journal it is: other gateways' orders are in theirs.
+    gateway: u16,
     activities: BTreeMap<ActivityId, ActivityAudit>,
     /// Wrapping sums of the fingerprints of rows that the journal has folded away.
     folded_away: HashMap<ActivityId, u64>,
@@ -190,11 +192,12 @@ struct Audit {
 }
 
 impl Audit {
-    fn of(fold: &Fold, position: u64) -> Self {
+    fn of(fold: &Fold, position: u64, gateway: u16) -> Self {
         let account = |activity: &FoldedActivity| account(activity, position);
         let activities = fold.activities.iter().map(|(&id, activity)| (id, account(activity)));
         let mut audit = Self {
             position,
+            gateway,
             activities: activities.collect(),
             folded_away: HashMap::new(),
             folded: HashMap::new(),
@@ -226,7 +229,7 @@ impl Audit {
 
     /// One row of the store against the journal.
     fn compare(&mut self, fold: &Fold, row: &OrderRow) {
-        if self.forgotten.contains(&row.activity) {
+        if self.forgotten.contains(&row.activity) || row.id.origin().gateway != self.gateway {
             return;
         }
         let account = self.activities.entry(row.activity).or_default();
@@ -253,11 +256,15 @@ impl Audit {
         }
     }
 
-    fn compare_activity(&mut self, row: &store::Activity) {
+    fn compare_activity(&mut self, fold: &Fold, row: &store::Activity) {
         if self.forgotten.contains(&row.id) {
             return;
         }
         let account = self.activities.entry(row.id).or_default();
+        if fold.activities.get(&row.id).is_some_and(|activity| activity.lease.is_some()) {
+            // What other gateways have, and gave back, is in their journals.
+            return;
+        }
         if account.stock_total > u64::from(row.stocked) {
             let (journal, store) = (account.stock_total, row.stocked);
             account.differ(|| format!("stocked: journal {journal}, store {store}"));
@@ -298,7 +305,7 @@ impl Audit {
 /// The account of an activity by the journal alone.
 fn account(activity: &FoldedActivity, position: u64) -> ActivityAudit {
     let totals = activity.totals;
-    let stocked = u64::from(activity.published.terms.stocked);
+    let stocked = u64::from(activity.units());
     let mut account = ActivityAudit {
         stock_total: stocked,
         sold: totals.sold,
@@ -397,13 +404,13 @@ mod tests {
         let placed =
             OrderPlaced { order: order_id, activity, user, quantity, at, pay_before, key, body };
         fold.apply(&Record::OrderPlaced(placed));
-        let mut audit = Audit::of(&fold, 2);
+        let mut audit = Audit::of(&fold, 2, 0);
         if has_checkpoint {
             audit.leave_out(&fold, rows);
         }
         for row in rows {
             audit.compare(&fold, &order(row.id.0));
-            audit.compare_activity(row);
+            audit.compare_activity(&fold, row);
         }
         audit.finish(&fold, None)
     }

@@ -1,0 +1,99 @@
+#!/bin/bash
+# Three gateways that share what they sell, their Redis, and nginx before them, on this machine alone.
+# `make cluster` builds and runs it; Ctrl-C ends all of it, and what was sold is there the next time.
+#
+#   deploy/cluster.sh BINARY DATA    SECKILL_STORE_URL=sqlserver:… in place of one SQLite file
+set -euo pipefail
+
+seckill=$(realpath "$1")
+mkdir -p "$2"
+data=$(realpath "$2")
+here=$(dirname "$(realpath "$0")")
+front=${FRONT:-127.0.0.1:8080}
+socket=$data/redis.socket
+processes=()
+
+end() {
+    trap - EXIT INT TERM
+    kill "${processes[@]}" 2>/dev/null || true
+    wait
+}
+trap end EXIT
+trap 'exit 0' INT TERM
+
+# Once there is something, with a bound: a process that has failed has said why.
+until_there() {
+    local what=$1 tries=600
+    shift
+    until "$@" 2>/dev/null; do
+        ((tries -= 1)) || { echo "$what does not come" >&2; exit 1; }
+        kill -0 "${processes[@]}" 2>/dev/null || { echo "$what has ended" >&2; exit 1; }
+        sleep 0.1
+    done
+}
+
+secret_of_all() {
+    local file=$data/secret
+    [[ -f $file ]] || (umask 077 && od -An -tx1 -N32 /dev/urandom | tr -d ' \n' >"$file")
+    echo "$file"
+}
+
+start_redis() {
+    redis-server --port 0 --unixsocket "$socket" --dir "$data" --save '' --appendonly no \
+        --logfile "$data/redis.log" &
+    processes+=($!)
+    until_there redis test -S "$socket"
+}
+
+# Gateway 1 has the demo's shoppers, operator and sales; it prints their passwords.
+start_gateway() {
+    local number=$1 demo=()
+    ((number > 1)) || demo=(--demo)
+    SECKILL_SECRET_FILE=$(secret_of_all) \
+        SECKILL_GATEWAY_ID=$number \
+        SECKILL_STORE_URL=${SECKILL_STORE_URL:-sqlite:$data/store.db} \
+        SECKILL_REDIS_URL=redis+unix://$socket \
+        SECKILL_TRUSTED_PROXIES=127.0.0.1 \
+        SECKILL_PAYMENT_PROVIDER=sandbox \
+        SECKILL_PAYMENT_WEBHOOK_SECRET=whsec_$(base64 -w0 <"$(secret_of_all)") \
+        "$seckill" serve "${demo[@]}" --cores 1 --data "$data/gateway-$number" \
+        --listen "127.0.0.1:808$number" --ops-listen "127.0.0.1:909$number" \
+        >"$data/gateway-$number.out" 2>"$data/gateway-$number.log" &
+    processes+=($!)
+    until_there "gateway $number" bash -c ": </dev/tcp/127.0.0.1/808$number"
+}
+
+# What is shipped, with this machine's places in the place of a server's.
+start_nginx() {
+    local own=$data/nginx temporary='' kind
+    mkdir -p "$own"
+    for kind in client_body proxy fastcgi uwsgi scgi; do
+        temporary+="${kind}_temp_path $own/$kind; "
+    done
+    for file in "$here"/nginx/*.conf; do
+        sed -e "s#/run/#$own/#g; s#/var/log/nginx/#$own/#g; s#/var/lib/nginx/#$own/#g" \
+            -e "s#^http {#http { $temporary#; s#listen 80 #listen $front #" \
+            -e 's#^server 127.0.0.1:8080\(.*\)#server 127.0.0.1:8081\1\nserver 127.0.0.1:8082\1\nserver 127.0.0.1:8083\1#' \
+            "$file" >"$own/$(basename "$file")"
+    done
+    nginx -p "$own" -c "$own/nginx.conf" -g 'daemon off;' 2>"$data/nginx.log" &
+    processes+=($!)
+    until_there nginx bash -c ": </dev/tcp/${front/://}"
+}
+
+start_redis
+for number in 1 2 3; do start_gateway "$number"; done
+start_nginx
+grep '^demo' "$data/gateway-1.out" || true
+cat <<TEXT
+
+the shop        http://$front      (nginx; one shopper, one gateway)
+gateways        http://127.0.0.1:8081 · 8082 · 8083
+operations      http://127.0.0.1:9091/metrics · 9092 · 9093
+redis           $socket
+store           ${SECKILL_STORE_URL:-$data/store.db}
+logs            $data/*.log
+TEXT
+wait -n "${processes[@]}" || true
+echo "a part has ended: see the logs in $data" >&2
+exit 1
