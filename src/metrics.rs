@@ -329,14 +329,12 @@ impl GatewayCollector {
                 &labels,
                 real(u64::from(it.net)),
             );
-            if let Some(in_redis) = it.net_in_redis {
-                page.gauge(
-                    "seckill_lease_drift_units",
-                    "Units by which Redis and the journal differ under one number: never but 0",
-                    &labels,
-                    real(u64::from(in_redis.abs_diff(it.net))),
-                );
-            }
+            page.gauge(
+                "seckill_lease_drift_units",
+                "Units lent by the journal that Redis does not know of under one number: never but 0",
+                &labels,
+                real(u64::from(it.unknown)),
+            );
             page.gauge(
                 "seckill_lease_short_units",
                 "Units that other gateways asked for in vain",

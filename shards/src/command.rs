@@ -64,6 +64,15 @@ pub enum Command {
         /// The latest generation that the store has given.
         floor: u64,
     },
+    /// What operators did to a shared activity at other gateways is taken over.
+    FollowPhase {
+        /// Which activity.
+        activity: ActivityId,
+        /// Whether it is paused.
+        paused: bool,
+        /// Whether it was ended.
+        ended: bool,
+    },
     /// From here on no answer of an older era of an activity counts.
     EnterEra {
         /// Which activity.

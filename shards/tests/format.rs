@@ -20,8 +20,8 @@ use seckill_shards::record::{
     ActivityKept, ActivityPublished, CounterKept, DecodeError, EraEntered, KeyKept, LeaseClosed,
     LeaseJoined, LeaseKept, LeasedOrderKept, OrderKept, OrderMoved, OrderPaid, OrderPlaced,
     OrderRefunded, OrdersConfirmed, OrdersReleased, PaymentKept, PaymentMoved, PaymentStarted,
-    PaymentStatus, PhaseChanged, Record, Status, Terms, Totals, UnitsLeased, UnitsLeft,
-    UnitsLeftOnce,
+    PaymentStatus, PhaseChanged, PhaseFollowed, Record, Status, Terms, Totals, UnitsLeased,
+    UnitsLeft, UnitsLeftOnce,
 };
 use seckill_shards::testing::world::NOON;
 use seckill_shards::testing::{SimulatedClock, SimulatedDisk};
@@ -142,6 +142,12 @@ fn leased_records() -> Vec<Record> {
         Record::UnitsLeased(UnitsLeased { activity: ACTIVITY, n: 6, quantity: 7, at: at(12) }),
         Record::UnitsReturned(left()),
         Record::LeaseClosed(LeaseClosed { activity: ACTIVITY, kept: 8, at: at(15) }),
+        Record::PhaseFollowed(PhaseFollowed {
+            activity: ACTIVITY,
+            paused: true,
+            ended: false,
+            at: at(16),
+        }),
         Record::OrderAccepted(placed()),
         Record::OrdersConfirmed(OrdersConfirmed {
             activity: ACTIVITY,
@@ -218,7 +224,7 @@ fn kept_records() -> Vec<Record> {
 }
 
 /// Kinds that came after the segment and the checkpoint were written.
-const LATER: [u8; 13] = [7, 8, 9, 10, 11, 12, 13, 22, 23, 24, 133, 134, 135];
+const LATER: [u8; 14] = [7, 8, 9, 10, 11, 12, 13, 14, 22, 23, 24, 133, 134, 135];
 
 /// The records of the segment or of the checkpoint.
 fn first_records(of_checkpoint: bool) -> Vec<Record> {
@@ -254,7 +260,7 @@ fn every_kind_of_record_has_the_bytes_it_had() {
         assert!(rest.is_empty());
         kinds.push(record.kind());
     }
-    let expected: Vec<u8> = (1..=13).chain(16..=24).chain(32..=35).chain(128..=135).collect();
+    let expected: Vec<u8> = (1..=14).chain(16..=24).chain(32..=35).chain(128..=135).collect();
     assert_eq!(kinds, expected, "one record of each kind");
 }
 

@@ -4,7 +4,7 @@
 //! between the store's transaction and its own record learns the rest at its start.
 
 use seckill_shards::clock::Clock;
-use seckill_shards::command::{Command, PhaseChange, Refusal, Verdict};
+use seckill_shards::command::{Command, Refusal, Verdict};
 
 use tokio::time::timeout;
 
@@ -58,18 +58,21 @@ impl Control {
         Ok(())
     }
 
+    /// A row that has to wait, since there is no room for another sale, holds up none behind it.
     async fn learn_activities(&self, learned: &mut Learned) -> Result<(), StoreError> {
+        let (mut version, mut waits) = (learned.activity_version, false);
         loop {
-            // Before the rows are read: what is forgotten later is open in them.
-            let forgotten = self.engine.forgotten();
-            let flushed = self.engine.flushed_position();
-            let changed = self.store.activities_changed(learned.activity_version).await?;
+            // Before the rows are read: what is forgotten later is open in them, and what the store
+            // has later is not.
+            let (forgotten, flushed) = (self.engine.forgotten(), self.engine.flushed_position());
+            let changed = self.store.activities_changed(version).await?;
             for row in &changed {
-                if !self.publish(row, forgotten, flushed).await {
-                    return Ok(());
+                version = row.version;
+                waits |= !self.publish(row, forgotten, flushed).await;
+                if !waits {
+                    learned.activity_version = version;
+                    self.stale.notify_one();
                 }
-                learned.activity_version = row.version;
-                self.stale.notify_one();
             }
             if changed.len() < PAGE_ROWS_MAX as usize {
                 return Ok(());
@@ -82,7 +85,8 @@ impl Control {
         let known = self.engine.activity(row.id);
         let version = known.as_ref().map(|it| it.sale().version);
         if row.closed && known.is_some_and(|it| it.sale().lease.is_some()) {
-            self.settling.iter().for_each(|settling| settling.is_over(row.id));
+            self.settling.iter().for_each(|settling| settling.note_over(row.id));
+            return self.follow_phase(row, flushed).await;
         }
         if !row.is_copied() {
             return true;
@@ -95,6 +99,7 @@ impl Control {
         let owner = row.id.owner(self.engine.cores());
         match self.owners.ask(owner, command).await {
             Verdict::ActivityChanged | Verdict::Refused(Refusal::Stale) => {
+                self.stale.notify_one();
                 self.follow_phase(row, flushed).await
             }
             other => {
@@ -112,19 +117,15 @@ impl Control {
         if sale.lease.is_none() {
             return true;
         }
-        let changes = [
-            (row.ended && !sale.ended, PhaseChange::End),
-            (row.paused && !sale.paused, PhaseChange::Pause),
-            (!row.paused && sale.paused, PhaseChange::Resume),
-        ];
-        let Some((_, change)) = changes.into_iter().find(|(is_due, _)| *is_due) else {
+        let ended = row.ended || row.closed;
+        if sale.closed || (row.paused == sale.paused && sale.ended >= ended) {
             return true;
-        };
+        }
         if sale.phased_at > flushed {
             return false;
         }
         let owner = row.id.owner(self.engine.cores());
-        let command = Command::ChangePhase { activity: row.id, change };
+        let command = Command::FollowPhase { activity: row.id, paused: row.paused, ended };
         let verdict = self.owners.ask(owner, command).await;
         matches!(verdict, Verdict::ActivityChanged | Verdict::Refused(Refusal::Ended))
     }

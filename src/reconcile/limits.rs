@@ -16,6 +16,5 @@ pub const ORDERS_PER_MESSAGE_MAX: usize = 250;
 /// Messages that are sent together before their answers are awaited; more go in several rounds.
 pub const MESSAGES_PER_ROUND_MAX: usize = 64;
 
-const _: () = assert!(ORDERS_PER_MESSAGE_MAX <= seckill_shards::limits::ORDERS_PER_RECORD_MAX);
 const _: () = assert!(CONNECT_MAX.as_millis() < SILENCE_MAX.as_millis());
 const _: () = assert!(ANSWER_MAX.as_millis() < SILENCE_MAX.as_millis());

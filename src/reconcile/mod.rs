@@ -8,7 +8,6 @@ mod leases;
 mod library;
 pub mod limits;
 mod messages;
-mod next;
 #[cfg(test)]
 mod tests;
 
@@ -20,4 +19,3 @@ pub use messages::{
     Declaration, Holder, Holding, LeaseReply, LeaseRequest, Member, Place, Release, Resumed, Roll,
     Status, Stock,
 };
-pub use next::{Next, View, next};

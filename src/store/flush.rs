@@ -10,7 +10,8 @@ use std::hash::Hash;
 use seckill_shards::clock::Timestamp;
 use seckill_shards::ids::{ActivityId, OrderId, PaymentId};
 use seckill_shards::record::{
-    OrderPlaced, OrdersConfirmed, PaymentStarted, PaymentStatus, Record, Status, UnitsLeftOnce,
+    OrderPlaced, OrderRefunded, OrdersConfirmed, PaymentStarted, PaymentStatus, Record, Status,
+    UnitsLeftOnce,
 };
 
 use super::{JournalPosition, OrderRow, PaymentRow};
@@ -157,11 +158,7 @@ impl Batch {
             Record::OrderAccepted(placed) => {
                 self.orders.enter(placed_row(placed, Status::Accepted));
             }
-            Record::OrdersConfirmed(confirmed) => {
-                for &id in &confirmed.orders {
-                    self.orders.confirm(OrderId(id), confirmed);
-                }
-            }
+            Record::OrdersConfirmed(confirmed) => self.orders.confirm(confirmed),
             Record::OrderPaid(paid) => {
                 self.orders.come_to(paid.moved.order, Status::Paid, paid.moved.at);
                 self.payments.come_to(paid.payment, PaymentStatus::Succeeded, paid.moved.at);
@@ -175,10 +172,9 @@ impl Batch {
             Record::OrderRejected(moved) => {
                 self.orders.come_to(moved.order, Status::Rejected, moved.at);
             }
-            Record::OrderRefunded(refunded) => {
-                self.orders.come_to(refunded.moved.order, Status::Refunded, refunded.moved.at);
-                let owed = PaymentStatus::RefundDue;
-                self.payments.come_to(refunded.payment, owed, refunded.moved.at);
+            Record::OrderRefunded(OrderRefunded { moved, payment, .. }) => {
+                self.orders.come_to(moved.order, Status::Refunded, moved.at);
+                self.payments.come_to(*payment, PaymentStatus::RefundDue, moved.at);
             }
             Record::PaymentStarted(started) => self.payments.enter(started_row(started)),
             Record::PaymentFailed(moved) => {
@@ -220,6 +216,7 @@ impl Batch {
             | Record::EraEntered(_)
             | Record::UnitsLeased(_)
             | Record::UnitsReturned(_)
+            | Record::PhaseFollowed(_)
             | Record::OrdersReleased(_)
             | Record::LeaseKept(_)
             | Record::LeasedOrderKept(_) => {}
@@ -299,16 +296,18 @@ impl<R: Row> Fold<R> {
 }
 
 impl Fold<OrderRow> {
-    /// An accepted order became payable, and is open still.
-    fn confirm(&mut self, id: OrderId, confirmed: &OrdersConfirmed) {
+    /// Accepted orders became payable, and are open still.
+    fn confirm(&mut self, confirmed: &OrdersConfirmed) {
         let (status, pay_before) = (Status::AwaitingPayment, confirmed.pay_before);
-        match self.places.get(&id) {
-            Some(&Place::New(index)) => {
-                let row = &mut self.changes.new[index];
-                (row.status, row.pay_before) = (status, pay_before);
+        for id in confirmed.orders.iter().map(|&id| OrderId(id)) {
+            match self.places.get(&id) {
+                Some(&Place::New(index)) => {
+                    let row = &mut self.changes.new[index];
+                    (row.status, row.pay_before) = (status, pay_before);
+                }
+                Some(&Place::Moved(_)) => unreachable!("an order moves once it is confirmed"),
+                None => self.push(Move { id, status, at: None, pay_before: Some(pay_before) }),
             }
-            Some(&Place::Moved(_)) => unreachable!("an order moves only after it is confirmed"),
-            None => self.push(Move { id, status, at: None, pay_before: Some(pay_before) }),
         }
     }
 }

@@ -208,9 +208,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// [`Refusal::NotFound`].
     async fn roll(&self, activity: ActivityId) -> Stored<LeaseRoll>;
 
-    /// A member of an ended activity has no open order and will have none. Returns whether all
-    /// members rest. Refused: [`Refusal::NotFound`] where it is no member.
-    async fn rest(&self, activity: ActivityId, gateway: u16) -> Stored<bool>;
+    /// A member of an activity that has ended at `now` has no open order and will have none. Returns
+    /// whether all members rest. Refused: [`Refusal::NotFound`] where it is no member,
+    /// [`Refusal::State`] where by its newest row the activity has not ended.
+    async fn rest(&self, activity: ActivityId, gateway: u16, now: Timestamp) -> Stored<bool>;
 
     /// A flushed order. Refused: [`Refusal::NotFound`].
     async fn order(&self, id: OrderId) -> Stored<StoredOrder>;

@@ -20,9 +20,9 @@ fn with_redis_stopped_or_killed_gateways_sell_what_they_were_lent() {
         });
         assert!(lent.iter().sum::<u64>() <= 40);
         if round == 0 {
-            fleet.redis.stop()
+            fleet.redis.stop();
         } else {
-            fleet.redis.kill()
+            fleet.redis.kill();
         }
         let mut orders = Vec::new();
         for (number, shopper) in shoppers.iter_mut().enumerate().skip(round * 3).take(3) {
@@ -32,9 +32,9 @@ fn with_redis_stopped_or_killed_gateways_sell_what_they_were_lent() {
             orders.push((number, at, order.id));
         }
         if round == 0 {
-            fleet.redis.go_on()
+            fleet.redis.go_on();
         } else {
-            fleet.redis.restart()
+            fleet.redis.restart();
         }
         for (number, at, order) in orders {
             await_status(&mut shoppers[number][at], &order, Status::AwaitingPayment);

@@ -130,6 +130,11 @@ impl Fold {
             Record::ActivityEnded(it) => self.activity(it.activity).ended = true,
             Record::ActivityClosed(it) => self.count(it.activity, record).close(),
             Record::LeaseClosed(it) => self.count(it.activity, record).close(),
+            Record::PhaseFollowed(it) => {
+                let activity = self.activity(it.activity);
+                activity.paused = it.paused;
+                activity.ended |= it.ended;
+            }
             Record::UnitsWithdrawn(it) => {
                 self.count(it.activity, record);
             }
@@ -394,6 +399,7 @@ fn instant_of(record: &Record) -> Timestamp {
         Record::EraEntered(it) => it.at,
         Record::UnitsLeased(it) => it.at,
         Record::LeaseClosed(it) => it.at,
+        Record::PhaseFollowed(it) => it.at,
         Record::OrdersConfirmed(it) => it.at,
         Record::OrdersReleased(it) => it.at,
         Record::UnitsWithdrawnOnce(it) | Record::WithdrawalKept(it) => it.left.at,

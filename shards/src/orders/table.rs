@@ -88,6 +88,7 @@ impl Table {
             | Record::UnitsLeased(_)
             | Record::UnitsReturned(_)
             | Record::LeaseClosed(_)
+            | Record::PhaseFollowed(_)
             | Record::ActivityKept(_)
             | Record::KeyKept(_)
             | Record::CounterKept(_)

@@ -62,6 +62,7 @@ impl Totals {
             | Record::UnitsLeased(_)
             | Record::UnitsReturned(_)
             | Record::LeaseClosed(_)
+            | Record::PhaseFollowed(_)
             | Record::OrdersConfirmed(_)
             | Record::OrdersReleased(_)
             | Record::LeaseKept(_)

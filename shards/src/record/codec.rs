@@ -11,8 +11,8 @@ use rkyv::{Archive, Archived, Place, Serialize};
 use super::{
     CounterKept, EraEntered, KeyKept, LeaseClosed, LeaseJoined, LeaseKept, LeasedOrderKept,
     OrderKept, OrderMoved, OrderPaid, OrderPlaced, OrderRefunded, OrdersConfirmed, OrdersReleased,
-    PaymentKept, PaymentMoved, PaymentStarted, PaymentStatus, PhaseChanged, Record, Status,
-    UnitsLeased, UnitsLeft, UnitsLeftOnce,
+    PaymentKept, PaymentMoved, PaymentStarted, PaymentStatus, PhaseChanged, PhaseFollowed, Record,
+    Status, UnitsLeased, UnitsLeft, UnitsLeftOnce,
 };
 use crate::limits::RECORD_BYTES_MAX;
 
@@ -92,7 +92,7 @@ macro_rules! inner {
 }
 inner!(PhaseChanged, UnitsLeft, UnitsLeftOnce, OrderPlaced, OrderPaid, OrderMoved, OrderRefunded);
 inner!(LeaseJoined, EraEntered, UnitsLeased, OrdersConfirmed, OrdersReleased, LeaseKept);
-inner!(LeasedOrderKept, LeaseClosed);
+inner!(LeasedOrderKept, LeaseClosed, PhaseFollowed);
 inner!(PaymentStarted, PaymentMoved, OrderKept, PaymentKept, KeyKept, CounterKept);
 
 /// Why bytes are not a record.

@@ -141,6 +141,21 @@ pub struct LeaseClosed {
     pub at: Timestamp,
 }
 
+/// What operators did to a shared activity at other gateways was taken over from the store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
+pub struct PhaseFollowed {
+    /// Which activity.
+    #[rkyv(with = Number)]
+    pub activity: ActivityId,
+    /// Whether it is paused.
+    pub paused: bool,
+    /// Whether it was ended.
+    pub ended: bool,
+    /// When.
+    #[rkyv(with = Number)]
+    pub at: Timestamp,
+}
+
 /// Unsold units left an activity: withdrawn by an operator, all that were left at its closing, or
 /// given back to the other gateways.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
@@ -488,6 +503,8 @@ records! {
     12 UnitsReturned(UnitsLeft),
     /// A leased activity has ended everywhere, and no order of it is open.
     13 LeaseClosed(LeaseClosed),
+    /// A shared activity was paused, resumed or ended at another gateway.
+    14 PhaseFollowed(PhaseFollowed),
     /// An order was placed.
     16 OrderPlaced(OrderPlaced),
     /// An order was paid.
@@ -574,6 +591,7 @@ impl Record {
             | Self::EraEntered(_)
             | Self::UnitsLeased(_)
             | Self::UnitsReturned(_)
+            | Self::PhaseFollowed(_)
             | Self::OrdersConfirmed(_)
             | Self::OrdersReleased(_)
             | Self::PaymentStarted(_)

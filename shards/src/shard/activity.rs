@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
 use crossbeam_utils::CachePadded;
@@ -70,8 +70,8 @@ pub struct Activity {
     outstanding: Box<[CachePadded<AtomicU64>]>,
     /// Units of ended orders of whose end the other gateways have not heard.
     ending: AtomicU64,
-    /// Whether a buyer was sent away since somebody looked, for want of units that others may have.
-    asked_in_vain: AtomicBool,
+    /// The most units for want of which a buyer was sent away since somebody looked.
+    asked_in_vain: AtomicU32,
     /// Records under way that closing must wait for: withdrawals, and changes of orders that it
     /// would settle for good.
     late_moves: AtomicU64,
@@ -113,7 +113,7 @@ impl Activity {
             places,
             outstanding: (0..cores).map(|_| CachePadded::default()).collect(),
             ending: AtomicU64::new(0),
-            asked_in_vain: AtomicBool::new(false),
+            asked_in_vain: AtomicU32::new(0),
             late_moves: AtomicU64::new(0),
             closing: AtomicBool::new(sale.closed),
             sale: ArcSwap::from_pointee(sale),
@@ -204,16 +204,16 @@ impl Activity {
     }
 
     /// A buyer is sent away for want of units.
-    pub(super) fn ask_in_vain(&self) {
-        // Relaxed, and read first: advice, and a refusal writes to no shared line but the first.
-        if !self.asked_in_vain.load(Ordering::Relaxed) {
-            self.asked_in_vain.store(true, Ordering::Relaxed);
+    pub(super) fn ask_in_vain(&self, quantity: u32) {
+        // Relaxed, and read first: advice, and but for the first a refusal writes to no shared line.
+        if self.asked_in_vain.load(Ordering::Relaxed) < quantity {
+            self.asked_in_vain.fetch_max(quantity, Ordering::Relaxed);
         }
     }
 
-    /// Whether a buyer was sent away for want of units since this was asked last.
-    pub fn was_asked_in_vain(&self) -> bool {
-        self.asked_in_vain.swap(false, Ordering::Relaxed)
+    /// The most units for want of which a buyer was sent away since this was asked last.
+    pub fn asked_in_vain(&self) -> u32 {
+        self.asked_in_vain.swap(0, Ordering::Relaxed)
     }
 
     pub(super) fn count_ending(&self, quantity: u32) {

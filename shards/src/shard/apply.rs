@@ -101,6 +101,10 @@ impl Shard {
             Record::ActivityEnded(it) => {
                 self.phase_changed(it.activity, position, |sale| sale.ended = true)
             }
+            Record::PhaseFollowed(it) => self.change_sale(it.activity, |sale| {
+                sale.paused = it.paused;
+                sale.ended |= it.ended;
+            }),
             Record::ActivityClosed(it) => self.closed(it.activity),
             Record::LeaseClosed(it) => self.closed(it.activity),
             Record::UnitsWithdrawn(_) => Verdict::ActivityChanged,
@@ -162,6 +166,7 @@ impl Shard {
         for id in released.orders.iter().map(|&id| OrderId(id)) {
             let order = self.orders.order(id).expect("a record has just named it");
             activity.count_ended(order.quantity);
+            self.expire_if_due(id);
             self.settle(id);
         }
         Verdict::ActivityChanged

@@ -39,6 +39,9 @@ impl Shard {
             Command::ChangePhase { activity, change } => self.change_phase(activity, change),
             Command::Withdraw(withdraw) => self.withdraw(&withdraw),
             Command::Join { activity, floor } => self.join(activity, floor),
+            Command::FollowPhase { activity, paused, ended } => {
+                self.follow_phase(activity, paused, ended)
+            }
             Command::EnterEra { activity, era } => self.enter_era(activity, era),
             Command::Hear(answers) => self.hear(&answers),
             Command::Lease { activity, n, quantity } => self.take_lease(activity, n, quantity),
@@ -86,10 +89,10 @@ impl Shard {
             activity.places.give(user, order);
             return Err(Verdict::Refused(match take {
                 Take::Short { remaining } => {
-                    activity.ask_in_vain();
+                    activity.ask_in_vain(quantity);
                     Refusal::InsufficientStock { remaining }
                 }
-                Take::SoldOut => sold_out(activity),
+                Take::SoldOut => sold_out(activity, quantity),
                 Take::All | Take::Contended => Refusal::Overloaded,
             }));
         }
@@ -118,7 +121,7 @@ impl Shard {
             return Err(Refusal::AdmissionRequired);
         }
         if activity.is_sold_out() {
-            return Err(sold_out(activity));
+            return Err(sold_out(activity, buy.quantity));
         }
         if self.shared.journal.takes() < Takes::Everything {
             return Err(Refusal::Unavailable);
@@ -347,12 +350,18 @@ impl Shard {
         };
         let sale = activity.sale();
         let over = matches!(sale.phase(at), Phase::Ended | Phase::Closed);
-        let changed = PhaseChanged { activity: id, at };
+        let (changed, is_alone) = (PhaseChanged { activity: id, at }, sale.lease.is_none());
         match change {
             PhaseChange::End if over => Decision::Answered(Verdict::ActivityChanged),
             PhaseChange::Pause | PhaseChange::Resume if over => self.refuse(Refusal::Ended),
-            PhaseChange::Pause if sale.paused => Decision::Answered(Verdict::ActivityChanged),
-            PhaseChange::Resume if !sale.paused => Decision::Answered(Verdict::ActivityChanged),
+            // Of a shared activity the last word is written down in any case: another gateway's may
+            // be on its way here.
+            PhaseChange::Pause if is_alone && sale.paused => {
+                Decision::Answered(Verdict::ActivityChanged)
+            }
+            PhaseChange::Resume if is_alone && !sale.paused => {
+                Decision::Answered(Verdict::ActivityChanged)
+            }
             PhaseChange::Pause => self.hand_over(Record::ActivityPaused(changed)),
             PhaseChange::Resume => self.hand_over(Record::ActivityResumed(changed)),
             PhaseChange::End => self.hand_over(Record::ActivityEnded(changed)),
@@ -400,7 +409,7 @@ impl Shard {
         activity.end_late_move();
         match take {
             Take::Short { remaining } => self.refuse(Refusal::InsufficientStock { remaining }),
-            Take::SoldOut => self.refuse(sold_out(&activity)),
+            Take::SoldOut => self.refuse(sold_out(&activity, quantity)),
             Take::All | Take::Contended => self.refuse(Refusal::Overloaded),
         }
     }
@@ -533,7 +542,7 @@ fn closed_door(phase: Phase, starts_at: Timestamp) -> Option<Refusal> {
     }
 }
 
-fn sold_out(activity: &Activity) -> Refusal {
-    activity.ask_in_vain();
+fn sold_out(activity: &Activity, quantity: u32) -> Refusal {
+    activity.ask_in_vain(quantity);
     Refusal::SoldOut { may_return: activity.may_return() }
 }

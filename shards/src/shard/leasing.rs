@@ -15,8 +15,8 @@ use crate::journal::Takes;
 use crate::limits::ORDERS_PER_RECORD_MAX;
 use crate::orders::Order;
 use crate::record::{
-    EraEntered, LeaseJoined, OrdersConfirmed, OrdersReleased, Record, Status, UnitsLeased,
-    UnitsLeft,
+    EraEntered, LeaseJoined, OrdersConfirmed, OrdersReleased, PhaseFollowed, Record, Status,
+    UnitsLeased, UnitsLeft,
 };
 use crate::stock::Take;
 
@@ -83,6 +83,22 @@ impl Shard {
         placed.map(|it| Placed { user: it.user, order: it.id, quantity: it.quantity }).collect()
     }
 
+    /// What operators did at other gateways; the store has it already.
+    pub(super) fn follow_phase(
+        &mut self,
+        activity: ActivityId,
+        paused: bool,
+        ended: bool,
+    ) -> Decision {
+        self.change_lease(activity, |shared, at| {
+            let sale = shared.sale();
+            if sale.paused == paused && sale.ended >= ended {
+                return Err(Verdict::ActivityChanged);
+            }
+            Ok(Record::PhaseFollowed(PhaseFollowed { activity, paused, ended, at }))
+        })
+    }
+
     pub(super) fn join(&mut self, activity: ActivityId, floor: u64) -> Decision {
         self.change_lease(activity, |shared, at| match shared.sale().lease {
             Some(lease) if lease.floor.is_none() => {
@@ -134,6 +150,10 @@ impl Shard {
         let Some(shared) = self.shared.activity(activity) else {
             return self.refuse(Refusal::NotFound);
         };
+        // No record of a lease stands behind the closing: the activity may be forgotten then.
+        if shared.is_closing() {
+            return self.refuse(Refusal::Ended);
+        }
         match record(&shared, self.shared.clock.now()) {
             Ok(record) => self.hand_over(record),
             Err(Verdict::Refused(refusal)) => self.refuse(refusal),
@@ -170,16 +190,17 @@ impl Shard {
         let pay_before = at.plus_ms(activity.sale().terms.pay_window_ms);
         let is_accepted = |it: &Order| it.status == Status::Accepted;
         let mut records = Vec::new();
+        // First: what is confirmed may stand on the units of what is released.
+        let released = self.mark(&answers.released, Order::is_ending);
+        if !released.is_empty() {
+            let record = OrdersReleased { activity: id, at, orders: numbers(&released) };
+            records.push((released, Record::OrdersReleased(record)));
+        }
         let confirmed = self.mark(&answers.confirmed, is_accepted);
         if !confirmed.is_empty() {
             let orders = numbers(&confirmed);
             let record = OrdersConfirmed { activity: id, at, pay_before, orders };
             records.push((confirmed, Record::OrdersConfirmed(record)));
-        }
-        let released = self.mark(&answers.released, Order::is_ending);
-        if !released.is_empty() {
-            let record = OrdersReleased { activity: id, at, orders: numbers(&released) };
-            records.push((released, Record::OrdersReleased(record)));
         }
         for order in self.mark(&answers.refused, is_accepted) {
             let rejected = moved(self.orders.order(order).expect("it was marked"), at);

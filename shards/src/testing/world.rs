@@ -148,6 +148,7 @@ impl World {
             Command::Publish { row, .. } => row.activity.owner(cores),
             Command::Join { activity, .. }
             | Command::EnterEra { activity, .. }
+            | Command::FollowPhase { activity, .. }
             | Command::Lease { activity, .. }
             | Command::ReturnUnits { activity, .. } => activity.owner(cores),
             Command::Hear(_) => panic!("each shard hears of its own orders"),

@@ -57,6 +57,7 @@ impl Model {
             Command::Close { activity, unsold } => self.expect_close(*activity, *unsold, now),
             Command::Join { .. }
             | Command::EnterEra { .. }
+            | Command::FollowPhase { .. }
             | Command::Hear(_)
             | Command::Lease { .. }
             | Command::ReturnUnits { .. } => unreachable!("this gateway sells alone"),

@@ -10,9 +10,10 @@ use seckill_shards::shard::{Activity, Phase};
 use super::Failed;
 use super::batch::{batch, of_core};
 use super::demand::{Demand, Supply};
-use super::limits::{HEARTBEAT_US, VIEW_US};
+use super::limits::{AGAIN_US, HEARTBEAT_US, VIEW_US};
+use super::next::{Next, View, next};
 use crate::control::Control;
-use crate::reconcile::{Holder, Holding, LeaseReply, LeaseRequest, Next, Stock, View, next};
+use crate::reconcile::{Holder, Holding, LeaseReply, LeaseRequest, Stock};
 
 /// What is known of one activity beside the journal; a restart begins anew.
 #[derive(Debug, Default)]
@@ -22,8 +23,10 @@ pub(super) struct Account {
     pub seen_us: u64,
     /// When it was last told anything.
     said_us: u64,
-    /// What it was told then.
+    /// What was prepared to be told then.
     told: Option<Told>,
+    /// When what did not come about is tried again.
+    again_us: u64,
     /// Units that the others asked for in vain.
     short: u64,
     demand: Demand,
@@ -50,8 +53,9 @@ pub(super) struct Saying {
 pub struct Figures {
     /// Units lent to this gateway, by its journal.
     pub net: u32,
-    /// The same, by what Redis was last seen to have under the same number; none where it was not.
-    pub net_in_redis: Option<u32>,
+    /// Units of them that Redis was last seen not to know of under the same number: it counts at
+    /// least as many until it has heard what is given back.
+    pub unknown: u32,
     /// The generation of its era.
     pub generation: u64,
     /// Units that the others asked for in vain.
@@ -65,6 +69,15 @@ impl Account {
         matches!(self.view, View::Unknown) || now_us >= self.seen_us + VIEW_US
     }
 
+    /// Whether it is time to try what did not come about; if so, the next try is a second later.
+    pub(super) fn may_try(&mut self, now_us: u64) -> bool {
+        let may = now_us >= self.again_us;
+        if may {
+            self.again_us = now_us + AGAIN_US;
+        }
+        may
+    }
+
     /// The next request, where there is something to say: what is given back is journaled first.
     pub(super) async fn prepare(
         &mut self,
@@ -72,7 +85,9 @@ impl Account {
         activity: &Activity,
         holder: Holder,
     ) -> Result<Option<Saying>, Failed> {
-        let Some(lease) = activity.sale().lease else { return Ok(None) };
+        let sale = activity.sale();
+        let Some(lease) = sale.lease.filter(|_| !sale.closed) else { return Ok(None) };
+        drop(sale);
         if next(&self.view, &lease, holder) != Next::Lease {
             return Ok(None);
         }
@@ -114,7 +129,7 @@ impl Account {
         let net = sale.lease.map_or(0, |lease| lease.net);
         let is_over = matches!(sale.phase(control.now()), Phase::Ended | Phase::Closed);
         drop(sale);
-        let in_vain = activity.was_asked_in_vain();
+        let in_vain = activity.asked_in_vain();
         self.demand.look(now_us, u64::from(net.saturating_sub(free)), in_vain);
         let supply = self.supply(free);
         let spare = if is_over { free } else { self.demand.spare(now_us, &supply) };
@@ -148,21 +163,21 @@ impl Account {
         reply: &LeaseReply,
     ) -> Result<(), Failed> {
         let LeaseReply { n, granted: quantity, .. } = *reply;
-        if reply.era != saying.request.era || n != saying.request.n {
+        // That it is of the era, the function has seen.
+        if n != saying.request.n {
             return Ok(());
         }
         let cores = control.engine.cores();
+        // On every core first: what is confirmed on one may stand on what another releases.
+        let nobody = Answers { activity, confirmed: vec![], refused: vec![], released: vec![] };
         for core in 0..cores {
-            let answers = Answers {
-                activity,
-                confirmed: of_core(&reply.yes, core, cores),
-                refused: of_core(&reply.no, core, cores),
-                released: of_core(&reply.released, core, cores),
-            };
-            if !answers.is_empty() {
-                let verdict = control.owners.ask(core, Command::Hear(Box::new(answers))).await;
-                done(&verdict)?;
-            }
+            let released = of_core(&reply.released, core, cores);
+            tell(control, core, Answers { released, ..nobody.clone() }).await?;
+        }
+        for core in 0..cores {
+            let confirmed = of_core(&reply.yes, core, cores);
+            let refused = of_core(&reply.no, core, cores);
+            tell(control, core, Answers { confirmed, refused, ..nobody.clone() }).await?;
         }
         let leased = Command::Lease { activity, n, quantity };
         done(&control.owners.ask(activity.owner(cores), leased).await)?;
@@ -186,10 +201,17 @@ impl Account {
             Figures { net: lease.net, generation, short: self.short, ..Figures::default() };
         let View::Seen { n, status } = &self.view else { return figures };
         let is_same = |holding: &&Holding| *n == lease.n && holding.n == lease.n;
-        let mine = status.holdings.iter().find(|it| it.holder == holder);
-        let net_in_redis = mine.filter(is_same).map(|it| it.net);
-        Figures { net_in_redis, live: status.live, ..figures }
+        let mine = status.holdings.iter().find(|it| it.holder == holder).filter(is_same);
+        let unknown = mine.map_or(0, |it| lease.net.saturating_sub(it.net));
+        Figures { unknown, live: status.live, ..figures }
     }
+}
+
+async fn tell(control: &Control, core: usize, answers: Answers) -> Result<(), Failed> {
+    if answers.is_empty() {
+        return Ok(());
+    }
+    done(&control.owners.ask(core, Command::Hear(Box::new(answers))).await)
 }
 
 fn done(verdict: &Verdict) -> Result<(), Failed> {

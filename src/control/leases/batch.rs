@@ -9,6 +9,8 @@ use seckill_shards::shard::Untold;
 use crate::reconcile::limits::ORDERS_PER_MESSAGE_MAX;
 use crate::reconcile::{Place, Release};
 
+const _: () = assert!(ORDERS_PER_MESSAGE_MAX <= ORDERS_PER_RECORD_MAX);
+
 /// Releases and confirms of one request.
 #[derive(Debug, Default)]
 pub(super) struct Batch {

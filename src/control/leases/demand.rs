@@ -19,8 +19,8 @@ pub(super) struct Demand {
     rate: u64,
     /// When somebody bought, or wanted to, last.
     wanted_us: u64,
-    /// Whether somebody was sent away since then.
-    in_vain: bool,
+    /// The most units for want of which somebody was sent away since then.
+    in_vain: u32,
 }
 
 /// What there is, at one look.
@@ -37,18 +37,20 @@ pub(super) struct Supply {
 }
 
 impl Demand {
-    /// Looks at what is gone now; `in_vain` where a buyer was sent away since the last look.
-    pub(super) fn look(&mut self, now_us: u64, gone: u64, in_vain: bool) {
+    /// Looks at what is gone now; for want of `in_vain` units a buyer was sent away since the last
+    /// look.
+    pub(super) fn look(&mut self, now_us: u64, gone: u64, in_vain: u32) {
         let (looked_us, before) = self.last.replace((now_us, gone)).unwrap_or((now_us, gone));
         let passed_us = now_us.saturating_sub(looked_us).max(1);
         let sold = gone.saturating_sub(before);
         let rate = sold.saturating_mul(1_000_000) / passed_us;
         // Rises at once, falls by half a look.
         self.rate = rate.max(self.rate.midpoint(rate));
-        if sold > 0 || in_vain {
+        if sold > 0 || in_vain > 0 {
             self.wanted_us = now_us;
         }
-        self.in_vain = in_vain || (self.in_vain && sold == 0 && now_us < self.wanted_us + IDLE_US);
+        let still_waits = sold == 0 && now_us < self.wanted_us + IDLE_US;
+        self.in_vain = if still_waits { self.in_vain.max(in_vain) } else { in_vain };
     }
 
     fn is_idle(&self, now_us: u64) -> bool {
@@ -97,38 +99,39 @@ mod tests {
     #[test]
     fn a_gateway_keeps_what_it_sells_in_two_seconds() {
         let mut demand = Demand::default();
-        demand.look(SECOND, 0, false);
-        demand.look(SECOND + SECOND / 10, 50, false);
+        demand.look(SECOND, 0, 0);
+        demand.look(SECOND + SECOND / 10, 50, 0);
         assert_eq!(demand.want(&supply(100, 0, 0)), 900);
         // It falls slowly once nothing is sold, and to nothing.
         for looks in 2..30 {
-            demand.look(SECOND + looks * SECOND / 10, 50, false);
+            demand.look(SECOND + looks * SECOND / 10, 50, 0);
         }
         assert_eq!(demand.want(&supply(0, 0, 0)), 0);
     }
 
     #[test]
-    fn a_buyer_who_was_sent_away_is_one_unit_worth() {
+    fn a_buyer_who_was_sent_away_is_worth_what_they_wanted() {
         let mut demand = Demand::default();
-        demand.look(SECOND, 7, true);
-        assert_eq!(demand.want(&supply(0, 0, 0)), 1);
-        demand.look(SECOND + SECOND / 10, 7, false);
-        assert_eq!(demand.want(&supply(0, 0, 0)), 1, "until it comes, or the buyer has gone");
-        demand.look(3 * SECOND, 7, false);
+        demand.look(SECOND, 7, 3);
+        assert_eq!(demand.want(&supply(0, 0, 0)), 3);
+        assert_eq!(demand.want(&supply(2, 4, 0)), 1, "beside what is here");
+        demand.look(SECOND + SECOND / 10, 7, 0);
+        assert_eq!(demand.want(&supply(0, 0, 0)), 3, "until it comes, or the buyer has gone");
+        demand.look(3 * SECOND, 7, 0);
         assert_eq!(demand.want(&supply(0, 0, 0)), 0);
     }
 
     #[test]
     fn an_idle_gateway_gives_back_what_others_lack_and_a_busy_one_what_it_will_not_sell() {
         let mut demand = Demand::default();
-        demand.look(SECOND, 0, false);
+        demand.look(SECOND, 0, 0);
         assert_eq!(demand.spare(5 * SECOND, &supply(8, 0, 0)), 0, "nobody lacks any");
         assert_eq!(demand.spare(5 * SECOND, &supply(8, 0, 3)), 3);
         assert_eq!(demand.spare(5 * SECOND, &supply(2, 0, 3)), 2);
-        demand.look(6 * SECOND, 4, false);
-        demand.look(7 * SECOND, 9, false);
+        demand.look(6 * SECOND, 4, 0);
+        demand.look(7 * SECOND, 9, 0);
         assert_eq!(demand.spare(7 * SECOND, &supply(8, 0, 30)), 3);
-        demand.look(8 * SECOND, 9, true);
+        demand.look(8 * SECOND, 9, 1);
         assert_eq!(demand.spare(8 * SECOND, &supply(1, 0, 1)), 0, "it has a buyer of its own");
     }
 }

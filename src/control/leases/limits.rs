@@ -16,7 +16,11 @@ pub(super) const REST: Duration = Duration::from_millis(50);
 pub(super) const REST_AFTER_FAULT: Duration = Duration::from_millis(500);
 /// A gateway that has nothing to say asks after this long what the others lack, in microseconds.
 pub(super) const HEARTBEAT_US: u64 = 300_000;
+/// How long after a try that came to nothing the next one is, in microseconds.
+pub(super) const AGAIN_US: u64 = 1_000_000;
 /// How old what is known of Redis may be, in microseconds.
 pub(super) const VIEW_US: u64 = 1_000_000;
 /// How long the store may take to answer: the daily work of every account waits for it.
 pub(super) const STORE: Duration = Duration::from_secs(1);
+/// How long the store is let alone after a fault, in microseconds.
+pub(super) const STORE_REST_US: u64 = 5_000_000;

@@ -8,6 +8,7 @@ mod account;
 mod batch;
 mod demand;
 mod limits;
+mod next;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -18,16 +19,15 @@ use seckill_shards::ids::{ActivityId, Era};
 use seckill_shards::shard::Activity;
 
 use self::account::{Account, Saying};
-use self::limits::{REST, REST_AFTER_FAULT, STORE};
+use self::limits::{REST, REST_AFTER_FAULT, STORE, STORE_REST_US};
 use super::Control;
 use crate::flow::Breaker;
-use crate::reconcile::{
-    Declaration, Fault, Holder, Leases, Member, Next, Place, Refusal, Roll, Stock, View,
-};
-use crate::store::{JournalPosition, StoreError};
+use crate::reconcile::{Declaration, Fault, Holder, Leases, Member, Place, Refusal, Roll, Stock};
+use crate::store::{JournalPosition, OutOfStep, StoreError};
 
 pub use self::account::Figures;
 pub use self::limits::REDIS_BREAKER;
+pub use self::next::{Next, View, next};
 
 /// What this gateway settles with the others.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub struct Settling {
 /// Why this gateway must stop for good: another speaks for it, or its journal is an older copy.
 #[derive(Debug, thiserror::Error)]
 enum Stop {
+    #[error("activity {activity}: {why}")]
+    OtherJournal { activity: ActivityId, why: OutOfStep },
     #[error("activity {0}: this gateway was retired, and another has taken over what it had")]
     Retired(ActivityId),
     #[error(
@@ -60,7 +62,7 @@ enum Failed {
     Redis(#[from] Fault),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("the store does not answer in time")]
+    #[error("the store does not answer in time, or is let alone for a while")]
     Slow,
     #[error("the shards take no message")]
     Shards,
@@ -76,7 +78,7 @@ impl Settling {
     }
 
     /// The store has closed a shared activity.
-    pub(super) fn is_over(&self, activity: ActivityId) {
+    pub(super) fn note_over(&self, activity: ActivityId) {
         self.over.lock().expect("nobody panics under this lock").insert(activity);
     }
 }
@@ -85,7 +87,8 @@ impl Control {
     /// Settles until the task is ended, where there are other gateways.
     pub(super) async fn keep_leases(self: Arc<Self>) {
         let Some(settling) = &self.settling else { return };
-        let mut round = Round { control: &self, settling, accounts: BTreeMap::new() };
+        let mut round =
+            Round { control: &self, settling, accounts: BTreeMap::new(), store_again_us: 0 };
         let mut is_ready = false;
         loop {
             let now_us = self.engine.clock().elapsed_us();
@@ -96,6 +99,9 @@ impl Control {
             let made = round.step(&mut is_ready).await;
             let is_redis = matches!(made, Err(Failed::Redis(_)));
             pass.done(!is_redis, self.engine.clock().elapsed_us());
+            if made.is_err() {
+                round.forget_views();
+            }
             round.tell_figures();
             match made {
                 Ok(true) => {}
@@ -104,7 +110,6 @@ impl Control {
                 Err(failed) => {
                     report(&failed);
                     is_ready = false;
-                    round.forget_views();
                     tokio::time::sleep(REST_AFTER_FAULT).await;
                 }
             }
@@ -122,14 +127,15 @@ struct Round<'a> {
     control: &'a Control,
     settling: &'a Settling,
     accounts: BTreeMap<ActivityId, Account>,
+    /// When the store is asked again, after a fault.
+    store_again_us: u64,
 }
 
 impl Round<'_> {
     /// A step of every account; whether there is more to say at once.
     async fn step(&mut self, is_ready: &mut bool) -> Result<bool, Failed> {
-        for activity in self.open_accounts() {
-            self.settling.redis.forget(activity).await?;
-        }
+        self.open_accounts();
+        self.end_accounts().await?;
         if self.accounts.is_empty() {
             return Ok(false);
         }
@@ -137,15 +143,16 @@ impl Round<'_> {
             self.settling.redis.ready().await?;
             *is_ready = true;
         }
-        for activity in self.accounts.keys().copied().collect::<Vec<_>>() {
+        let activities: Vec<_> = self.accounts.keys().copied().collect();
+        for &activity in &activities {
             later(self.join(activity).await)?;
         }
         self.look().await?;
-        for activity in self.accounts.keys().copied().collect::<Vec<_>>() {
+        for &activity in &activities {
             later(self.rebuild(activity).await)?;
         }
-        let more = self.lease().await?;
-        for activity in self.accounts.keys().copied().collect::<Vec<_>>() {
+        let more = self.lease(&activities).await?;
+        for &activity in &activities {
             later(self.rest(activity).await)?;
         }
         Ok(more)
@@ -164,18 +171,32 @@ impl Round<'_> {
         Holder { member: Member::Gateway(origin.gateway), epoch: origin.epoch }
     }
 
-    /// An account for each shared activity that is not over; those that are, as of now.
-    fn open_accounts(&mut self) -> Vec<ActivityId> {
+    /// An account for each shared activity that is not over.
+    fn open_accounts(&mut self) {
         let activities = self.control.engine.activities();
         let mut over = self.settling.over.lock().expect("nobody panics under this lock");
         over.retain(|id| activities.contains_key(id));
-        let is_gone = |id: &ActivityId| !activities.contains_key(id) || over.contains(id);
-        let gone = self.accounts.extract_if(.., |id, _| is_gone(id)).map(|(id, _)| id).collect();
-        let shared = activities.values().filter(|it| it.sale().lease.is_some());
-        for activity in shared.filter(|it| !over.contains(&it.id)) {
+        let is_shared = |it: &&Arc<Activity>| it.sale().lease.is_some() && !over.contains(&it.id);
+        for activity in activities.values().filter(is_shared) {
             self.accounts.entry(activity.id).or_default();
         }
-        gone
+        self.accounts.retain(|id, _| activities.contains_key(id));
+    }
+
+    /// Lets accounts go that are over, and what Redis has of them.
+    async fn end_accounts(&mut self) -> Result<(), Failed> {
+        let over = self.settling.over.lock().expect("nobody panics under this lock").clone();
+        let ended: Vec<_> = self.accounts.keys().copied().filter(|id| over.contains(id)).collect();
+        for id in ended {
+            let sale = self.activity(id).map(|it| it.sale().closed);
+            // It knew of the sale, and never joined: nobody waited for it.
+            if sale == Some(false) {
+                later(self.change(id, Command::Close { activity: id, unsold: 0 }).await)?;
+            }
+            self.settling.redis.forget(id).await?;
+            self.accounts.remove(&id);
+        }
+        Ok(())
     }
 
     /// What the figures of each account are now.
@@ -193,15 +214,20 @@ impl Round<'_> {
     }
 
     /// Enters this gateway among those that may hold units, before it asks for any.
-    async fn join(&self, id: ActivityId) -> Result<(), Failed> {
+    async fn join(&mut self, id: ActivityId) -> Result<(), Failed> {
         let lease = self.activity(id).and_then(|it| it.sale().lease);
-        if lease.is_none_or(|lease| lease.floor.is_some()) {
+        if lease.is_none_or(|lease| lease.floor.is_some()) || !self.may_try(id) {
             return Ok(());
         }
         let (journal_id, origin) = (self.engine().journal_id(), self.engine().origin());
         let journal = JournalPosition { journal_id, epoch: origin.epoch, position: 0 };
         let joined = self.control.store.join(id, origin.gateway, journal);
-        let floor = self.in_time(joined).await?;
+        let floor = self.in_time(joined).await.map_err(|failed| match failed {
+            Failed::Store(StoreError::OutOfStep(why)) => {
+                Stop::OtherJournal { activity: id, why }.into()
+            }
+            other => other,
+        })?;
         self.change(id, Command::Join { activity: id, floor }).await
     }
 
@@ -223,11 +249,16 @@ impl Round<'_> {
             let Some(lease) = activity.and_then(|it| it.sale().lease) else { continue };
             let account = self.accounts.get_mut(&id).expect("it was listed a moment ago");
             account.seen_us = now_us;
-            account.view = match answer? {
-                Ok(status) => View::Seen { n: lease.n, status },
-                Err(Refusal::Absent) => View::Absent,
-                Err(refusal) => {
+            account.view = match answer {
+                Ok(Ok(status)) => View::Seen { n: lease.n, status },
+                Ok(Err(Refusal::Absent)) => View::Absent,
+                Ok(Err(refusal)) => {
                     alarm(id, refusal);
+                    View::Unknown
+                }
+                // One hash's trouble is not the others'.
+                Err(fault) => {
+                    report(&fault.into());
                     View::Unknown
                 }
             };
@@ -237,10 +268,18 @@ impl Round<'_> {
 
     /// What must be done before the daily work: one step, and then a new look.
     async fn rebuild(&mut self, id: ActivityId) -> Result<(), Failed> {
-        let Some(lease) = self.activity(id).and_then(|it| it.sale().lease) else { return Ok(()) };
+        let Some(activity) = self.activity(id) else { return Ok(()) };
+        let (lease, closed) = (activity.sale().lease.unwrap_or_default(), activity.sale().closed);
+        // Who has not joined has nothing to rebuild, and must not end what the others live in.
+        if lease.floor.is_none() {
+            return Ok(());
+        }
         let holder = self.holder();
         let account = self.accounts.get_mut(&id).expect("accounts are opened before");
-        let next = crate::reconcile::next(&account.view, &lease, holder);
+        if closed {
+            return self.witness(id).await;
+        }
+        let next = next(&account.view, &lease, holder);
         if matches!(next, Next::Look | Next::Lease) {
             return Ok(());
         }
@@ -249,12 +288,15 @@ impl Round<'_> {
             Next::Begin(seen) => self.begin(id, seen).await?,
             Next::Enter(era) => {
                 self.change(id, Command::EnterEra { activity: id, era }).await?;
-                self.declare(id).await?
+                self.declare(id, era).await?
             }
-            Next::Declare => self.declare(id).await?,
-            Next::Resume(era) => self.resume(id, era).await?,
+            Next::Declare => match lease.era {
+                Some(era) => self.declare(id, era).await?,
+                None => None,
+            },
+            Next::Resume(era) if self.may_try(id) => self.resume(id, era).await?,
             Next::Stop => return Err(Stop::Retired(id).into()),
-            Next::Look | Next::Lease => None,
+            Next::Look | Next::Lease | Next::Resume(_) => None,
         };
         if let Some(refusal) = refused {
             alarm(id, refusal);
@@ -262,7 +304,34 @@ impl Round<'_> {
         Ok(())
     }
 
-    async fn begin(&self, id: ActivityId, seen: Option<Era>) -> Result<Option<Refusal>, Failed> {
+    /// Of a sale that is closed here and not everywhere: the others lend again only once this gateway
+    /// has said what it keeps. Nothing is journaled behind the closing, and no answer is waited for.
+    async fn witness(&mut self, id: ActivityId) -> Result<(), Failed> {
+        let (holder, account) = (self.holder(), &self.accounts[&id]);
+        let View::Seen { status, .. } = &account.view else { return Ok(()) };
+        let is_mine = |it: &crate::reconcile::Holding| it.holder == holder;
+        if status.live || !status.remembers || status.holdings.iter().any(is_mine) {
+            return Ok(());
+        }
+        let era = status.era;
+        if self.may_try(id)
+            && let Some(refusal) = self.declare(id, era).await?
+        {
+            alarm(id, refusal);
+        }
+        Ok(())
+    }
+
+    fn may_try(&mut self, id: ActivityId) -> bool {
+        let now_us = self.engine().clock().elapsed_us();
+        self.accounts.get_mut(&id).is_some_and(|account| account.may_try(now_us))
+    }
+
+    async fn begin(
+        &mut self,
+        id: ActivityId,
+        seen: Option<Era>,
+    ) -> Result<Option<Refusal>, Failed> {
         let generation = self.in_time(self.control.store.next_generation(id)).await?;
         let random = crate::random_bytes().map(u64::from_le_bytes).unwrap_or(generation);
         let begun = self.settling.redis.begin(id, seen, generation, random).await?;
@@ -270,7 +339,7 @@ impl Round<'_> {
         Ok(begun.err())
     }
 
-    async fn declare(&self, id: ActivityId) -> Result<Option<Refusal>, Failed> {
+    async fn declare(&self, id: ActivityId, era: Era) -> Result<Option<Refusal>, Failed> {
         let places = self.control.owners.places(id).await.map_err(|_| Failed::Shards)?;
         let place = |it: &seckill_shards::shard::Placed| Place {
             user: it.user,
@@ -279,16 +348,14 @@ impl Round<'_> {
         };
         let places = places.concat().iter().map(place).collect();
         let lease = self.activity(id).and_then(|it| it.sale().lease);
-        let Some((lease, era)) = lease.and_then(|lease| Some((lease, lease.era?))) else {
-            return Ok(None);
-        };
+        let Some(lease) = lease else { return Ok(None) };
         let declaration =
             Declaration { era, holder: self.holder(), n: lease.n, net: lease.net, places };
         Ok(self.settling.redis.declare(id, &declaration).await?.err())
     }
 
     /// The members are read after the era was seen, so that none is left out who may have units.
-    async fn resume(&self, id: ActivityId, era: Era) -> Result<Option<Refusal>, Failed> {
+    async fn resume(&mut self, id: ActivityId, era: Era) -> Result<Option<Refusal>, Failed> {
         let roll = self.in_time(self.control.store.roll(id)).await?;
         let holder = |it: &crate::store::LeaseMember| Holder {
             member: Member::Gateway(it.gateway),
@@ -312,10 +379,10 @@ impl Round<'_> {
     }
 
     /// The daily work of all accounts, in one round of messages; whether there is more at once.
-    async fn lease(&mut self) -> Result<bool, Failed> {
+    async fn lease(&mut self, activities: &[ActivityId]) -> Result<bool, Failed> {
         let mut said = Vec::new();
         let holder = self.holder();
-        for id in self.accounts.keys().copied().collect::<Vec<_>>() {
+        for &id in activities {
             let Some(activity) = self.activity(id) else { continue };
             let account = self.accounts.get_mut(&id).expect("it was listed a moment ago");
             match account.prepare(self.control, &activity, holder).await {
@@ -330,8 +397,16 @@ impl Round<'_> {
         let answers = self.settling.redis.lease(&requests).await?;
         let mut more = false;
         for ((id, saying), answer) in said.into_iter().zip(answers) {
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(fault) => {
+                    report(&fault.into());
+                    self.accounts.get_mut(&id).expect("it has just asked").view = View::Unknown;
+                    continue;
+                }
+            };
             more |= saying.is_full;
-            later(self.hear(id, &saying, answer?).await)?;
+            later(self.hear(id, &saying, answer).await)?;
         }
         Ok(more)
     }
@@ -349,7 +424,8 @@ impl Round<'_> {
                 account.heard(self.control, id, saying, &reply).await?;
             }
             Err(Refusal::Fenced) => return Err(Stop::Retired(id).into()),
-            Err(Refusal::Number { n }) if n > saying.request.n => {
+            // A journal that Redis has heard under this number has its answer, or is a newer one.
+            Err(Refusal::Number { n }) if n >= saying.request.n => {
                 return Err(Stop::OlderJournal { activity: id, n, known }.into());
             }
             Err(refusal) => {
@@ -361,12 +437,15 @@ impl Round<'_> {
     }
 
     /// An ended activity without an open order says so, and is closed once all members have.
-    async fn rest(&self, id: ActivityId) -> Result<(), Failed> {
-        let account = &self.accounts[&id];
-        let may_rest =
-            self.activity(id).is_some_and(|it| account.may_rest(&it, self.control.now()));
+    async fn rest(&mut self, id: ActivityId) -> Result<(), Failed> {
+        let (account, now) = (&self.accounts[&id], self.control.now());
+        let may_rest = self.activity(id).is_some_and(|it| account.may_rest(&it, now));
+        if !may_rest || !self.may_try(id) {
+            return Ok(());
+        }
         let gateway = self.engine().origin().gateway;
-        if !may_rest || !self.in_time(self.control.store.rest(id, gateway)).await? {
+        let resting = self.control.store.rest(id, gateway, now);
+        if !self.in_time(resting).await? {
             return Ok(());
         }
         self.change(id, Command::Close { activity: id, unsold: 0 }).await?;
@@ -375,17 +454,19 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// What the store answers, unless it is left alone or that takes too long.
+    /// What the store answers, unless it is let alone or that takes too long.
     async fn in_time<T>(
-        &self,
+        &mut self,
         answer: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, Failed> {
-        let now_us = || self.engine().clock().elapsed_us();
-        let Some(pass) = self.control.store_breaker.ask(now_us()) else {
+        let now_us = self.engine().clock().elapsed_us();
+        if now_us < self.store_again_us {
             return Err(Failed::Slow);
-        };
+        }
         let answer = tokio::time::timeout(STORE, answer).await;
-        pass.done(!matches!(answer, Err(_) | Ok(Err(StoreError::Fault(_)))), now_us());
+        if matches!(answer, Err(_) | Ok(Err(StoreError::Fault(_)))) {
+            self.store_again_us = now_us + STORE_REST_US;
+        }
         Ok(answer.map_err(|_| Failed::Slow)??)
     }
 

@@ -3,6 +3,7 @@
 //! It must not know Redis, nor what a gateway was lent.
 
 use rusqlite::{Connection, OptionalExtension, params};
+use seckill_shards::clock::Timestamp;
 use seckill_shards::ids::ActivityId;
 
 use super::activities;
@@ -62,7 +63,16 @@ pub(super) fn roll(db: &Connection, activity: ActivityId) -> Stored<LeaseRoll> {
     Ok(LeaseRoll { members, version: row.version, stocked: row.stocked, open })
 }
 
-pub(super) fn rest(db: &Connection, activity: ActivityId, gateway: u16) -> Stored<bool> {
+pub(super) fn rest(
+    db: &Connection,
+    activity: ActivityId,
+    gateway: u16,
+    now: Timestamp,
+) -> Stored<bool> {
+    let row = activities::by_id(db, activity)?;
+    if !row.ended && row.ends_at > now {
+        return Err(Refusal::State.into());
+    }
     let sql = "UPDATE lease_member SET resting = 1 WHERE activity_id = ?1 AND gateway = ?2";
     let rows = db.prepare_cached(sql)?.execute(params![Number(activity), gateway])?;
     if rows != 1 {
@@ -77,6 +87,10 @@ pub(super) fn rest(db: &Connection, activity: ActivityId, gateway: u16) -> Store
 pub(super) fn close(db: &Connection, activity: ActivityId, gateway: u16, kept: u32) -> Stored<()> {
     let sql = "UPDATE lease_member SET kept = ?3 WHERE activity_id = ?1 AND gateway = ?2";
     let rows = db.prepare_cached(sql)?.execute(params![Number(activity), gateway, kept])?;
+    if rows != 1 && kept == 0 {
+        // It knew of the activity, and never joined.
+        return Ok(());
+    }
     if rows != 1 {
         let text =
             format!("gateway {gateway} is done with activity {activity}, and no member of it");

@@ -258,8 +258,8 @@ impl Store for Sqlite {
         self.connections.read(move |tx| leases::roll(tx, activity)).await
     }
 
-    async fn rest(&self, activity: ActivityId, gateway: u16) -> Stored<bool> {
-        self.connections.write(move |tx| leases::rest(tx, activity, gateway)).await
+    async fn rest(&self, activity: ActivityId, gateway: u16, now: Timestamp) -> Stored<bool> {
+        self.connections.write(move |tx| leases::rest(tx, activity, gateway, now)).await
     }
 
     async fn order(&self, id: OrderId) -> Stored<StoredOrder> {

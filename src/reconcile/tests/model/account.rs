@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 
 use super::store::Store;
 use super::{Flaw, Violation, percent, units};
+use crate::control::leases::{Next, View, next};
 use crate::reconcile::{
-    Answer, Declaration, Era, Holder, LeaseReply, LeaseRequest, Member, Next, Place, Refusal,
-    Release, Roll, Status, Stock, View, next,
+    Answer, Declaration, Era, Holder, LeaseReply, LeaseRequest, Member, Place, Refusal, Release,
+    Roll, Status, Stock,
 };
 use seckill_shards::ids::{OrderId, UserId};
 use seckill_shards::orders::Lease;

@@ -5,7 +5,7 @@
 use seckill_shards::ids::Era;
 use seckill_shards::orders::Lease;
 
-use super::{Holder, Status};
+use crate::reconcile::{Holder, Status};
 
 /// What was last seen of an activity in Redis.
 #[derive(Clone, Debug, Default)]
