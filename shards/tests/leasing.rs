@@ -299,3 +299,65 @@ fn a_sale_closes_once_the_others_know_of_every_end() {
     assert_eq!(remaining(&world), 0);
     assert!(world.now() > Timestamp(0));
 }
+
+/// What an operator does at two gateways at once: the last word here is written down, though it
+/// seems to change nothing, and what is followed is not an operator's.
+#[test]
+fn a_last_word_is_written_down_and_others_are_followed() {
+    let mut world = lent(1, 3);
+    let position = |world: &World| world.engine.journal().durable_position();
+    let sale = |world: &World| world.engine.activity(SALE).unwrap().sale().clone();
+    let follow = |paused, ended| Command::FollowPhase { activity: SALE, paused, ended };
+    for _ in 0..2 {
+        let before = position(&world);
+        done(&mut world, Command::ChangePhase { activity: SALE, change: PhaseChange::Pause });
+        assert_eq!((position(&world), sale(&world).paused), (before + 1, true));
+    }
+    let phased_at = sale(&world).phased_at;
+    done(&mut world, follow(false, false));
+    assert_eq!((sale(&world).paused, sale(&world).phased_at), (false, phased_at));
+    done(&mut world, follow(true, true));
+    world = world.crash(2).unwrap();
+    assert!(sale(&world).paused && sale(&world).ended);
+    let before = position(&world);
+    done(&mut world, follow(true, false));
+    assert_eq!(position(&world), before, "an end is for good");
+}
+
+/// The activity may be forgotten once it is closed: no record may name it then.
+#[test]
+fn nothing_of_a_lease_is_written_behind_its_closing() {
+    let mut world = lent(1, 1);
+    done(&mut world, Command::ReturnUnits { activity: SALE, at_most: 1 });
+    done(&mut world, Command::ChangePhase { activity: SALE, change: PhaseChange::End });
+    done(&mut world, Command::Close { activity: SALE, unsold: 0 });
+    let before = world.engine.journal().durable_position();
+    let era = Era { generation: 9, nonce: 1 };
+    for command in [
+        Command::EnterEra { activity: SALE, era },
+        Command::Lease { activity: SALE, n: 2, quantity: 1 },
+        Command::ReturnUnits { activity: SALE, at_most: 1 },
+        Command::FollowPhase { activity: SALE, paused: true, ended: true },
+    ] {
+        refused(&mut world, command, &Refusal::Ended);
+    }
+    assert_eq!(world.engine.journal().durable_position(), before);
+}
+
+/// The unit of a confirmed order may be that of one whose end is heard in the same answer.
+#[test]
+fn an_end_is_heard_before_what_stands_on_its_unit() {
+    let mut world = lent(1, 1);
+    let first = place(&mut world, 0, 1).id;
+    hear(&mut world, &[first], &[], &[]);
+    world.ask(Command::CancelOrder { order: first, user: None });
+    let second = place(&mut world, 0, 2).id;
+    let answers =
+        Answers { activity: SALE, confirmed: vec![second], refused: vec![], released: vec![first] };
+    world.shards[0].decide(Command::Hear(Box::new(answers)));
+    world.go_on();
+    let mut heard = Vec::new();
+    let mut tail = world.engine.tail(0);
+    while tail.next_group(&mut |_, record| heard.push(record.name())).unwrap() {}
+    assert_eq!(heard[heard.len() - 2..], ["OrdersReleased", "OrdersConfirmed"]);
+}

@@ -3,6 +3,7 @@
 //! It must not know which store it is given.
 
 pub(super) mod flushes;
+pub(super) mod leases;
 pub(super) mod sales;
 pub(super) mod users;
 
@@ -32,6 +33,10 @@ macro_rules! conformance {
                 what_the_store_lacks_is_not_moved, units_that_leave_are_the_products_again,
                 units_that_come_to_a_closing_go_back, orders_are_listed_newest_first,
                 an_audit_reads_one_instant, money_that_is_owed_back_is_given_once;
+            leases: members_join_once_and_generations_are_given_once,
+                a_confirmed_order_gets_its_deadline_then,
+                the_last_member_brings_home_what_none_keeps,
+                a_phase_that_is_followed_is_not_written_back;
         }
     };
     ($open:expr; $($part:ident: $($case:ident),+;)+) => {$($(

@@ -1,0 +1,134 @@
+//! Activities that several gateways share.
+
+use std::sync::Arc;
+
+use seckill_shards::ids::{ActivityId, OrderId, UserId};
+use seckill_shards::record::{
+    LeaseClosed, NO_KEY, OrderMoved, OrderPlaced, OrdersConfirmed, PhaseFollowed, Record, Status,
+};
+
+use super::{at, draft, product, refusal, sale};
+use crate::store::{
+    Batch, FlushBatch, JournalFound, JournalPosition, LeaseMember, LeaseRoll, OutOfStep, Refusal,
+    Store, StoreError,
+};
+
+fn journal(gateway: u16) -> JournalPosition {
+    JournalPosition { journal_id: [u8::try_from(gateway).unwrap(); 16], epoch: 1, position: 0 }
+}
+
+async fn register(store: &dyn Store, gateway: u16) {
+    let JournalPosition { journal_id, epoch, .. } = journal(gateway);
+    let found = JournalFound { gateway, journal_id, epoch, begin: 0, end: 1_000 };
+    store.register(found).await.unwrap();
+}
+
+/// A gateway's records behind a position.
+fn batch(gateway: u16, position: u64, records: &[Record]) -> Arc<FlushBatch> {
+    let mut batch = Batch::new(gateway, JournalPosition { position, ..journal(gateway) });
+    records.iter().for_each(|record| batch.push(record));
+    Arc::new(batch.finish(position + records.len() as u64))
+}
+
+pub(in crate::store) async fn members_join_once_and_generations_are_given_once(store: &dyn Store) {
+    let product = product(store, 10).await;
+    let draft = draft(store, product, 4).await;
+    assert_eq!(refusal(store.join(draft, 1, journal(1)).await), Refusal::State);
+    assert_eq!(refusal(store.join(ActivityId(99), 1, journal(1)).await), Refusal::NotFound);
+    let activity = store.publish(draft, None).await.unwrap();
+    assert_eq!(store.join(activity.id, 2, journal(2)).await.unwrap(), 0);
+    for generation in 1..=3 {
+        assert_eq!(store.next_generation(activity.id).await.unwrap(), generation);
+    }
+    assert_eq!(refusal(store.next_generation(ActivityId(99)).await), Refusal::NotFound);
+    for _ in 0..2 {
+        assert_eq!(store.join(activity.id, 1, journal(1)).await.unwrap(), 3);
+    }
+    for other in [journal(7), JournalPosition { epoch: 2, ..journal(1) }] {
+        let joined = store.join(activity.id, 1, other).await;
+        let Err(StoreError::OutOfStep(OutOfStep::OtherJournal { gateway: 1, .. })) = joined else {
+            panic!("{joined:?}")
+        };
+    }
+    let members = [1, 2].map(|gateway| LeaseMember { gateway, epoch: 1 });
+    let (version, members) = (activity.version, members.to_vec());
+    let roll = store.roll(activity.id).await.unwrap();
+    assert_eq!(roll, LeaseRoll { members, version, stocked: 4, open: true });
+}
+
+pub(in crate::store) async fn a_confirmed_order_gets_its_deadline_then(store: &dyn Store) {
+    let activity = sale(store, 9).await.id;
+    register(store, 1).await;
+    let accepted = |id: u64| {
+        Record::OrderAccepted(OrderPlaced {
+            order: OrderId(id),
+            activity,
+            user: UserId(id),
+            quantity: 1,
+            at: at(id),
+            pay_before: at(50),
+            key: NO_KEY,
+            body: NO_KEY,
+        })
+    };
+    let confirmed = |ids: &[u64]| {
+        let orders = ids.to_vec();
+        Record::OrdersConfirmed(OrdersConfirmed {
+            activity,
+            at: at(20),
+            pay_before: at(90),
+            orders,
+        })
+    };
+    store.flush(batch(1, 0, &[accepted(1), accepted(2), confirmed(&[2])])).await.unwrap();
+    let stands = async |id| {
+        let row = store.order(OrderId(id)).await.unwrap().order;
+        (row.status, row.pay_before, row.moved_at)
+    };
+    assert_eq!(stands(1).await, (Status::Accepted, at(50), None));
+    assert_eq!(stands(2).await, (Status::AwaitingPayment, at(90), None));
+    let expired = OrderMoved { order: OrderId(1), activity, quantity: 1, at: at(95) };
+    store.flush(batch(1, 3, &[confirmed(&[1])])).await.unwrap();
+    assert_eq!(stands(1).await, (Status::AwaitingPayment, at(90), None));
+    store.flush(batch(1, 4, &[Record::OrderExpired(expired)])).await.unwrap();
+    assert_eq!(stands(1).await, (Status::Expired, at(90), Some(at(95))));
+}
+
+pub(in crate::store) async fn the_last_member_brings_home_what_none_keeps(store: &dyn Store) {
+    let activity = sale(store, 9).await;
+    let stock = async || store.product(activity.product).await.unwrap().stock;
+    let closed = async || store.activity(activity.id).await.unwrap().closed;
+    let before = stock().await;
+    for gateway in [1, 2, 3] {
+        register(store, gateway).await;
+    }
+    for gateway in [1, 2] {
+        store.join(activity.id, gateway, journal(gateway)).await.unwrap();
+    }
+    let rest = async |gateway, ms| store.rest(activity.id, gateway, at(ms)).await;
+    assert_eq!(refusal(rest(1, 10).await), Refusal::State, "it has not ended");
+    assert_eq!(refusal(rest(3, 3_600_000).await), Refusal::NotFound);
+    assert!(!rest(1, 3_600_000).await.unwrap());
+    assert!(rest(2, 3_600_000).await.unwrap());
+    let done =
+        |kept| Record::LeaseClosed(LeaseClosed { activity: activity.id, kept, at: at(3_600_001) });
+    store.flush(batch(1, 0, &[done(4)])).await.unwrap();
+    // One that knew of it, and never joined, waits for nobody and nobody for it.
+    store.flush(batch(3, 0, &[done(0)])).await.unwrap();
+    assert_eq!((stock().await, closed().await), (before, false));
+    for _ in 0..2 {
+        store.flush(batch(2, 0, &[done(3)])).await.unwrap();
+        assert_eq!((stock().await, closed().await), (before + 2, true));
+    }
+    assert_eq!(refusal(store.join(activity.id, 3, journal(3)).await), Refusal::State);
+    assert!(!store.roll(activity.id).await.unwrap().open);
+}
+
+pub(in crate::store) async fn a_phase_that_is_followed_is_not_written_back(store: &dyn Store) {
+    let activity = sale(store, 9).await;
+    register(store, 1).await;
+    let (paused, ended) = (true, true);
+    let followed = PhaseFollowed { activity: activity.id, paused, ended, at: at(1) };
+    store.flush(batch(1, 0, &[Record::PhaseFollowed(followed)])).await.unwrap();
+    assert_eq!(store.activity(activity.id).await.unwrap(), activity);
+}
