@@ -15,7 +15,7 @@ use crate::orders::{Lease, Withdrawals};
 use crate::places::Places;
 use crate::record::{
     ActivityPublished, OrderMoved, OrderPaid, OrderPlaced, OrderRefunded, OrdersConfirmed,
-    OrdersReleased, PaymentStarted, Record,
+    OrdersReleased, PaymentStarted, PhaseFollowed, Record,
 };
 
 impl Shard {
@@ -101,10 +101,7 @@ impl Shard {
             Record::ActivityEnded(it) => {
                 self.phase_changed(it.activity, position, |sale| sale.ended = true)
             }
-            Record::PhaseFollowed(it) => self.change_sale(it.activity, |sale| {
-                sale.paused = it.paused;
-                sale.ended |= it.ended;
-            }),
+            Record::PhaseFollowed(it) => self.phase_followed(it),
             Record::ActivityClosed(it) => self.closed(it.activity),
             Record::LeaseClosed(it) => self.closed(it.activity),
             Record::UnitsWithdrawn(_) => Verdict::ActivityChanged,
@@ -252,6 +249,13 @@ impl Shard {
             self.activity(id).stock.give(it.quantity);
         }
         verdict
+    }
+
+    fn phase_followed(&mut self, followed: &PhaseFollowed) -> Verdict {
+        self.change_sale(followed.activity, |sale| {
+            sale.paused = followed.paused;
+            sale.ended |= followed.ended;
+        })
     }
 
     fn phase_changed(
