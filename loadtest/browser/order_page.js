@@ -5,6 +5,7 @@ export class OrderPage {
   constructor(page) {
     this.page = page;
     this.pay = page.getByRole("button", { name: /^(Pay|Go on paying)$/ });
+    this.payAnew = page.getByRole("button", { name: "Start a new payment" });
     this.cancel = page.getByRole("button", { name: "Cancel this order" });
     this.payments = page.getByRole("region", { name: "Payments" });
   }

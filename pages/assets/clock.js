@@ -3,6 +3,8 @@
 // and read against a monotonic clock. All numbers are milliseconds.
 
 const SAMPLES_KEPT = 8;
+// The longest that `setTimeout` is trusted with at once.
+export const LONGEST_SLEEP_MS = 60_000;
 
 export class ShopClock {
   #samples = [];

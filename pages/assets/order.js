@@ -48,9 +48,13 @@ export function canBePaid(order, now) {
   return order.status === "awaiting_payment" && !(order.pay_before && leftToPay(order, now) <= 0);
 }
 
-/** The payment that is under way, if there is one. */
-export function paymentUnderWay({ payments = [] }) {
-  return payments.find(({ status }) => status === "started");
+/** The payments that are under way. */
+export function paymentsUnderWay({ payments = [] }) {
+  return payments.filter(({ status }) => status === "started");
+}
+
+function isBeingPaid(order) {
+  return paymentsUnderWay(order).length > 0;
 }
 
 function owes({ payments = [] }) {
@@ -86,7 +90,7 @@ export function orderSentence(order, now) {
     case "awaiting_payment":
       return leftToPay(order, now) <= 0
         ? "The time to pay is over. Asking the shop how this order ended."
-        : paymentUnderWay(order)
+        : isBeingPaid(order)
           ? "We are waiting for the payment to be confirmed."
           : KEPT[order.payments?.at(-1)?.status] ?? "It is kept for you until the time to pay is over.";
     case "paid":
@@ -151,5 +155,5 @@ export function lookDelay(order, now, { hidden, random, looks = 0 }) {
 
 /** The news of a payment comes soon, or is long in coming; null where no payment has news to come. */
 function settlingDelay(order, looks) {
-  return paymentUnderWay(order) || owes(order) ? 1000 * 1.25 ** Math.min(looks, 30) : null;
+  return isBeingPaid(order) || owes(order) ? 1000 * 1.25 ** Math.min(looks, 30) : null;
 }

@@ -4,20 +4,17 @@
 
 import { request } from "./api.js";
 import { cancelIsMeant, cancelOrder } from "./cancel.js";
-import { ShopClock } from "./clock.js";
+import { LONGEST_SLEEP_MS, ShopClock } from "./clock.js";
 import { countdownHolds, countdownText } from "./format.js";
 import { PurchaseKey, tabStorage } from "./key.js";
 import { payAddress } from "./next.js";
-import { canBePaid, isOpen, leftToPay, lookDelay, orderSentence, paymentUnderWay } from "./order.js";
+import { canBePaid, isOpen, leftToPay, lookDelay, orderSentence, paymentsUnderWay } from "./order.js";
 import { showFacts } from "./order_facts.js";
 import { payAdvice } from "./problems.js";
 import { failureDelay } from "./sale.js";
 import { mark } from "./session.js";
 import { showUser } from "./shell.js";
 import { setText, showState, stateOfRefusal } from "./when.js";
-
-// The longest that `setTimeout` is trusted with at once.
-const LONGEST_SLEEP_MS = 60_000;
 
 const $ = (id) => document.getElementById(id);
 const id = location.pathname.split("/").pop();
@@ -96,9 +93,10 @@ function tick() {
   $("countdown").hidden = !runs;
   if (runs) setText($("clock"), countdownText(left));
   $("pay").hidden = !canBePaid(order, now);
-  $("pay").disabled = $("cancel").disabled = busy;
-  setText($("pay"), paymentUnderWay(order) ? "Go on paying" : "Pay");
-  $("under-way").hidden = !(paymentUnderWay(order) && canBePaid(order, now));
+  const isUnderWay = paymentsUnderWay(order).length > 0;
+  $("under-way").hidden = $("pay-anew").hidden = !(isUnderWay && canBePaid(order, now));
+  $("pay").disabled = $("pay-anew").disabled = $("cancel").disabled = busy;
+  setText($("pay"), isUnderWay ? "Go on paying" : "Pay");
   $("cancel").hidden = !isOpen(order);
   if (runs) tickTimer = setTimeout(tick, countdownHolds(left));
 }
@@ -131,27 +129,51 @@ async function pay() {
   // Another tab may have begun to pay: then this one goes on with the same payment.
   const now = await request("GET", api);
   if (now.ok) order = now.body;
-  const begun = payAddress(paymentUnderWay(order)?.redirect_url, location.origin);
-  if (begun) {
-    location.assign(begun);
-    return true;
+  const [underWay] = paymentsUnderWay(order);
+  const payments = order.payments ?? [];
+  const address = payAddress(underWay?.redirect_url, location.origin)
+    ?? (await startPayment(payments.filter(({ status }) => status !== "started")))?.address;
+  return address && leaveFor(address);
+}
+
+/** The payments that lead nowhere are given up when there is another, so that the order is never without. */
+async function payAnew() {
+  say("One moment…");
+  const left = paymentsUnderWay(order);
+  const started = await startPayment(order.payments);
+  if (!started) return;
+  for (const { payment_id: payment } of left.filter((it) => it.payment_id !== started.id)) {
+    const { slug } = await request("DELETE", `${api}/payments/${payment}`);
+    // Its money has come meanwhile: nothing more is to be paid.
+    if (slug === "order-state") return say("");
   }
-  // The key of a payment that has ended has done its work; any other is sent again and stays one payment.
-  const ended = (order.payments ?? []).filter(({ status }) => status !== "started");
-  const pressKey = key.take(new Set(ended.map((payment) => payment.payment_id)));
+  return leaveFor(started.address);
+}
+
+/**
+ * Starts a payment: `{ id, address }`, or undefined when it has said why not. The key of one that is
+ * `over` has done its work; any other is sent again and stays one payment.
+ */
+async function startPayment(over) {
+  const pressKey = key.take(new Set(over.map((payment) => payment.payment_id)));
   const answer = await request("POST", `${api}/payments`, { body: { method: "sandbox" }, headers: { "idempotency-key": pressKey } });
   if (answer.ok) {
-    key.bind(pressKey, answer.body.payment_id);
-    const address = payAddress(answer.body.redirect_url, location.origin);
+    const { payment_id: id, status, redirect_url: url } = answer.body;
+    key.bind(pressKey, id);
+    const address = payAddress(url, location.origin);
+    if (status === "started" && address) return { id, address };
     // It ended in the meantime: the order is shown as it is, and the next press is another payment.
-    if (answer.body.status !== "started" || !address) return say("");
-    location.assign(address);
-    return true;
+    return say("");
   }
   if (answer.slug === "unauthenticated") showUser(null);
   const { say: sentence, dropsKey } = payAdvice(answer);
   if (dropsKey) key.drop();
   say(sentence);
+}
+
+function leaveFor(address) {
+  location.assign(address);
+  return true;
 }
 
 async function cancel() {
@@ -170,6 +192,7 @@ function comeBack() {
 }
 
 $("pay").addEventListener("click", () => press(pay));
+$("pay-anew").addEventListener("click", () => press(payAnew));
 $("cancel").addEventListener("click", cancel);
 $("retry").addEventListener("click", () => {
   showState("loading");

@@ -66,7 +66,7 @@ export function payAdvice({ slug, problem, retryAfterMs }) {
   const keep = (say) => ({ say, dropsKey: false });
   switch (slug) {
     case "order-state":
-      return { say: "This order cannot be paid any more; it is shown as it is now.", dropsKey: true };
+      return { say: "No payment can be begun for this order any more; it is shown as it is now.", dropsKey: true };
     case "idempotency-mismatch":
       return { say: "An earlier press got in the way. Press again.", dropsKey: true };
     case "unavailable":

@@ -20,7 +20,7 @@ struct Asset {
 
 /// Every asset. What is imported stands before what imports it, so that a change in one file
 /// changes the name of each file that stands on it.
-const SOURCES: [(&str, &str); 31] = [
+const SOURCES: [(&str, &str); 35] = [
     ("shop.css", include_str!("../assets/shop.css")),
     ("pages.css", include_str!("../assets/pages.css")),
     ("pay.css", include_str!("../assets/pay.css")),
@@ -34,13 +34,17 @@ const SOURCES: [(&str, &str); 31] = [
     ("next.js", include_str!("../assets/next.js")),
     ("problems.js", include_str!("../assets/problems.js")),
     ("sale.js", include_str!("../assets/sale.js")),
+    ("sale_watch.js", include_str!("../assets/sale_watch.js")),
+    ("press.js", include_str!("../assets/press.js")),
     ("sandbox.js", include_str!("../assets/sandbox.js")),
     ("session.js", include_str!("../assets/session.js")),
     ("when.js", include_str!("../assets/when.js")),
+    ("buy_panel.js", include_str!("../assets/buy_panel.js")),
     ("cancel.js", include_str!("../assets/cancel.js")),
     ("order.js", include_str!("../assets/order.js")),
     ("shell.js", include_str!("../assets/shell.js")),
     ("order_card.js", include_str!("../assets/order_card.js")),
+    ("sale_orders.js", include_str!("../assets/sale_orders.js")),
     ("order_facts.js", include_str!("../assets/order_facts.js")),
     ("account_form.js", include_str!("../assets/account_form.js")),
     ("sign_in.js", include_str!("../assets/sign_in.js")),

@@ -60,7 +60,9 @@ fn ways() -> Markup {
                 p #sentence {}
                 p #reason {}
                 p #under-way hidden {
-                    "If you have not finished paying, you can go on."
+                    "If you have not finished paying, you can go on. If that leads nowhere, start a \
+                     new payment: what you may have paid already pays this order or comes back to \
+                     you."
                 }
             }
             p.countdown #countdown hidden {
@@ -69,6 +71,7 @@ fn ways() -> Markup {
             }
             div.choices {
                 button #pay.primary type="button" hidden { "Pay" }
+                button #pay-anew.quiet type="button" hidden { "Start a new payment" }
                 button #cancel.quiet type="button" hidden { "Cancel this order" }
             }
             p #notice role="status" {}

@@ -21,6 +21,15 @@ pub enum Command {
     },
     /// A shopper starts to pay.
     StartPayment(StartPayment),
+    /// A shopper gives up a payment that leads nowhere, for another one.
+    GiveUpPayment {
+        /// The payment.
+        payment: PaymentId,
+        /// The order that it must be for.
+        order: OrderId,
+        /// Whose that must be.
+        user: UserId,
+    },
     /// The provider says how a payment ended.
     SettlePayment {
         /// The payment.

@@ -5,7 +5,7 @@
 
 use seckill_shards::command::{Command, OrderView, Refusal, Verdict};
 use seckill_shards::engine::read_fold;
-use seckill_shards::ids::{ActivityId, OrderId, PaymentId};
+use seckill_shards::ids::{ActivityId, OrderId, PaymentId, UserId};
 use seckill_shards::limits::{PAYMENT_GIVEN_UP_MS, SETTLE_GRACE_MS};
 use seckill_shards::record::{PaymentStatus, Status};
 use seckill_shards::testing::World;
@@ -23,7 +23,9 @@ enum Step {
     SecondPaid,
     /// The provider says that the first payment failed.
     FirstFailed,
-    /// The buyer gives up.
+    /// The buyer leaves the first payment for another one.
+    GiveUp,
+    /// The buyer gives up the order.
     Cancel,
     /// The deadline passes.
     Deadline,
@@ -31,7 +33,7 @@ enum Step {
     Kill,
 }
 
-use Step::{Cancel, Deadline, FirstFailed, FirstPaid, Kill, SecondPaid};
+use Step::{Cancel, Deadline, FirstFailed, FirstPaid, GiveUp, Kill, SecondPaid};
 
 /// A sale of one unit, an order and two payments that were started for it.
 struct Race {
@@ -60,6 +62,7 @@ impl Race {
             FirstPaid => self.decide(settle(first, Some(PRICE))),
             SecondPaid => self.decide(settle(second, Some(PRICE))),
             FirstFailed => self.decide(settle(first, None)),
+            GiveUp => self.decide(give_up(first, self.order)),
             Cancel => {
                 self.decide(cancel);
                 self.cancelled = true;
@@ -91,7 +94,7 @@ impl Race {
                 FirstPaid => settle(first, Some(PRICE)),
                 SecondPaid => settle(second, Some(PRICE)),
                 FirstFailed => settle(first, None),
-                Cancel | Deadline | Kill => continue,
+                GiveUp | Cancel | Deadline | Kill => continue,
             };
             let verdict = self.world.ask(word);
             let settled_for_good = verdict == Verdict::Refused(Refusal::NotFound);
@@ -103,6 +106,10 @@ impl Race {
         self.world.pass(WINDOW_MS + SETTLE_GRACE_MS + 1_000);
         self.world.shards[0].order(self.order).unwrap()
     }
+}
+
+fn give_up(payment: PaymentId, order: OrderId) -> Command {
+    Command::GiveUpPayment { payment, order, user: UserId(1) }
 }
 
 /// Sold and free units, by the disk alone.
@@ -160,10 +167,48 @@ fn p1_p2_p8_money_meets_the_deadline_the_buyer_and_a_crash() {
         [FirstPaid, FirstFailed, Deadline, Kill],
         [FirstPaid, FirstFailed, Cancel, Deadline],
         [SecondPaid, FirstFailed, Cancel, Deadline],
+        [FirstPaid, GiveUp, Deadline, Kill],
+        [FirstPaid, GiveUp, SecondPaid, Cancel],
+        [FirstPaid, GiveUp, FirstFailed, SecondPaid],
     ] {
         check_all(&mut steps, 4);
     }
     check_all(&mut [FirstPaid, SecondPaid, FirstFailed, Cancel, Deadline], 5);
+}
+
+/// A payment whose session at the provider died is left for another one: by its shopper alone, and
+/// only as long as no money has come for it.
+#[test]
+fn a_payment_is_given_up_and_its_money_is_welcome_still() {
+    let mut race = Race::new();
+    let [first, second] = race.payments;
+    let (world, order) = (&mut race.world, race.order);
+    let status = |verdict| {
+        if let Verdict::Refused(refusal) = verdict {
+            return Err(refusal);
+        }
+        let Verdict::PaymentSettled(payment) = verdict else { panic!("{verdict:?}") };
+        Ok(payment.status)
+    };
+    let elsewhere = OrderId(order.0 + 1);
+    for (payment, order, user) in
+        [(first, order, 2), (first, elsewhere, 1), (PaymentId(order.0), order, 1)]
+    {
+        let give_up = Command::GiveUpPayment { payment, order, user: UserId(user) };
+        assert_eq!(status(world.ask(give_up)), Err(Refusal::NotFound));
+    }
+    for _ in 0..2 {
+        assert_eq!(status(world.ask(give_up(first, order))), Ok(PaymentStatus::Failed));
+    }
+    let open = world.shards[0].order(order).unwrap();
+    assert_eq!(open.status, Status::AwaitingPayment);
+    assert_eq!(open.payments[1].status, PaymentStatus::Started, "the other one goes on");
+    assert_eq!(status(world.ask(settle(first, Some(PRICE)))), Ok(PaymentStatus::Succeeded));
+    assert_eq!(status(world.ask(give_up(first, order))), Err(Refusal::OrderState));
+    assert_eq!(status(world.ask(give_up(second, order))), Ok(PaymentStatus::Failed));
+    assert_eq!(status(world.ask(settle(second, Some(PRICE)))), Ok(PaymentStatus::RefundDue));
+    assert_eq!(status(world.ask(give_up(second, order))), Err(Refusal::OrderState));
+    assert_eq!(world.shards[0].order(order).unwrap().status, Status::Paid);
 }
 
 /// Whoever starts to pay and goes away leaves nothing behind: not in memory, not in a checkpoint.

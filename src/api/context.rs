@@ -286,7 +286,7 @@ async fn watch<T>(
     let mut call = pin!(call);
     match timeout(STORE_SLOW, &mut call).await {
         Ok(done) => {
-            tell(matches!(done, Ok(_) | Err(StoreError::Refused(_))));
+            tell(!done.as_ref().is_err_and(StoreError::is_outage));
             Some(done)
         }
         Err(_) => {

@@ -176,6 +176,7 @@ where
         Route::Order(order) if is_read => orders::show(call, order).await,
         Route::Order(order) => orders::cancel(call, order).await,
         Route::Payments(order) => payments::start(call, &body, order).await,
+        Route::Payment(order, payment) => payments::give_up(call, order, payment).await,
         Route::PaymentWebhook => payments::webhook(call, &body).await,
         Route::SandboxPayment(payment) if is_read => sandbox::show(call, payment).await,
         Route::SandboxPayment(payment) => sandbox::choose(call, &body, payment).await,

@@ -7,16 +7,17 @@ use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode};
 use seckill_shards::command::{Command, Paid, PaymentView, Refusal, StartPayment, Verdict};
-use seckill_shards::ids::{OrderId, PaymentId};
+use seckill_shards::ids::{OrderId, PaymentId, UserId};
 use seckill_shards::record::{Digest, NO_KEY, PaymentStatus};
 use serde::Deserialize;
 
 use super::json::{self, Fields};
 use super::problem::{Effect, Problem, Slug, denied};
 use super::reply::Reply;
-use super::{Answer, Call, idempotency, orders, route, text};
+use super::{Answer, Call, idempotency, route, text};
 use crate::payment::webhook::Signed;
 use crate::payment::{PaymentPort, Provider};
+use crate::store::{PaymentRow, StoredOrder};
 
 /// `POST /api/v1/orders/{id}/payments`: where to pay. Nothing is paid by this.
 pub(super) async fn start(call: &Call<'_>, body: &[u8], order: OrderId) -> Answer {
@@ -38,12 +39,51 @@ pub(super) async fn start(call: &Call<'_>, body: &[u8], order: OrderId) -> Answe
     match shards.ask(owner, Command::StartPayment(start)).await {
         Verdict::PaymentStarted(payment) => Ok(started(call, &*provider, &payment)),
         Verdict::Refused(Refusal::NotFound) => {
-            // An order that has left memory is past paying; one that is not theirs is not found.
-            orders::find(call, user, order).await?;
-            Err(Slug::OrderState.into())
+            // Such an order is past paying, but what was started in time is answered as it was then.
+            let left = in_store(call, user, order).await?;
+            Ok(started(call, &*provider, &same_again(&left.payments, &start)?))
         }
         verdict => Err(denied(&verdict, call.context.shared.now())),
     }
+}
+
+/// `DELETE /api/v1/orders/{id}/payments/{payment_id}`: the shopper leaves a payment that leads nowhere,
+/// for another one.
+pub(super) async fn give_up(call: &Call<'_>, order: OrderId, payment: PaymentId) -> Answer {
+    let user = call.caller()?.user();
+    let shards = &call.context.shards;
+    let command = Command::GiveUpPayment { payment, order, user };
+    match shards.ask(order.owner(shards.cores()), command).await {
+        Verdict::PaymentSettled(_) => {}
+        Verdict::Refused(Refusal::NotFound) => {
+            let left = in_store(call, user, order).await?;
+            let known = left.payments.iter().find(|it| it.id == payment).ok_or(Slug::NotFound)?;
+            if known.status != PaymentStatus::Failed {
+                return Err(Slug::OrderState.into());
+            }
+        }
+        verdict => return Err(denied(&verdict, call.context.shared.now())),
+    }
+    Ok(Reply::empty(StatusCode::NO_CONTENT))
+}
+
+/// An order of this user's that has left memory.
+async fn in_store(call: &Call<'_>, user: UserId, id: OrderId) -> Result<StoredOrder, Problem> {
+    let order = call.context.store(Effect::Read, |store| async move { store.order(id).await });
+    let order = order.await?;
+    let is_theirs = order.order.user == user;
+    is_theirs.then_some(order).ok_or_else(|| Slug::NotFound.into())
+}
+
+/// The payment of the same key, where it came with the same body.
+fn same_again(payments: &[PaymentRow], start: &StartPayment) -> Result<PaymentView, Slug> {
+    let same_key = |it: &&PaymentRow| start.key != NO_KEY && it.key == start.key;
+    let before = payments.iter().find(same_key).ok_or(Slug::OrderState)?;
+    if before.body != start.body {
+        return Err(Slug::IdempotencyMismatch);
+    }
+    let PaymentRow { id, order, amount, status, .. } = *before;
+    Ok(PaymentView { id, order, amount, status })
 }
 
 /// The method is all that a body says, so two bodies that mean the same are the same.
@@ -184,11 +224,38 @@ fn paid(amount: &serde_json::Value) -> Result<Paid, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use seckill_shards::clock::Timestamp;
+
     use super::*;
 
     fn word(body: &str) -> Result<Option<(u64, Option<i64>)>, u16> {
         let word = Word::of(body.as_bytes()).map_err(|problem| problem.status().as_u16())?;
         Ok(word.map(|word| (word.payment.0, word.paid.map(|paid| paid.amount))))
+    }
+
+    #[test]
+    fn a_key_is_answered_with_its_payment_and_another_body_is_refused() {
+        let order = OrderId(1);
+        let row = |id, key| PaymentRow {
+            id: PaymentId(id),
+            order,
+            amount: 500,
+            status: PaymentStatus::Failed,
+            started_at: Timestamp(1),
+            moved_at: Some(Timestamp(2)),
+            key,
+            body: digest("sandbox"),
+        };
+        let payments = [row(6, NO_KEY), row(7, [1; 16]), row(8, [2; 16])];
+        let ask = |key, method| {
+            let body = digest(method);
+            let start = StartPayment { order, user: UserId(1), key, body };
+            same_again(&payments, &start).map(|payment| payment.id.0)
+        };
+        assert_eq!((ask([1; 16], "sandbox"), ask([2; 16], "sandbox")), (Ok(7), Ok(8)));
+        assert_eq!(ask([1; 16], "card"), Err(Slug::IdempotencyMismatch));
+        assert_eq!(ask([3; 16], "sandbox"), Err(Slug::OrderState));
+        assert_eq!(ask(NO_KEY, "sandbox"), Err(Slug::OrderState), "no two are the same without");
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub(super) enum Route {
     Order(OrderId),
     /// `/api/v1/orders/{id}/payments`
     Payments(OrderId),
+    /// `/api/v1/orders/{id}/payments/{payment_id}`
+    Payment(OrderId, PaymentId),
     /// `/api/v1/webhooks/payments`
     PaymentWebhook,
     /// `/api/v1/sandbox/payments/{id}`
@@ -117,6 +119,9 @@ impl Route {
             (resource, first, second, None, None) if resource != "admin" => {
                 Self::of_shopper(resource, first, second)
             }
+            ("orders", Some(order), Some("payments"), Some(payment), None) => {
+                Some(Self::Payment(id(order)?, id(payment)?))
+            }
             ("admin", Some(resource), first, second, None) => {
                 AdminRoute::of(resource, first, second).map(Self::Admin)
             }
@@ -158,7 +163,7 @@ impl Route {
             | Self::PaymentWebhook => "POST",
             Self::SandboxPayment(_) => "GET, HEAD, POST",
             Self::Sessions => "POST, DELETE",
-            Self::CurrentSession => "DELETE",
+            Self::CurrentSession | Self::Payment(..) => "DELETE",
             Self::Me => "GET, HEAD, PATCH",
             Self::Order(_) => "GET, HEAD, DELETE",
             Self::Admin(route) => route.allow(),
@@ -263,6 +268,7 @@ mod tests {
             ("/api/v1/orders", Route::Orders, "GET, HEAD"),
             ("/api/v1/orders/137438953472", Route::Order(OrderId(1 << 37)), "GET, HEAD, DELETE"),
             ("/api/v1/orders/7/payments", Route::Payments(OrderId(7)), "POST"),
+            ("/api/v1/orders/7/payments/8", Route::Payment(OrderId(7), PaymentId(8)), "DELETE"),
             ("/api/v1/webhooks/payments", Route::PaymentWebhook, "POST"),
             ("/api/v1/sandbox/payments/7", Route::SandboxPayment(PaymentId(7)), "GET, HEAD, POST"),
             (
@@ -336,7 +342,10 @@ mod tests {
             "/api/v1/orders/%37",
             "/api/v1/orders/\u{0667}",
             "/api/v1/orders/18446744073709551616",
-            "/api/v1/orders/7/payments/1",
+            "/api/v1/orders/7/payments/",
+            "/api/v1/orders/7/payments/01",
+            "/api/v1/orders/7/payments/1/x",
+            "/api/v1/orders/7/refunds/1",
             "/api/v1/activities//state",
             "/api/v1/activities/7/state/",
             "/api/v1/activities/7/Orders",

@@ -28,7 +28,9 @@ impl Control {
         let Some(pass) = self.store_breaker.ask(self.clock.elapsed_us()) else { return };
         let mut learned = self.learned.lock().await;
         let news = timeout(NEWS, self.learn_all(&mut learned)).await;
-        pass.done(matches!(news, Ok(Ok(()))), self.clock.elapsed_us());
+        let is_good =
+            news.as_ref().is_ok_and(|read| !read.as_ref().is_err_and(StoreError::is_outage));
+        pass.done(is_good, self.clock.elapsed_us());
         match news {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {

@@ -201,8 +201,8 @@ impl Inner {
 }
 
 impl Pass {
-    /// Says what the call has come to by now: `is_good` when it was answered in time, a refusal
-    /// included.
+    /// Says what the call has come to by now: `is_good` when it was answered in time, whatever the
+    /// answer was.
     pub fn done(mut self, is_good: bool, now_us: u64) {
         self.is_told = true;
         self.breaker.count(self.breaker.at(now_us), self.era, !is_good);

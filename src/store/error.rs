@@ -20,6 +20,20 @@ pub enum StoreError {
     OutOfStep(#[from] OutOfStep),
 }
 
+impl StoreError {
+    /// Whether the store itself is in trouble, so that other calls would fare alike. A refusal is an
+    /// answer; so is a row that is not as it must be, or a journal that is not the one.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::OutOfStep(_) | Self::Fault(Fault::Diverged(_)) => false,
+            Self::Fault(Fault::Overloaded | Fault::Unavailable(_) | Fault::NewerSchema { .. }) => {
+                true
+            }
+        }
+    }
+}
+
 /// A reason that the caller can be told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum Refusal {

@@ -333,6 +333,8 @@ fn started_row(started: &PaymentStarted) -> PaymentRow {
         status: PaymentStatus::Started,
         started_at: started.at,
         moved_at: None,
+        key: started.key,
+        body: started.body,
     }
 }
 
@@ -379,15 +381,17 @@ mod tests {
             order: OrderId(1),
             amount: 100,
             at: Timestamp(11),
-            key: NO_KEY,
-            body: NO_KEY,
+            key: [7; 16],
+            body: [8; 16],
         };
         let batch = fold(&[placed(1), Record::PaymentStarted(started), paid(), placed(2)]);
         assert!(batch.orders.moves.is_empty() && batch.payments.moves.is_empty());
         let [order, other] = &batch.orders.new[..] else { panic!("{batch:?}") };
         assert_eq!((order.status, order.moved_at), (Status::Paid, Some(Timestamp(20))));
         assert_eq!((other.status, other.moved_at), (Status::AwaitingPayment, None));
-        assert_eq!(batch.payments.new[0].status, PaymentStatus::Succeeded);
+        let payment = &batch.payments.new[0];
+        assert_eq!(payment.status, PaymentStatus::Succeeded);
+        assert_eq!((payment.key, payment.body), (started.key, started.body));
         assert_eq!((batch.gateway, batch.from, batch.to), (2, BEGIN, 8));
     }
 

@@ -220,14 +220,14 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn payment(&self, id: PaymentId) -> Stored<PaymentRow>;
 
     /// The money of a payment whose order has left its gateway's memory is owed back from here on,
-    /// where the payment stands at one of `from`. Returns it as it is now. Refused:
-    /// [`Refusal::NotFound`].
+    /// where the payment stands at one of `from`; where it had paid the order, that is refunded.
+    /// Returns the order as it is now. Refused: [`Refusal::NotFound`].
     async fn owe_back(
         &self,
         id: PaymentId,
         from: &'static [PaymentStatus],
         at: Timestamp,
-    ) -> Stored<PaymentRow>;
+    ) -> Stored<StoredOrder>;
 
     /// The payments after an id whose money is owed back, by id, at most [`PAGE_ROWS_MAX`].
     async fn payments_owed_back(

@@ -379,6 +379,10 @@ pub struct PaymentRow {
     pub started_at: Timestamp,
     /// When it came to its status; `None` while it is started.
     pub moved_at: Option<Timestamp>,
+    /// Digest of the idempotency key that started it, or [`NO_KEY`](seckill_shards::record::NO_KEY).
+    pub key: Digest,
+    /// Digest of the body that came with a key.
+    pub body: Digest,
 }
 
 /// A flushed order with what its reader wants beside it.
@@ -396,25 +400,21 @@ pub struct StoredOrder {
     pub unit_price: i64,
     /// ISO 4217 code.
     pub currency: [u8; 3],
+    /// Since when its money is owed back, where its sale had closed before: the journal's books,
+    /// which are closed with the sale, have it as paid for ever.
+    pub refunded_at: Option<Timestamp>,
     /// Its payments, oldest first.
     pub payments: Vec<PaymentRow>,
 }
 
 impl StoredOrder {
-    /// How it stands for people, and since when: of money that went back, the last of it. An order that was refunded after its sale was closed
-    /// is still paid in the journal's books, which are closed with the sale; its payment says more.
+    /// How it stands for people, and since when.
     #[must_use]
     pub fn standing(&self) -> (Status, Option<Timestamp>) {
-        let OrderRow { status, moved_at, .. } = self.order;
-        let went_back = self.payments.iter().filter(|payment| {
-            matches!(payment.status, PaymentStatus::RefundDue | PaymentStatus::Refunded)
-        });
-        let since = went_back.filter_map(|payment| payment.moved_at).max();
-        let pays = |payment: &PaymentRow| payment.status == PaymentStatus::Succeeded;
-        if status == Status::Paid && since.is_some() && !self.payments.iter().any(pays) {
-            return (Status::Refunded, since);
+        match self.refunded_at {
+            Some(_) => (Status::Refunded, self.refunded_at),
+            None => (self.order.status, self.order.moved_at),
         }
-        (status, moved_at)
     }
 }
 

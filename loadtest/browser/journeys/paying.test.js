@@ -112,6 +112,38 @@ journey("a shopper who comes back from the bank undecided can go on", async (wor
   await there.says("This order is paid.");
 });
 
+journey("a payment that leads nowhere is left for a new one", async (world) => {
+  const { ann, order, there } = await atOrder(world);
+  await there.pay.click();
+  await ann.page.waitForURL("**/pay/*");
+  const dead = ann.page.url();
+  await ann.goBack();
+  await there.says("If that leads nowhere, start a new payment");
+  await there.payAnew.click();
+  await ann.page.waitForURL((url) => url.pathname.startsWith("/pay/") && url.href !== dead);
+  await there.atBank(BANK.pay);
+  await there.says("This order is paid.");
+  await there.payAnew.waitFor({ state: "hidden" });
+  const { status, payments } = await order();
+  assert.deepEqual([status, ...payments.map((payment) => payment.status)], ["paid", "failed", "succeeded"]);
+});
+
+journey("money of a payment that was left pays the order all the same", async (world) => {
+  const { ann, order, there } = await atOrder(world);
+  await there.pay.click();
+  await ann.page.waitForURL("**/pay/*");
+  const old = new OrderPage(await ann.tab());
+  await old.page.goto(ann.page.url());
+  await old.page.getByRole("button", { name: BANK.pay }).waitFor();
+  await ann.goBack();
+  await there.payAnew.click();
+  await ann.page.waitForURL((url) => url.pathname.startsWith("/pay/") && url.href !== old.page.url());
+  await old.atBank(BANK.pay);
+  await old.says("This order is paid.");
+  const { status, payments } = await order();
+  assert.deepEqual([status, ...payments.map((payment) => payment.status)], ["paid", "succeeded", "started"]);
+});
+
 journey("the back button from the bank leads to the order, and it can be paid", async (world) => {
   const { ann, there } = await atOrder(world);
   await there.pay.click();

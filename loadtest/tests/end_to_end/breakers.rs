@@ -17,6 +17,25 @@ fn figure(operations: &mut Client, name: &str) -> u64 {
 }
 
 #[test]
+fn a_row_that_is_damaged_keeps_nobody_from_the_others() {
+    let gateway = Gateway::start(Start::cores(1));
+    let mut shop = Shop::open(&gateway);
+    let [mut ann] = shop::shoppers(&gateway, "ann");
+    let [damaged, whole] = [5, 5].map(|stock| format!("/api/v1/products/{}", shop.product(stock)));
+    let store = Store::open(gateway.data().join("store.db")).unwrap();
+    let id = damaged.rsplit('/').next().unwrap();
+    // Three letters, as the schema wants them, and not three bytes.
+    let damage = "UPDATE product SET currency = '\u{e4}\u{f6}\u{fc}' WHERE id = ?1";
+    assert_eq!(store.execute(damage, [id]).unwrap(), 1);
+    for _ in 0..CALLS {
+        ann.get(&damaged).problem(503, "unavailable");
+        drop(ann.get(&whole).expect(200));
+    }
+    let mut operations = Client::new(gateway.operations());
+    assert_eq!(figure(&mut operations, "seckill_breaker_opened_total"), 0);
+}
+
+#[test]
 fn a_store_that_fails_is_left_alone_and_comes_back() {
     let gateway = Gateway::start(Start::cores(2));
     let mut shop = Shop::open(&gateway);

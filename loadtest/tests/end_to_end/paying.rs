@@ -59,6 +59,10 @@ fn start_payment(order: &str, key: &str) -> Request {
     Request::new("POST", &path).key(key).json(&json!({ "method": "sandbox" }))
 }
 
+fn give_up(order: &str, payment: &str) -> Request {
+    Request::new("DELETE", &format!("/api/v1/orders/{order}/payments/{payment}"))
+}
+
 fn pay(shopper: &mut Client, order: &str, key: &str) -> String {
     let started = shopper.send(start_payment(order, key)).expect(201);
     assert_eq!(started.header("location"), Some(format!("/api/v1/orders/{order}").as_str()));
@@ -213,6 +217,89 @@ fn money_for_an_order_that_has_left_memory_goes_back() {
 }
 
 #[test]
+fn the_key_of_a_payment_outlives_its_order_in_memory() {
+    let mut gateway = Gateway::start(start(2));
+    let mut shop = Shop::open(&gateway);
+    let [mut ann, mut bob] = shop::shoppers(&gateway, "ann");
+    let activity = shop.sale(Sale::of(1));
+    let id = place(&mut ann, &activity);
+    let payment = pay(&mut ann, &id, "pay");
+    let mut provider = Client::new(gateway.address());
+    drop(provider.send(delivery(&failed(&payment), 0)).expect(204));
+    drop(ann.delete(&format!("/api/v1/orders/{id}")).expect(204));
+    let answers = |gateway: &Gateway, ann: &mut Client, bob: &mut Client| {
+        wait_for_empty_memory(gateway);
+        let again = ann.send(start_payment(&id, "pay")).expect(201).json();
+        assert_eq!((&again["payment_id"], &again["status"]), (&json!(payment), &json!("failed")));
+        ann.send(start_payment(&id, "other")).problem(409, "order-state");
+        let without_key = Request::new("POST", &format!("/api/v1/orders/{id}/payments"));
+        ann.send(without_key.json(&json!({ "method": "sandbox" }))).problem(409, "order-state");
+        bob.send(start_payment(&id, "pay")).problem(404, "not-found");
+        drop(ann.send(give_up(&id, &payment)).expect(204));
+        ann.send(give_up(&id, "999")).problem(404, "not-found");
+        bob.send(give_up(&id, &payment)).problem(404, "not-found");
+    };
+    answers(&gateway, &mut ann, &mut bob);
+    gateway.kill();
+    gateway.restart(start(1));
+    let again =
+        |client: &Client| Client::with_token(gateway.address(), client.token.as_deref().unwrap());
+    let (mut ann, mut bob) = (again(&ann), again(&bob));
+    answers(&gateway, &mut ann, &mut bob);
+    // Of late money it tells what became of it.
+    let mut provider = Client::new(gateway.address());
+    drop(provider.send(delivery(&succeeded(&payment, 1_000), 0)).expect(204));
+    wait_for(&mut ann, &id, "cancelled", &["refunded"]);
+    let again = ann.send(start_payment(&id, "pay")).expect(201).json();
+    assert_eq!((&again["payment_id"], &again["status"]), (&json!(payment), &json!("refunded")));
+    ann.send(give_up(&id, &payment)).problem(409, "order-state");
+}
+
+#[test]
+fn a_payment_that_leads_nowhere_is_given_up_for_another() {
+    let gateway = Gateway::start(start(2));
+    let mut shop = Shop::open(&gateway);
+    let [mut ann, mut bob] = shop::shoppers(&gateway, "ann");
+    let activity = shop.sale(Sale::of(2));
+    let mut provider = Client::new(gateway.address());
+    let mut tell = |body: String| drop(provider.send(delivery(&body, 0)).expect(204));
+    let id = place(&mut ann, &activity);
+    let first = pay(&mut ann, &id, "one");
+    bob.send(give_up(&id, &first)).problem(404, "not-found");
+    ann.send(give_up(&id, "999")).problem(404, "not-found");
+    for _ in 0..2 {
+        drop(ann.send(give_up(&id, &first)).expect(204));
+    }
+    assert_eq!(statuses(&mut ann, &id), ("awaiting_payment".to_owned(), vec!["failed".to_owned()]));
+    assert_eq!(ann.send(start_payment(&id, "one")).expect(201).json()["status"], "failed");
+    let second = pay(&mut ann, &id, "two");
+    tell(succeeded(&second, 1_000));
+    wait_for(&mut ann, &id, "paid", &["failed", "succeeded"]);
+    ann.send(give_up(&id, &second)).problem(409, "order-state");
+    tell(succeeded(&first, 1_000));
+    wait_for(&mut ann, &id, "paid", &["refunded", "succeeded"]);
+    // The shopper may have paid before they gave up.
+    let id = place(&mut bob, &activity);
+    let first = pay(&mut bob, &id, "one");
+    drop(bob.send(give_up(&id, &first)).expect(204));
+    let second = pay(&mut bob, &id, "two");
+    tell(succeeded(&first, 1_000));
+    wait_for(&mut bob, &id, "paid", &["succeeded", "started"]);
+    drop(bob.send(give_up(&id, &second)).expect(204));
+    wait_for(&mut bob, &id, "paid", &["succeeded", "failed"]);
+}
+
+fn wait_for_empty_memory(gateway: &Gateway) {
+    let mut operations = Client::new(gateway.operations());
+    until("no order is in memory", GENEROUS, || {
+        let metrics = operations.get("/metrics").expect(200).text();
+        let mut cores =
+            metrics.lines().filter(|line| line.starts_with("seckill_orders_in_memory{"));
+        cores.all(|core| core.ends_with(" 0")).then_some(())
+    });
+}
+
+#[test]
 fn an_operator_cancels_and_refunds() {
     let gateway = Gateway::start(start(1));
     let mut shop = Shop::open(&gateway);
@@ -265,11 +352,14 @@ fn a_paid_order_is_refunded_when_its_sale_is_long_closed() {
         Request::new("POST", &path).key(key).json(&json!({ "return_units": units }))
     };
     shop.admin.send(refund(true, "a")).problem(409, "order-state");
-    until("the order has left memory", GENEROUS, || {
+    let refunded = until("the order has left memory", GENEROUS, || {
         let answer = shop.admin.send(refund(false, "b"));
-        (answer.status == 200).then_some(())
+        (answer.status == 200).then(|| answer.json())
     });
     wait_for(&mut ann, &id, "refunded", &["refunded"]);
+    // When the provider gives the money back, the order has been closed for a while.
+    assert!(refunded["closed_at"].is_string(), "{refunded}");
+    assert_eq!(order(&mut ann, &id)["closed_at"], refunded["closed_at"]);
     let listed = ann.get("/api/v1/orders?status=refunded").expect(200).json();
     assert_eq!(listed["items"][0]["id"], json!(id));
     assert_eq!(ann.get("/api/v1/orders?status=paid").expect(200).json()["items"], json!([]));

@@ -32,6 +32,9 @@ impl Shard {
             Command::PlaceOrder(buy) => self.place_order(&buy),
             Command::CancelOrder { order, user } => self.cancel_order(order, user),
             Command::StartPayment(start) => self.start_payment(&start),
+            Command::GiveUpPayment { payment, order, user } => {
+                self.give_up_payment(payment, order, user)
+            }
             Command::SettlePayment { payment, paid } => self.settle_payment(payment, paid),
             Command::RefundOrder { order, return_units } => self.refund_order(order, return_units),
             Command::CompleteRefund { payment } => self.complete_refund(payment),
@@ -200,6 +203,35 @@ impl Shard {
     fn is_starting(&self, start: &StartPayment) -> bool {
         let same = |record: &Record| matches!(record, Record::PaymentStarted(it) if it.order == start.order && it.key == start.key);
         start.key != NO_KEY && self.in_flight.iter().any(same)
+    }
+
+    /// As if the provider had said that no money came. Should it come all the same, it pays the order
+    /// while that waits, or is owed back, as after any failure.
+    fn give_up_payment(&mut self, id: PaymentId, order: OrderId, user: UserId) -> Decision {
+        let at = self.shared.clock.now();
+        if let Some(no) = self.refuse_transition() {
+            return no;
+        }
+        let order = self.orders.order_mut(order).filter(|it| it.user == user);
+        let payment = |order: &Order| order.payments.iter().find(|it| it.id == id).copied();
+        let Some((order, payment)) = order.and_then(|order| payment(order).map(|it| (order, it)))
+        else {
+            return self.refuse(Refusal::NotFound);
+        };
+        match payment.status {
+            PaymentStatus::Failed => {
+                Decision::Answered(Verdict::PaymentSettled(payment.view(order.id)))
+            }
+            PaymentStatus::Started if !order.moving => {
+                order.moving = true;
+                let moved = PaymentMoved { payment: id, order: order.id, amount: 0, at };
+                self.hand_over(Record::PaymentFailed(moved))
+            }
+            PaymentStatus::Started => self.refuse(Refusal::Overloaded),
+            PaymentStatus::Succeeded | PaymentStatus::RefundDue | PaymentStatus::Refunded => {
+                self.refuse(Refusal::OrderState)
+            }
+        }
     }
 
     /// The provider's word. The first durable outcome wins; money that cannot pay its order is

@@ -138,9 +138,9 @@ impl World {
         let cores = self.shards.len();
         match command {
             Command::PlaceOrder(_) => 0,
-            Command::CancelOrder { order, .. } | Command::RefundOrder { order, .. } => {
-                order.owner(cores)
-            }
+            Command::CancelOrder { order, .. }
+            | Command::RefundOrder { order, .. }
+            | Command::GiveUpPayment { order, .. } => order.owner(cores),
             Command::StartPayment(start) => start.order.owner(cores),
             Command::SettlePayment { payment, .. } | Command::CompleteRefund { payment } => {
                 payment.owner(cores)

@@ -21,7 +21,8 @@ pub(crate) fn command(random: &mut Random, model: &Model, now: Timestamp) -> Com
         0..45 => Command::PlaceOrder(buy(random, model)),
         45..53 => cancel(random, model),
         53..65 => start(random, model),
-        65..80 => settle(random, model),
+        65..78 => settle(random, model),
+        78..80 => give_up(random, model),
         80..84 => {
             let paid = order(random, model, |it| it.status == Status::Paid);
             Command::RefundOrder { order: paid, return_units: random.once_in(2) }
@@ -113,6 +114,18 @@ fn start(random: &mut Random, model: &Model) -> Command {
     let user = if random.once_in(10) { UserId(99) } else { owner };
     let body = digest(u64::from(random.once_in(8)));
     Command::StartPayment(StartPayment { order, user, key: key(random), body })
+}
+
+fn give_up(random: &mut Random, model: &Model) -> Command {
+    let payment = payment(random, model, PaymentStatus::Started);
+    let known = model.told.payments.get(&payment).map(|it| it.started.order);
+    let order = match known {
+        Some(known) if !random.once_in(10) => known,
+        _ => order(random, model, OrderBook::is_open),
+    };
+    let owner = model.told.orders.get(&order).map_or(UserId(1), |it| it.placed.user);
+    let user = if random.once_in(10) { UserId(99) } else { owner };
+    Command::GiveUpPayment { payment, order, user }
 }
 
 fn settle(random: &mut Random, model: &Model) -> Command {

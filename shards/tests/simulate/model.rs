@@ -46,6 +46,9 @@ impl Model {
             Command::PlaceOrder(buy) => self.expect_buy(buy, now),
             Command::CancelOrder { order, user } => self.expect_cancel(*order, *user, now),
             Command::StartPayment(start) => self.expect_start(start, now),
+            Command::GiveUpPayment { payment, order, user } => {
+                self.expect_give_up(*payment, *order, *user, now)
+            }
             Command::SettlePayment { payment, paid } => self.expect_settle(*payment, *paid, now),
             Command::RefundOrder { order, return_units } => {
                 self.expect_refund(*order, *return_units, now)
@@ -193,6 +196,38 @@ impl Model {
             key: start.key,
             body: start.body,
         }))
+    }
+
+    fn expect_give_up(
+        &self,
+        id: PaymentId,
+        order: OrderId,
+        user: UserId,
+        at: Timestamp,
+    ) -> Expected {
+        let is_theirs = |order: &&OrderBook| order.placed.user == user;
+        let order = self.told.orders.get(&order).filter(is_theirs);
+        let Some(order) = order.filter(|it| it.payments.contains(&id)) else {
+            return refused(Refusal::NotFound);
+        };
+        match self.told.payments[&id].status {
+            PaymentStatus::Failed => {
+                Expected::Verdict(Verdict::PaymentSettled(self.told.payment_view(id)))
+            }
+            PaymentStatus::Started if self.is_moving(order.placed.order) => {
+                refused(Refusal::Overloaded)
+            }
+            PaymentStatus::Started => {
+                let order = order.placed.order;
+                Expected::Record(Record::PaymentFailed(PaymentMoved {
+                    payment: id,
+                    order,
+                    amount: 0,
+                    at,
+                }))
+            }
+            _ => refused(Refusal::OrderState),
+        }
     }
 
     fn expect_settle(&self, id: PaymentId, paid: Option<Paid>, at: Timestamp) -> Expected {

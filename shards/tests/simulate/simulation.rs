@@ -253,7 +253,9 @@ impl Simulation {
 
     fn order_named_by(&self, command: &Command) -> Option<&OrderBook> {
         let order = match command {
-            Command::CancelOrder { order, .. } | Command::RefundOrder { order, .. } => *order,
+            Command::CancelOrder { order, .. }
+            | Command::RefundOrder { order, .. }
+            | Command::GiveUpPayment { order, .. } => *order,
             Command::StartPayment(start) => start.order,
             Command::SettlePayment { payment, .. } | Command::CompleteRefund { payment } => {
                 self.model.told.payments.get(payment)?.started.order

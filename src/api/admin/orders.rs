@@ -98,10 +98,7 @@ async fn refund_closed(call: OperatorCall<'_>, order: &StoredOrder, return_units
     let owed = call.context.store(Effect::Write, |store| async move {
         store.owe_back(payment, &[PaymentStatus::Succeeded], now).await
     });
-    let owed = owed.await?;
-    let mut order = order.clone();
-    order.payments.iter_mut().filter(|it| it.id == owed.id).for_each(|it| *it = owed);
-    Ok(shown(order))
+    Ok(shown(owed.await?))
 }
 
 /// What became of a command to an order's owner.

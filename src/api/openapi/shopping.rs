@@ -105,7 +105,7 @@ pub(super) fn payments() -> Vec<Operation> {
             "startPayment",
             "Starts a payment of an order",
         )
-        .says("It is confirmed by the provider's event alone.")
+        .says("It is confirmed by the provider's event alone. Another key is another payment.")
         .by(Who::Shopper)
         .once()
         .takes("Pay")
@@ -113,6 +113,20 @@ pub(super) fn payments() -> Vec<Operation> {
         .carrying(&["Location"])
         .writes()
         .refuses(&[Slug::OrderState, Slug::LimitReached]),
+        Operation::new(
+            Delete,
+            "/api/v1/orders/{order_id}/payments/{payment_id}",
+            "giveUpPayment",
+            "Gives up a payment that leads nowhere",
+        )
+        .says(
+            "It fails, and another one can be started. Money that comes for it all the same pays \
+             the order while that waits, or goes back.",
+        )
+        .by(Who::Shopper)
+        .answers_nothing(StatusCode::NO_CONTENT)
+        .writes()
+        .refuses(&[Slug::OrderState]),
         Operation::new(
             Post,
             "/api/v1/webhooks/payments",

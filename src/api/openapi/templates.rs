@@ -34,6 +34,7 @@ templates! {
     Route::Orders => "/api/v1/orders",
     Route::Order(_) => "/api/v1/orders/{order_id}",
     Route::Payments(_) => "/api/v1/orders/{order_id}/payments",
+    Route::Payment(..) => "/api/v1/orders/{order_id}/payments/{payment_id}",
     Route::PaymentWebhook => "/api/v1/webhooks/payments",
     Route::SandboxPayment(_) => "/api/v1/sandbox/payments/{payment_id}",
     Route::PasswordResets => "/api/v1/password-resets",

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use seckill_shards::ids::{ActivityId, OrderId, Origin, PaymentId, UserId};
 use seckill_shards::record::{
-    NO_KEY, OrderMoved, OrderPaid, OrderPlaced, OrderRefunded, PaymentMoved, PaymentStarted,
-    PaymentStatus, PhaseChanged, Record, Status, UnitsLeft, UnitsLeftOnce,
+    Digest, NO_KEY, OrderMoved, OrderPaid, OrderPlaced, OrderRefunded, PaymentMoved,
+    PaymentStarted, PaymentStatus, PhaseChanged, Record, Status, UnitsLeft, UnitsLeftOnce,
 };
 
 use super::{at, draft, first, refusal, sale};
@@ -47,14 +47,12 @@ fn moved(number: u64, activity: ActivityId, ms: u64) -> OrderMoved {
 }
 
 fn started(payment: u64, number: u64, ms: u64) -> Record {
-    Record::PaymentStarted(PaymentStarted {
-        payment: PaymentId(payment),
-        order: order(number),
-        amount: 19_800,
-        at: at(ms),
-        key: NO_KEY,
-        body: NO_KEY,
-    })
+    started_by(NO_KEY, NO_KEY, payment, number, ms)
+}
+
+fn started_by(key: Digest, body: Digest, payment: u64, number: u64, ms: u64) -> Record {
+    let (payment, order) = (PaymentId(payment), order(number));
+    Record::PaymentStarted(PaymentStarted { payment, order, amount: 19_800, at: at(ms), key, body })
 }
 
 fn settled(payment: u64, number: u64, ms: u64) -> PaymentMoved {
@@ -396,6 +394,27 @@ pub(in crate::store) async fn an_audit_reads_one_instant(store: &dyn Store) {
     assert_eq!(refusal(store.snapshot(Some(ActivityId(99))).await), Refusal::NotFound);
 }
 
+pub(in crate::store) async fn a_payment_keeps_the_key_that_started_it(store: &dyn Store) {
+    let activity = sale(store, 20).await;
+    store.register(FOUND).await.unwrap();
+    let (key, body) = ([7; 16], [8; 16]);
+    let placed = placed(1, activity.id, 71, 1);
+    let run = [placed, started(100, 1, 2), started_by(key, body, 101, 1, 3)];
+    store.flush(batch(0, &run)).await.unwrap();
+    let gone = [
+        Record::PaymentFailed(settled(101, 1, 4)),
+        Record::OrderCancelled(moved(1, activity.id, 5)),
+    ];
+    store.flush(batch(3, &gone)).await.unwrap();
+    let payments = store.order(order(1)).await.unwrap().payments;
+    let keys: Vec<_> = payments.iter().map(|payment| (payment.key, payment.body)).collect();
+    assert_eq!(keys, [(NO_KEY, NO_KEY), (key, body)]);
+    assert_eq!(store.payment(PaymentId(101)).await.unwrap(), payments[1]);
+    let mut snapshot = store.snapshot(Some(activity.id)).await.unwrap();
+    let chunk = snapshot.orders.recv().await.unwrap().unwrap();
+    assert_eq!(chunk[0].1, payments);
+}
+
 pub(in crate::store) async fn money_that_is_owed_back_is_given_once(store: &dyn Store) {
     let activity = sale(store, 20).await;
     store.register(FOUND).await.unwrap();
@@ -416,9 +435,9 @@ pub(in crate::store) async fn money_that_is_owed_back_is_given_once(store: &dyn 
     assert_eq!(owed(None, 10).await, [102]);
     let late = &[PaymentStatus::Started, PaymentStatus::Failed];
     let owe = async |payment, ms| store.owe_back(PaymentId(payment), late, at(ms)).await;
-    let late = owe(100, 7).await.unwrap();
+    let late = owe(100, 7).await.unwrap().payments[0];
     assert_eq!((late.status, late.moved_at), (PaymentStatus::RefundDue, Some(at(7))));
-    let kept = owe(101, 8).await.unwrap();
+    let kept = owe(101, 8).await.unwrap().payments[1];
     assert_eq!((kept.status, kept.moved_at), (PaymentStatus::Succeeded, Some(at(5))));
     assert_eq!(owed(None, 10).await, [100, 102]);
     assert_eq!((owed(None, 1).await, owed(Some(100), 10).await), (vec![100], vec![102]));
@@ -429,10 +448,25 @@ pub(in crate::store) async fn money_that_is_owed_back_is_given_once(store: &dyn 
     let given = store.payment(PaymentId(100)).await.unwrap();
     assert_eq!((given.status, given.moved_at), (PaymentStatus::Refunded, Some(at(9))));
     assert_eq!(store.payment(PaymentId(101)).await.unwrap().status, PaymentStatus::Succeeded);
-    assert_eq!(owe(100, 11).await.unwrap().status, PaymentStatus::Refunded);
+    assert_eq!(owe(100, 11).await.unwrap().payments[0].status, PaymentStatus::Refunded);
     assert_eq!(owed(None, 10).await, [102]);
-    let nobody = PaymentId(999);
     assert_eq!(refusal(owe(999, 1).await), Refusal::NotFound);
+    assert_eq!(refusal(store.refunded(PaymentId(999), at(1)).await), Refusal::NotFound);
+}
+
+pub(in crate::store) async fn a_refund_after_the_closing_keeps_its_instant(store: &dyn Store) {
+    let activity = sale(store, 20).await;
+    store.register(FOUND).await.unwrap();
+    let records = [
+        placed(1, activity.id, 71, 1),
+        started(100, 1, 2),
+        Record::PaymentFailed(settled(100, 1, 3)),
+        started(101, 1, 4),
+        started(102, 1, 4),
+        paid(101, moved(1, activity.id, 5)),
+        Record::PaymentRefundDue(settled(102, 1, 6)),
+    ];
+    store.flush(batch(0, &records)).await.unwrap();
     // The order is paid as long as a payment of it has succeeded.
     let in_status = async |status| {
         let filter = OrderFilter { of: OrdersOf::Activity(activity.id), status: Some(status) };
@@ -441,9 +475,19 @@ pub(in crate::store) async fn money_that_is_owed_back_is_given_once(store: &dyn 
     let standing = async || store.order(order(1)).await.unwrap().standing();
     assert_eq!(standing().await, (Status::Paid, Some(at(5))));
     assert_eq!((in_status(Status::Paid).await, in_status(Status::Refunded).await), (1, 0));
-    store.owe_back(PaymentId(101), &[PaymentStatus::Succeeded], at(20)).await.unwrap();
-    assert_eq!(standing().await, (Status::Refunded, Some(at(20))));
+    let owe = async |payment, from, ms| store.owe_back(PaymentId(payment), from, at(ms)).await;
+    let succeeded = &[PaymentStatus::Succeeded];
+    let refunded = owe(101, succeeded, 20).await.unwrap();
+    assert_eq!(refunded, store.order(order(1)).await.unwrap());
+    let since = (Status::Refunded, Some(at(20)));
+    assert_eq!(refunded.standing(), since);
     assert_eq!((in_status(Status::Paid).await, in_status(Status::Refunded).await), (0, 1));
-    assert_eq!(store.order(order(1)).await.unwrap().order.status, Status::Paid);
-    assert_eq!(refusal(store.refunded(nobody, at(1)).await), Refusal::NotFound);
+    assert_eq!(refunded.order.status, Status::Paid, "as in the journal's books");
+    // Neither the provider, nor the same again, nor other money moves it.
+    store.refunded(PaymentId(101), at(30)).await.unwrap();
+    assert_eq!(standing().await, since);
+    assert_eq!(owe(101, succeeded, 40).await.unwrap().standing(), since);
+    assert_eq!(owe(100, &[PaymentStatus::Failed], 50).await.unwrap().standing(), since);
+    store.refunded(PaymentId(102), at(60)).await.unwrap();
+    assert_eq!(standing().await, since);
 }

@@ -32,7 +32,8 @@ macro_rules! conformance {
                 replaying_the_journal_changes_nothing, a_run_that_does_not_follow_is_refused,
                 what_the_store_lacks_is_not_moved, units_that_leave_are_the_products_again,
                 units_that_come_to_a_closing_go_back, orders_are_listed_newest_first,
-                an_audit_reads_one_instant, money_that_is_owed_back_is_given_once;
+                an_audit_reads_one_instant, a_payment_keeps_the_key_that_started_it,
+                money_that_is_owed_back_is_given_once, a_refund_after_the_closing_keeps_its_instant;
             leases: members_join_once_and_generations_are_given_once,
                 a_confirmed_order_gets_its_deadline_then,
                 the_last_member_brings_home_what_none_keeps,

@@ -4,6 +4,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use seckill_shards::ids::OrderId;
+use seckill_shards::record::NO_KEY;
 
 use super::values::{Number, Word};
 use super::{activities, leases};
@@ -114,7 +115,7 @@ fn insert_orders(db: &Connection, orders: &[OrderRow]) -> Stored<()> {
     // Sorted, so that one page after the other is filled.
     orders.sort_unstable_by_key(|order| order.id);
     let mut insert =
-        db.prepare_cached("INSERT INTO sales_order VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
+        db.prepare_cached("INSERT INTO sales_order VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, NULL)")?;
     for order in orders {
         insert.execute(params![
             Number(order.id),
@@ -175,8 +176,10 @@ fn move_orders(db: &Connection, orders: &Changes<OrderRow>) -> Stored<()> {
 }
 
 fn insert_payments(db: &Connection, payments: &[PaymentRow]) -> Stored<()> {
-    let mut insert = db.prepare_cached("INSERT INTO payment VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?;
+    let mut insert =
+        db.prepare_cached("INSERT INTO payment VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
     for payment in payments {
+        let has_key = payment.key != NO_KEY;
         insert.execute(params![
             Number(payment.id),
             Number(payment.order),
@@ -184,6 +187,8 @@ fn insert_payments(db: &Connection, payments: &[PaymentRow]) -> Stored<()> {
             Word(payment.status),
             Number(payment.started_at),
             payment.moved_at.map(Number),
+            has_key.then_some(payment.key),
+            has_key.then_some(payment.body),
         ])?;
     }
     Ok(())

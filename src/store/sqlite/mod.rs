@@ -67,7 +67,12 @@ impl From<rusqlite::Error> for StoreError {
                     | ErrorCode::DatabaseCorrupt
                     | ErrorCode::NotADatabase
             )
-        ) || matches!(error, rusqlite::Error::FromSqlConversionFailure(..));
+        ) || matches!(
+            error,
+            rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::InvalidColumnType(..)
+        );
         match damaged {
             true => Fault::Diverged(error.to_string()).into(),
             false => Fault::unavailable(error).into(),
@@ -275,8 +280,12 @@ impl Store for Sqlite {
         id: PaymentId,
         from: &'static [PaymentStatus],
         at: Timestamp,
-    ) -> Stored<PaymentRow> {
-        self.connections.write(move |tx| payments::owe_back(tx, id, from, at)).await
+    ) -> Stored<StoredOrder> {
+        let owe_back = move |tx: &rusqlite::Transaction<'_>| {
+            let order = payments::owe_back(tx, id, from, at)?;
+            orders::by_id(tx, order)
+        };
+        self.connections.write(owe_back).await
     }
 
     async fn payments_owed_back(

@@ -5,6 +5,7 @@
 use rusqlite::{Connection, Params, Row, params};
 use seckill_shards::clock::Timestamp;
 use seckill_shards::ids::{ActivityId, OrderId};
+use seckill_shards::record::NO_KEY;
 use tokio::sync::mpsc;
 
 use super::values::{Currency, Number, Word};
@@ -20,17 +21,14 @@ const ORDER: &str = "o.id, o.activity_id, o.user_id, o.quantity, o.status, o.pla
     o.pay_before, o.moved_at";
 /// Columns of [`ORDER`]: where what is joined to it begins.
 const PAYMENT_AT: usize = 8;
-const ACTIVITY: &str = "a.product_id, coalesce(a.product_title, p.title), a.title, a.sale_price,
-    p.currency";
+const BESIDE: &str = "a.product_id, coalesce(a.product_title, p.title), a.title, a.sale_price,
+    p.currency, o.refunded_at";
 const JOIN_ACTIVITY: &str =
     "JOIN activity a ON a.id = o.activity_id JOIN product p ON p.id = a.product_id";
-/// As `StoredOrder::standing`: 3 is "paid", 7 is "refunded", a payment's 2 is "succeeded". Few payments
-/// were ever owed back (4, 5), and they have an index of their own, so the rest costs next to nothing.
-const STANDING: &str = "CASE WHEN o.status = 3
-    AND EXISTS (SELECT 1 FROM payment y WHERE y.order_id = o.id AND y.status IN (4, 5))
-    AND NOT EXISTS (SELECT 1 FROM payment y WHERE y.order_id = o.id AND y.status = 2)
-    THEN 7 ELSE o.status END";
-pub(super) const PAYMENT: &str = "id, order_id, amount, status, started_at, moved_at";
+/// As `StoredOrder::standing`: 7 is "refunded".
+const STANDING: &str = "CASE WHEN o.refunded_at IS NULL THEN o.status ELSE 7 END";
+pub(super) const PAYMENT: &str =
+    "p.id, p.order_id, p.amount, p.status, p.started_at, p.moved_at, p.key, p.body";
 
 fn order_of(row: &Row<'_>) -> rusqlite::Result<OrderRow> {
     Ok(OrderRow {
@@ -54,6 +52,7 @@ fn stored_order_of(row: &Row<'_>) -> rusqlite::Result<StoredOrder> {
         activity_title: row.get(10)?,
         unit_price: row.get(11)?,
         currency: row.get::<_, Currency>(12)?.0,
+        refunded_at: row.get::<_, Option<Number<_>>>(13)?.map(|at| at.0),
         payments: Vec::new(),
     })
 }
@@ -67,17 +66,19 @@ pub(super) fn payment_of(row: &Row<'_>, first: usize) -> rusqlite::Result<Paymen
         status: row.get::<_, Word<_>>(first + 3)?.0,
         started_at: row.get::<_, Number<_>>(first + 4)?.0,
         moved_at: row.get::<_, Option<Number<_>>>(first + 5)?.map(|at| at.0),
+        key: row.get::<_, Option<_>>(first + 6)?.unwrap_or(NO_KEY),
+        body: row.get::<_, Option<_>>(first + 7)?.unwrap_or(NO_KEY),
     })
 }
 
 pub(super) fn by_id(db: &Connection, id: OrderId) -> Stored<StoredOrder> {
     let sql =
-        format!("SELECT {ORDER}, {ACTIVITY} FROM sales_order o {JOIN_ACTIVITY} WHERE o.id = ?1");
+        format!("SELECT {ORDER}, {BESIDE} FROM sales_order o {JOIN_ACTIVITY} WHERE o.id = ?1");
     Ok(select(db, &sql, [Number(id)])?.pop().ok_or(Refusal::NotFound)?)
 }
 
 fn payments_of(db: &Connection, order: OrderId) -> Stored<Vec<PaymentRow>> {
-    let sql = format!("SELECT {PAYMENT} FROM payment WHERE order_id = ?1 ORDER BY id");
+    let sql = format!("SELECT {PAYMENT} FROM payment p WHERE p.order_id = ?1 ORDER BY p.id");
     let mut select = db.prepare_cached(&sql)?;
     let mut found = select
         .query_map([Number(order)], |row| payment_of(row, 0))?
@@ -129,7 +130,7 @@ pub(super) fn list_sql(of: OrdersOf) -> String {
         OrdersOf::Activity(_) => "?1 IS NULL AND o.activity_id = ?2 AND",
     };
     format!(
-        "SELECT {ORDER}, {ACTIVITY} FROM {from} {JOIN_ACTIVITY}
+        "SELECT {ORDER}, {BESIDE} FROM {from} {JOIN_ACTIVITY}
          WHERE {of} (?3 IS NULL OR {STANDING} = ?3) AND (o.placed_at, o.id) < (?4, ?5)
          ORDER BY o.placed_at DESC, o.id DESC LIMIT ?6"
     )
@@ -157,7 +158,7 @@ pub(super) fn stream(
 ) -> Stored<bool> {
     // The payments of an order come one after the other: the join goes order by order.
     let sql = format!(
-        "SELECT {ORDER}, p.id, p.order_id, p.amount, p.status, p.started_at, p.moved_at
+        "SELECT {ORDER}, {PAYMENT}
          FROM sales_order o LEFT JOIN payment p ON p.order_id = o.id WHERE o.activity_id = ?1"
     );
     let mut select = db.prepare_cached(&sql)?;

@@ -4,7 +4,7 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 use seckill_shards::clock::Timestamp;
-use seckill_shards::ids::PaymentId;
+use seckill_shards::ids::{OrderId, PaymentId};
 use seckill_shards::record::PaymentStatus;
 
 use super::orders::{PAYMENT, payment_of};
@@ -12,22 +12,28 @@ use super::values::{Number, Word};
 use crate::store::{PAGE_ROWS_MAX, PaymentRow, Refusal, Stored};
 
 pub(super) fn by_id(db: &Connection, id: PaymentId) -> Stored<PaymentRow> {
-    let sql = format!("SELECT {PAYMENT} FROM payment WHERE id = ?1");
+    let sql = format!("SELECT {PAYMENT} FROM payment p WHERE p.id = ?1");
     let found =
         db.prepare_cached(&sql)?.query_row([Number(id)], |row| payment_of(row, 0)).optional()?;
     Ok(found.ok_or(Refusal::NotFound)?)
 }
 
+/// Returns the payment's order.
 pub(super) fn owe_back(
     db: &Connection,
     id: PaymentId,
     from: &[PaymentStatus],
     at: Timestamp,
-) -> Stored<PaymentRow> {
+) -> Stored<OrderId> {
+    let order = by_id(db, id)?.order;
     for from in from {
-        change(db, id, *from, PaymentStatus::RefundDue, at)?;
+        let is_changed = change(db, id, *from, PaymentStatus::RefundDue, at)?;
+        if is_changed && *from == PaymentStatus::Succeeded {
+            let sql = "UPDATE sales_order SET refunded_at = ?2 WHERE id = ?1";
+            db.prepare_cached(sql)?.execute((Number(order), Number(at)))?;
+        }
     }
-    by_id(db, id)
+    Ok(order)
 }
 
 pub(super) fn refunded(db: &Connection, id: PaymentId, at: Timestamp) -> Stored<()> {
@@ -35,17 +41,17 @@ pub(super) fn refunded(db: &Connection, id: PaymentId, at: Timestamp) -> Stored<
     by_id(db, id).map(drop)
 }
 
-/// Moves a payment that stands at `from`; nothing where it stands elsewhere.
+/// Moves a payment that stands at `from`, and says whether it did.
 fn change(
     db: &Connection,
     id: PaymentId,
     from: PaymentStatus,
     to: PaymentStatus,
     at: Timestamp,
-) -> Stored<()> {
+) -> Stored<bool> {
     let sql = "UPDATE payment SET status = ?3, moved_at = ?4 WHERE id = ?1 AND status = ?2";
-    db.prepare_cached(sql)?.execute(params![Number(id), Word(from), Word(to), Number(at)])?;
-    Ok(())
+    let values = params![Number(id), Word(from), Word(to), Number(at)];
+    Ok(db.prepare_cached(sql)?.execute(values)? == 1)
 }
 
 pub(super) fn owed_back(

@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_4_given_back.sql"),
     include_str!("schema_5_copied.sql"),
     include_str!("schema_6_leases.sql"),
+    include_str!("schema_7_payments.sql"),
 ];
 
 /// Brings a database to the newest schema.

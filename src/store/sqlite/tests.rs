@@ -8,6 +8,7 @@ use std::{env, fs, process};
 use rusqlite::Connection;
 use seckill_shards::clock::Timestamp;
 use seckill_shards::ids::{ActivityId, PaymentId, UserId};
+use seckill_shards::record::NO_KEY;
 
 use super::{Sqlite, orders, payments, schema};
 use crate::store::conformance::conformance;
@@ -105,7 +106,13 @@ async fn an_older_schema_is_brought_up_to_date() {
     let db = Connection::open(&file).unwrap();
     db.execute_batch(include_str!("schema.sql")).unwrap();
     db.execute_batch("INSERT INTO account VALUES (7, 'ann', 'Ann', NULL, 4)").unwrap();
-    db.execute_batch("INSERT INTO payment VALUES (1, 2, 500, 4, 10, 11)").unwrap();
+    // Of the orders, 1 was refunded after its sale had closed, 2 was paid twice, 3 refunded in time.
+    let orders = "(1, 9, 7, 1, 3, 1, 2, 5), (2, 9, 7, 1, 3, 1, 2, 5), (3, 9, 7, 1, 7, 1, 2, 5)";
+    let payments = "(1, 1, 500, 4, 10, 11), (2, 1, 500, 3, 10, 12), (3, 2, 500, 2, 10, 13),
+        (4, 2, 500, 5, 10, 14), (5, 3, 500, 5, 10, 15)";
+    for (table, rows) in [("sales_order", orders), ("payment", payments)] {
+        db.execute_batch(&format!("INSERT INTO {table} VALUES {rows}")).unwrap();
+    }
     db.pragma_update(None, "user_version", 1).unwrap();
     drop(db);
     let store = Sqlite::open(&file).unwrap();
@@ -113,10 +120,33 @@ async fn an_older_schema_is_brought_up_to_date() {
     let reset = PasswordReset { user: UserId(7), token: [1; 16], until: Timestamp(1) };
     store.open_reset(reset).await.unwrap();
     assert_eq!(store.payments_owed_back(None, 10).await.unwrap(), [PaymentId(1)]);
+    assert_eq!(store.payment(PaymentId(1)).await.unwrap().key, NO_KEY);
     drop(store);
-    let version = "PRAGMA user_version";
-    let found = Connection::open(&file).unwrap().query_row(version, [], |row| row.get(0));
+    let db = Connection::open(&file).unwrap();
+    let found = db.query_row("PRAGMA user_version", [], |row| row.get(0));
     assert_eq!(found, Ok(schema::newest()));
+    let mut refunded = db
+        .prepare("SELECT id, refunded_at FROM sales_order WHERE refunded_at IS NOT NULL")
+        .unwrap();
+    let refunded = refunded.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    assert_eq!(refunded.collect::<Result<Vec<(i64, i64)>, _>>(), Ok(vec![(1, 11)]));
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_no_outage() {
+    let fresh = Fresh::open();
+    // No such status, no such id, no digest.
+    let rows = "(1, 1, 500, 99, 10, 11, NULL, NULL), (2, -1, 500, 1, 10, 11, NULL, NULL),
+        (3, 1, 500, 1, 10, 11, x'07', x'08')";
+    let db = Connection::open(fresh.file()).unwrap();
+    assert_eq!(db.execute(&format!("INSERT INTO payment VALUES {rows}"), []).unwrap(), 3);
+    for id in 1..=3 {
+        let error = fresh.payment(PaymentId(id)).await.unwrap_err();
+        let is_diverged = matches!(error, StoreError::Fault(Fault::Diverged(_)));
+        assert!(is_diverged && !error.is_outage(), "{id}: {error:?}");
+    }
+    db.execute_batch("ALTER TABLE payment RENAME TO payment_away").unwrap();
+    assert!(fresh.payment(PaymentId(1)).await.unwrap_err().is_outage());
 }
 
 #[test]
