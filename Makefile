@@ -70,7 +70,7 @@ soak: ## The full counts: 100,000 seeds, 200 kills; writes loadtest/soak-report.
 	$(CARGO) build $(PROFILE) --bin seckill
 	(date -u +%F; uname -srm; nproc; git rev-parse --short HEAD) | paste -sd' ' > $(REPORT)
 	SEEDS=100000 $(CARGO) test $(PROFILE) -p seckill-shards --test simulate -- --nocapture 2>&1 \
-		| grep --line-buffered -E '^test |^test result' | tee -a $(REPORT)
+		| grep --line-buffered -E '^test |seeds, ' | tee -a $(REPORT)
 	ROUNDS=200 $(CARGO) test $(PROFILE) -p seckill-loadtest --test crash -- --nocapture 2>&1 \
 		| grep --line-buffered -E '^round (50|100|150|200)|^SEED|^test ' | tee -a $(REPORT)
 
@@ -80,8 +80,8 @@ bench: tools-bench ## The gateway beside its peers, the engine, stock and wheel
 	python3 -B benches/http/run.py
 	$(CARGO) bench --locked --bench engine --bench stock --bench wheel
 
-fuzz: tools-fuzz ## Frames, tokens and requests, FUZZ_SECONDS each; needs a nightly toolchain
-	for target in frame token request; do \
+fuzz: tools-fuzz ## Frames, tokens, requests and raw bytes, FUZZ_SECONDS each; needs a nightly toolchain
+	for target in frame token request bytes; do \
 		mkdir -p loadtest/fuzz/corpus/$$target; \
 		$(FUZZ) $$target loadtest/fuzz/corpus/$$target loadtest/fuzz/seeds/$$target -- \
 			-max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096; \

@@ -5,7 +5,6 @@
 
 #![expect(clippy::float_arithmetic, reason = "Prometheus speaks in floating-point seconds")]
 
-use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
@@ -16,31 +15,13 @@ use prometheus::proto::{
 };
 use prometheus::{Encoder, Registry, TextEncoder};
 use seckill_shards::clock::MachineClock;
+use seckill_shards::command::Reason;
 use seckill_shards::engine::Engine;
 use seckill_shards::journal::{Histogram, Takes};
 
-use crate::api::Counters;
+use crate::api::{Counters, Slug};
 use crate::control::{Control, FlushStatus, RefundStatus, SumsTail};
 use crate::flow::{Breaker, BreakerState};
-
-/// The words of refusals, by their numbers in the engine.
-const REFUSALS: [&str; 15] = [
-    "",
-    "not-found",
-    "not-started",
-    "ended",
-    "paused",
-    "sold-out",
-    "insufficient-stock",
-    "limit-reached",
-    "admission-required",
-    "idempotency-mismatch",
-    "order-state",
-    "too-many-dropped",
-    "overloaded",
-    "unavailable",
-    "stale",
-];
 
 /// Where the figures come from.
 #[derive(Debug)]
@@ -169,7 +150,6 @@ impl GatewayCollector {
     }
 
     fn shards(&self, page: &mut Families) {
-        let mut refusals: HashMap<u8, u64> = HashMap::new();
         for (core, counters) in self.sources.engine.counters().iter().enumerate() {
             let core = core.to_string();
             let labels = [("core", core.as_str())];
@@ -201,19 +181,12 @@ impl GatewayCollector {
                 &labels,
                 &counters.lateness,
             );
-            for (number, count) in counters.refusals() {
-                *refusals.entry(number).or_default() += count;
-            }
         }
-        for (number, word) in REFUSALS.iter().enumerate().skip(1) {
-            let count = u8::try_from(number).ok().and_then(|it| refusals.get(&it)).copied();
-            let labels = [("reason", *word)];
-            page.counter(
-                "seckill_refusals_total",
-                "Refusals by the shards",
-                &labels,
-                count.unwrap_or(0),
-            );
+        for reason in Reason::ALL {
+            let shards = self.sources.engine.counters().iter();
+            let count = shards.map(|counters| counters.refusals(*reason)).sum();
+            let labels = [("reason", reason.word())];
+            page.counter("seckill_refusals_total", "Refusals by the shards", &labels, count);
         }
     }
 
@@ -395,6 +368,12 @@ impl GatewayCollector {
             for (name, help, value) in counters.counters() {
                 page.counter(name, help, &labels, value);
             }
+        }
+        for slug in Slug::ALL {
+            let count = self.sources.http.iter().map(|counters| counters.negative(*slug)).sum();
+            let labels = [("slug", slug.word())];
+            let help = "Requests answered with a problem";
+            page.counter("seckill_http_refusals_total", help, &labels, count);
         }
     }
 }

@@ -258,6 +258,12 @@ impl Gateway {
         Pid::from_child(&self.running().child)
     }
 
+    /// Everything that it has logged since its start, as far as it has come.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.running().log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Ends it as a power cut would: SIGKILL.
     ///
     /// # Panics
@@ -267,7 +273,7 @@ impl Gateway {
         let mut process = self.process.take().expect("it runs");
         process.child.kill().expect("it has not been waited for");
         let status = process.child.wait().expect("a child can be waited for");
-        assert_eq!(status.signal(), Some(9), "it had ended by itself: {}", process.log());
+        assert_eq!(status.signal(), Some(9), "it had ended by itself: {}", process.end_of_log());
     }
 
     /// Asks it to drain: SIGTERM.
@@ -376,14 +382,18 @@ impl Process {
                         return address.trim().parse().expect("an address follows");
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => panic!("no {words:?} in time: {}", self.log()),
-                Err(RecvTimeoutError::Disconnected) => panic!("no {words:?}: {}", self.log()),
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("no {words:?} in time: {}", self.end_of_log())
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!("no {words:?}: {}", self.end_of_log())
+                }
             }
         }
     }
 
     /// The last lines of its log.
-    fn log(&self) -> String {
+    fn end_of_log(&self) -> String {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
@@ -400,7 +410,7 @@ impl Drop for Process {
         drop(self.child.kill());
         drop(self.child.wait());
         if thread::panicking() {
-            let told = writeln!(std::io::stderr(), "the gateway's log:\n{}", self.log());
+            let told = writeln!(std::io::stderr(), "the gateway's log:\n{}", self.end_of_log());
             drop(told);
         }
     }

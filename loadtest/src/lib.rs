@@ -2,10 +2,10 @@
 //! files, as a process that can be killed.
 //!
 //! [`gateway`] runs the real binary, [`client`] speaks HTTP byte by byte, [`contract`] holds each
-//! answer against the gateway's own document, [`shop`] sets up sales, [`driver`] sends load without
-//! waiting for answers, and [`checker`] compares what every client was told with what is there
-//! afterwards. A test has nobody to hand an error to, so everything but a connection panics with
-//! what it saw.
+//! answer against the gateway's own document, [`shop`] sets up sales, [`provider`] says what became
+//! of payments, [`driver`] sends load without waiting for answers, and [`checker`] compares what
+//! every client was told with what is there afterwards. A test has nobody to hand an error to, so
+//! everything but a connection panics with what it saw.
 //!
 //! It must not know the gateway's code: what it relies on is the wire contract and the command
 //! line.
@@ -17,5 +17,6 @@ pub mod driver;
 pub mod gateway;
 pub mod order;
 pub mod patience;
+pub mod provider;
 pub mod random;
 pub mod shop;

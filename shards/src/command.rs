@@ -235,7 +235,7 @@ pub enum Verdict {
     OutcomeUnknown,
 }
 
-/// Why not. Numbers are stable: metrics and tests name them.
+/// Why not; its [`Reason`] is what metrics count.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Refusal {
     /// No such thing, or not yours.
@@ -282,25 +282,71 @@ pub enum Refusal {
     Stale,
 }
 
-impl Refusal {
+macro_rules! reasons {
+    ($($name:ident $number:literal $word:literal),+ $(,)?) => {
+        /// A refusal without what it says about the case: what is counted.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub enum Reason {
+            $(#[doc = concat!("`", $word, "`")] $name = $number),+
+        }
+
+        impl Reason {
+            /// All of them, by number, from 1 on.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// The word that metrics name it by.
+            #[must_use]
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$name => $word),+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    NotFound 1 "not-found",
+    NotStarted 2 "not-started",
+    Ended 3 "ended",
+    Paused 4 "paused",
+    SoldOut 5 "sold-out",
+    InsufficientStock 6 "insufficient-stock",
+    LimitReached 7 "limit-reached",
+    AdmissionRequired 8 "admission-required",
+    IdempotencyMismatch 9 "idempotency-mismatch",
+    OrderState 10 "order-state",
+    TooManyDropped 11 "too-many-dropped",
+    Overloaded 12 "overloaded",
+    Unavailable 13 "unavailable",
+    Stale 14 "stale",
+}
+
+impl Reason {
     /// Its number.
     #[must_use]
-    pub fn number(&self) -> u8 {
+    pub fn number(self) -> usize {
+        self as usize
+    }
+}
+
+impl Refusal {
+    /// Its reason.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::NotFound => 1,
-            Self::NotStarted { .. } => 2,
-            Self::Ended => 3,
-            Self::Paused => 4,
-            Self::SoldOut { .. } => 5,
-            Self::InsufficientStock { .. } => 6,
-            Self::LimitReached { .. } => 7,
-            Self::AdmissionRequired => 8,
-            Self::IdempotencyMismatch => 9,
-            Self::OrderState => 10,
-            Self::TooManyDropped => 11,
-            Self::Overloaded => 12,
-            Self::Unavailable => 13,
-            Self::Stale => 14,
+            Self::NotFound => Reason::NotFound,
+            Self::NotStarted { .. } => Reason::NotStarted,
+            Self::Ended => Reason::Ended,
+            Self::Paused => Reason::Paused,
+            Self::SoldOut { .. } => Reason::SoldOut,
+            Self::InsufficientStock { .. } => Reason::InsufficientStock,
+            Self::LimitReached { .. } => Reason::LimitReached,
+            Self::AdmissionRequired => Reason::AdmissionRequired,
+            Self::IdempotencyMismatch => Reason::IdempotencyMismatch,
+            Self::OrderState => Reason::OrderState,
+            Self::TooManyDropped => Reason::TooManyDropped,
+            Self::Overloaded => Reason::Overloaded,
+            Self::Unavailable => Reason::Unavailable,
+            Self::Stale => Reason::Stale,
         }
     }
 }

@@ -23,6 +23,9 @@ pub const TITLE_BYTES_MAX: usize = 200;
 pub const ORDERS_PER_SHARD_MAX: usize = 16_000_000;
 /// Orders, and so buyers of one activity, that memory is made ready for before a sale, at most.
 pub const ORDERS_AHEAD_MAX: usize = 1 << 20;
+/// Buyers of all sales together that memory is made ready for ahead of them, at most: some 130 bytes
+/// each. Those of other sales have it made while they come.
+pub const BUYERS_AHEAD_MAX: usize = 2 << 20;
 /// Closed orders of one buyer and one activity whose idempotency keys are remembered; a buyer who
 /// has dropped this many is told to slow down rather than forgotten.
 pub const DROPPED_ORDERS_MAX: usize = 64;
@@ -84,6 +87,7 @@ const _: () = {
     assert!(PER_USER_LIMIT_MAX <= STOCKED_MAX);
     assert!(SETTLE_GRACE_MS < PAYMENT_GIVEN_UP_MS);
     assert!(ORDERS_AHEAD_MAX <= ORDERS_PER_SHARD_MAX);
+    assert!(ORDERS_AHEAD_MAX <= BUYERS_AHEAD_MAX, "the largest sale has room");
     assert!(SEGMENTS_RESERVED < SEGMENTS_AHEAD);
     assert!(ORDERS_PER_RECORD_MAX * 8 < RECORD_BYTES_MAX / 2);
     assert!(RECORD_BYTES_MAX <= GROUP_BYTES_MAX);

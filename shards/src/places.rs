@@ -73,22 +73,27 @@ const _: () = assert!(size_of::<(UserId, Place)>() == 64, "as long as a cache li
 #[derive(Debug)]
 pub struct Places {
     buyers: DashMap<UserId, Place, FixedState>,
-    /// Buyers that there is room for from the start.
-    expected: usize,
+    /// Buyers that there was room for at the start.
+    room: usize,
 }
 
 impl Places {
     /// Places with room for about `buyers`.
     #[must_use]
     pub fn with_room_for(buyers: usize) -> Self {
-        let expected = buyers.min(ORDERS_AHEAD_MAX);
-        let buyers = DashMap::with_capacity_and_hasher(expected, FixedState::default());
-        Self { buyers, expected }
+        let room = buyers.min(ORDERS_AHEAD_MAX);
+        let buyers = DashMap::with_capacity_and_hasher(room, FixedState::default());
+        Self { buyers, room }
     }
 
-    /// Touches all the memory that the expected buyers will need, so that no buyer of the first
+    /// Buyers that there was room for at the start.
+    pub(crate) fn room(&self) -> usize {
+        self.room
+    }
+
+    /// Makes and touches all the memory that `room` buyers will need, so that none of the first
     /// second waits for the machine to find it. Others may use the places meanwhile.
-    pub fn preheat(&self) {
+    pub(crate) fn preheat(&self, room: usize) {
         let nobody = Claim {
             order: OrderId(0),
             quantity: 0,
@@ -96,13 +101,18 @@ impl Places {
             key: NO_KEY,
             body: NO_KEY,
         };
-        let strangers = u64::MAX - self.expected as u64..u64::MAX;
+        let strangers = u64::MAX - room.saturating_sub(self.buyers()) as u64..u64::MAX;
         for user in strangers.clone() {
             self.restore(UserId(user), nobody);
         }
         for user in strangers {
             self.buyers.remove(&UserId(user));
         }
+    }
+
+    /// Gives back what memory the buyers who are there do not need.
+    pub(crate) fn shrink(&self) {
+        self.buyers.shrink_to_fit();
     }
 
     /// Whether `wanted` could be placed now under `limit`: a look without a claim, so that a
@@ -140,9 +150,7 @@ impl Places {
     /// Gives back a place for which no record was written. The activity may have been closed, and
     /// everybody forgotten, while the buyer's core stood still.
     pub fn give(&self, user: UserId, order: OrderId) {
-        if self.claims_of(user).iter().any(|claim| claim.order == order) {
-            self.change(user, order, |_| None);
-        }
+        self.replace(user, order, |_| None);
     }
 
     /// The claim's order is durable.
@@ -190,17 +198,26 @@ impl Places {
     /// Forgets everybody: the activity is closed.
     pub fn clear(&self) {
         self.buyers.clear();
-        self.buyers.shrink_to_fit();
+        self.shrink();
     }
 
-    /// Replaces one claim by what `change` makes of it.
+    /// Replaces a claim that a record names, so it was made before.
     ///
     /// # Panics
-    /// When the claim is not there: a record names a claim that was made before.
+    /// When the claim is not there.
     fn change(&self, user: UserId, order: OrderId, change: impl FnOnce(Claim) -> Option<Claim>) {
-        let Entry::Occupied(mut entry) = self.buyers.entry(user) else {
-            panic!("order {order} has no place");
-        };
+        assert!(self.replace(user, order, change), "order {order} has no place");
+    }
+
+    /// Replaces one claim by what `change` makes of it, if it is there: a look and a change in one
+    /// access, or everybody could be forgotten between them.
+    fn replace(
+        &self,
+        user: UserId,
+        order: OrderId,
+        change: impl FnOnce(Claim) -> Option<Claim>,
+    ) -> bool {
+        let Entry::Occupied(mut entry) = self.buyers.entry(user) else { return false };
         let place = entry.get_mut();
         if place.first.order == order {
             match (change(place.first), place.more().is_empty()) {
@@ -210,17 +227,19 @@ impl Places {
                     entry.remove();
                 }
             }
-            return;
+            return true;
         }
+        let Some(at) = place.more().iter().position(|claim| claim.order == order) else {
+            return false;
+        };
         let more = place.more_mut();
-        let at = more.iter().position(|claim| claim.order == order);
-        let at = at.unwrap_or_else(|| panic!("order {order} has no place"));
         match change(more[at]) {
             Some(claim) => more[at] = claim,
             None => {
                 more.remove(at);
             }
         }
+        true
     }
 }
 
@@ -357,6 +376,17 @@ mod tests {
         check(&dropped(most - 1), wanted(1, NO_KEY, BODY), None);
         check(&dropped(most), wanted(1, NO_KEY, BODY), Some(Standing::TooManyDropped));
         check(&dropped(most), wanted(1, key(3), BODY), Some(Standing::Again(OrderId(3))));
+    }
+
+    #[test]
+    fn memory_is_made_ahead_and_given_back_around_the_buyers_who_are_there() {
+        let places = Places::with_room_for(0);
+        places.restore(USER, claim(1, 1, ClaimState::Held, NO_KEY));
+        places.preheat(10_000);
+        assert!(places.buyers.capacity() >= 10_000);
+        places.shrink();
+        assert!(places.buyers.capacity() < 10_000);
+        assert_eq!((places.buyers(), places.claims_of(USER).len()), (1, 1));
     }
 
     /// Both ends of a claim's life, for the first and a later claim of a buyer.

@@ -301,6 +301,7 @@ mod stock {
     }
 }
 
+/// T5: the map of places is written by all threads.
 mod places {
     use super::explore;
     use loom::{
@@ -399,6 +400,20 @@ mod places {
             other.join().unwrap();
             let states = places.claims_of(BUYER).into_iter().map(|it| it.state);
             assert_eq!(states.collect::<Vec<_>>(), [ClaimState::Held, ClaimState::Pending]);
+        });
+    }
+
+    /// A buyer's core took a place and stood still while the sale ended, held nothing and was
+    /// closed; it finds no unit, and its place with everybody else's gone, at any moment.
+    #[test]
+    fn a_place_is_given_back_beside_a_closing_that_forgets_everybody() {
+        explore(|| {
+            let places = Arc::new(Places::with_room_for(0));
+            let closing = start(&places, Places::clear);
+            places.take(BUYER, claim(1, NO_KEY), 1).unwrap();
+            places.give(BUYER, OrderId(1));
+            closing.join().unwrap();
+            assert_eq!(places.buyers(), 0);
         });
     }
 

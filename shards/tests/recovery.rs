@@ -492,6 +492,43 @@ fn a_crash_at_any_disk_call_of_a_checkpoint_loses_nothing() {
     }
 }
 
+/// A disk that cannot be read stops the start, or leaves a checkpoint undone; nothing is taken for
+/// empty, and all is there when it can be read again.
+#[test]
+fn d8_a_read_that_fails_is_no_end_of_the_journal() {
+    let (world, open) = world_before_checkpoint(1);
+    let World { disk, clock, options, .. } = world;
+    let open_world = || World::open(disk.clone(), Arc::clone(&clock), options.clone());
+    for call in 0.. {
+        disk.fail_reads_after(call);
+        let opened = open_world();
+        disk.heal_reads();
+        match opened {
+            Err(OpenError::Read(_) | OpenError::Disk(_) | OpenError::Keep(_)) => {}
+            Err(other) => panic!("{other:?}"),
+            Ok(world) => {
+                check_open(&world, &open);
+                assert!(call > 10, "a start reads more: {call}");
+                break;
+            }
+        }
+    }
+    let mut world = open_world().unwrap();
+    for call in 0.. {
+        let reads = disk.reads();
+        disk.fail_reads_after(call);
+        let kept = world.keeper.step();
+        disk.heal_reads();
+        if kept.is_ok() && disk.reads() - reads <= call {
+            break;
+        }
+        check_open(&world, &open);
+    }
+    world.keep();
+    check_open(&world, &open);
+    check_open(&world.kill(1).unwrap(), &open);
+}
+
 /// A checkpoint was once made anew under its own name after its recycling had failed, and then
 /// removed as the one before itself.
 #[test]

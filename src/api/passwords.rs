@@ -132,4 +132,40 @@ mod tests {
             assert_eq!(same, expected, "{password}");
         }
     }
+
+    #[tokio::test]
+    async fn f4_a_crowd_of_passwords_waits_only_where_there_are_places() {
+        let passwords = Passwords::new(tokio::runtime::Handle::current());
+        let most = HASHES_AT_ONCE + HASHES_WAITING_MAX;
+        let mut places: Vec<_> =
+            (0..most).map(|_| Place::take(&passwords.waiting).unwrap()).collect();
+        for _ in 0..2 {
+            let refused = passwords.hash("one too many".to_owned()).await.unwrap_err();
+            assert_eq!(refused.slug, Slug::Overloaded);
+        }
+        drop(places.pop());
+        assert!(passwords.hash("as many as may be".to_owned()).await.is_ok());
+        drop(places);
+        assert_eq!(passwords.waiting.load(Ordering::Relaxed), 0, "every place was given back");
+    }
+
+    /// The core goes on while a password is worked on, by a thread of the control side.
+    #[test]
+    fn f4_no_password_is_worked_on_by_a_core() {
+        let control = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("control")
+            .build()
+            .unwrap();
+        let passwords = Passwords::new(control.handle().clone());
+        let core = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        core.block_on(async {
+            let name = || std::thread::current().name().map(str::to_owned);
+            assert_eq!(passwords.work(name).await.unwrap().as_deref(), Some("control"));
+            let (send, receive) = std::sync::mpsc::channel();
+            let asleep = passwords.work(move || receive.recv().unwrap());
+            let core_goes_on = async { send.send(1).unwrap() };
+            assert_eq!(tokio::join!(asleep, core_goes_on).0.unwrap(), 1);
+        });
+    }
 }

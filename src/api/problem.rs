@@ -497,7 +497,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_shed_says_when_to_come_back() {
+    fn f11_only_what_was_shed_says_when_to_come_back() {
         for slug in Slug::ALL {
             let retry_after = Problem::from(*slug).retry_after(7);
             let shed = matches!(slug, Slug::Overloaded | Slug::Unavailable | Slug::RateLimited);

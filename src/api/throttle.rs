@@ -251,4 +251,25 @@ mod tests {
         assert!(longest * 1_000 < THROTTLE_WINDOW_MS, "{longest}");
         assert!(sign_in(&throttle, "new", address(u32::MAX), 60_000).is_ok());
     }
+
+    /// Who read the count and passed by it let a burst through.
+    #[test]
+    fn f2_a_crowd_at_once_gets_no_further_than_one_after_another() {
+        const THREADS: u32 = 64;
+        let throttle = Throttle::default();
+        let passed = std::sync::atomic::AtomicU32::new(0);
+        let start = std::sync::Barrier::new(THREADS as usize);
+        std::thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    start.wait();
+                    for _ in 0..FAILURES_PER_USER_MAX {
+                        let passes = sign_in(&throttle, "ann", HERE, 0).is_ok();
+                        passed.fetch_add(passes.into(), std::sync::atomic::Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        assert_eq!(passed.into_inner(), FAILURES_PER_USER_MAX);
+    }
 }

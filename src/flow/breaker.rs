@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn after_its_rest_it_lets_a_few_through_and_closes_when_all_were_good() {
+    fn f8_after_its_rest_it_lets_a_few_through_and_closes_when_all_were_good() {
         let breaker = open();
         assert!(!call(&breaker, true, 999));
         let probes = [breaker.ask(1_000).unwrap(), breaker.ask(1_000).unwrap()];

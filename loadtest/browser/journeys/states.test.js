@@ -1,4 +1,4 @@
-// Every page in every state: readable by everyone, light and dark, on any screen from 320 px. The
+// T2: every page in every state: readable by everyone, light and dark, on any screen from 320 px. The
 // screenshots that are taken on the way lie in target/screenshots/.
 
 import assert from "node:assert/strict";

@@ -9,7 +9,7 @@ use crate::world::{World, answer_or_end, assert_problem, refused};
 const DEPTH: usize = 12_000;
 
 /// Bodies of no call, with a name.
-fn bad_bodies() -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn bad_bodies() -> Vec<(&'static str, Vec<u8>)> {
     let text = |text: &str| text.as_bytes().to_vec();
     let deep = |open: &str| open.repeat(DEPTH).into_bytes();
     vec![

@@ -97,7 +97,8 @@ pub(crate) fn calls(world: &World) -> Vec<Call> {
     let admin = "/api/v1/admin";
     let step = |name: &str| Call::of(Operator, "POST", format!("{admin}/activities/{live}/{name}"));
     let quantity = || json!({ "quantity": 1 });
-    vec![
+    let mut calls = orders(world);
+    calls.extend([
         Call::of(Anyone, "POST", "/api/v1/users").takes(account, &["username", "password"]),
         Call::of(Anyone, "POST", "/api/v1/sessions").takes(credentials, &["username", "password"]),
         Call::of(Anyone, "POST", "/api/v1/password-resets")
@@ -113,9 +114,6 @@ pub(crate) fn calls(world: &World) -> Vec<Call> {
         Call::of(Anyone, "GET", format!("/api/v1/activities/{live}/state")),
         Call::of(Shopper, "POST", format!("/api/v1/activities/{live}/orders"))
             .takes(quantity(), &[]),
-        Call::of(Shopper, "GET", "/api/v1/orders"),
-        Call::of(Shopper, "GET", format!("/api/v1/orders/{order}")),
-        Call::of(Shopper, "DELETE", format!("/api/v1/orders/{order}")),
         Call::of(Operator, "POST", format!("{admin}/products"))
             .takes(shop::product(5), &["title", "price", "stock"]),
         Call::of(Operator, "PATCH", format!("{admin}/products/{product}"))
@@ -143,6 +141,9 @@ pub(crate) fn calls(world: &World) -> Vec<Call> {
         step("end"),
         step("restock").takes(quantity(), &["quantity"]),
         step("withdraw").takes(quantity(), &["quantity"]),
+        Call::of(Operator, "POST", format!("{admin}/orders/{order}/cancel")),
+        Call::of(Operator, "POST", format!("{admin}/orders/{order}/refund"))
+            .takes(json!({ "return_units": true }), &["return_units"]),
         Call::of(Operator, "GET", format!("{admin}/orders?activity_id={live}")),
         Call::of(Operator, "GET", format!("{admin}/users")),
         Call::of(Operator, "GET", format!("{admin}/audit/{live}")),
@@ -150,5 +151,60 @@ pub(crate) fn calls(world: &World) -> Vec<Call> {
             .takes(json!({ "roles": ["shopper"] }), &["roles"]),
         Call::of(Admin, "POST", format!("{admin}/users/{ann_id}/unblock")),
         Call::of(Admin, "POST", format!("{admin}/users/{ann_id}/password-reset")),
+    ]);
+    calls
+}
+
+/// A shopper's calls of an order and its payment.
+fn orders(world: &World) -> Vec<Call> {
+    use Who::Shopper;
+    let World { order, payment, .. } = world;
+    vec![
+        Call::of(Shopper, "GET", "/api/v1/orders"),
+        Call::of(Shopper, "GET", format!("/api/v1/orders/{order}")),
+        Call::of(Shopper, "DELETE", format!("/api/v1/orders/{order}")),
+        Call::of(Shopper, "POST", format!("/api/v1/orders/{order}/payments"))
+            .takes(json!({ "method": "sandbox" }), &["method"]),
+        Call::of(Shopper, "GET", format!("/api/v1/sandbox/payments/{payment}")),
+        Call::of(Shopper, "POST", format!("/api/v1/sandbox/payments/{payment}"))
+            .takes(json!({ "deliveries": [{ "type": "payment.failed" }] }), &["deliveries"]),
+        Call::of(Shopper, "DELETE", format!("/api/v1/orders/{order}/payments/{payment}")),
     ]
+}
+
+/// Calls unlike the others, with tests of their own.
+const APART: [(&str, &str); 2] =
+    [("POST", "/api/v1/webhooks/payments"), ("GET", "/api/v1/openapi.json")];
+
+/// Whether a path is one that the document means; what it leaves open is any one segment.
+fn means(template: &str, path: &str) -> bool {
+    let path = path.split('?').next().unwrap();
+    let [template, path]: [Vec<_>; 2] = [template, path].map(|path| path.split('/').collect());
+    let same = |(open, segment): (&&str, &&str)| open.starts_with('{') || open == segment;
+    template.len() == path.len() && template.iter().zip(&path).all(same)
+}
+
+#[test]
+fn these_are_all_the_calls_that_the_gateway_has() {
+    let world = World::new();
+    let calls = calls(&world);
+    let known = calls.iter().map(|call| (call.method, call.path.as_str())).chain(APART);
+    let known: Vec<_> = known.collect();
+    let mut visitor = Client::new(world.gateway.address());
+    let document = visitor.get("/api/v1/openapi.json").expect(200).json();
+    let mut served = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let methods = methods.as_object().unwrap().keys().map(|method| method.to_uppercase());
+        let is_call =
+            |method: &String| ["GET", "POST", "PUT", "PATCH", "DELETE"].contains(&method.as_str());
+        served.extend(methods.filter(is_call).map(|method| (method, path)));
+    }
+    for (method, path) in &served {
+        let is_known = known.iter().any(|(of, call)| of == method && means(path, call));
+        assert!(is_known, "no bad input for {method} {path}");
+    }
+    for (method, path) in known {
+        let is_served = served.iter().any(|(of, template)| of == method && means(template, path));
+        assert!(is_served, "{method} {path} is not in the document");
+    }
 }

@@ -61,6 +61,19 @@ const USERNAMES: &[&str] = &[
 ];
 const PASSWORDS: &[&str] = &["\"1234567\"", "\"\u{20ac}\u{20ac}\u{20ac}\""];
 const TOKENS: &[&str] = &["\"\"", "\"a b\"", "\"\u{e4}\""];
+const DELIVERIES: &[&str] = &[
+    "[null]",
+    "[\"payment.failed\"]",
+    "[{\"type\":\"payment.lost\"}]",
+    "[{\"type\":\"payment.failed\",\"x\":1}]",
+    "[{\"type\":\"payment.failed\",\"copies\":0}]",
+    "[{\"type\":\"payment.failed\",\"copies\":1.5}]",
+    "[{\"type\":\"payment.failed\",\"delay_ms\":-1}]",
+    "[{\"type\":\"payment.failed\",\"delay_ms\":99999999}]",
+    "[{\"type\":\"payment.succeeded\",\"amount\":-1}]",
+    "[{\"type\":\"payment.succeeded\",\"amount\":\"5\"}]",
+    "[{\"type\":\"payment.succeeded\",\"amount\":9223372036854775808}]",
+];
 const ROLES: &[&str] =
     &["[\"root\"]", "[\"ADMIN\"]", "[1]", "[null]", "\"admin\"", "[[\"admin\"]]"];
 
@@ -72,11 +85,13 @@ fn bad_values(call: &Call, field: &str) -> Vec<String> {
         "username" => &[OF_NO_TEXT, OF_NO_TEXT_FIELD, USERNAMES],
         "token" => &[OF_NO_TEXT, OF_NO_TEXT_FIELD, TOKENS],
         "password" | "old_password" => &[OF_NO_TEXT, PASSWORDS],
+        "method" => &[OF_NO_TEXT, OF_NO_TEXT_FIELD, OF_TEXT_ONLY],
+        "deliveries" => &[OF_NO_TEXT, OF_TEXT_ONLY, DELIVERIES],
         "title" | "display_name" | "description" => &[OF_NO_TEXT, OF_NO_TEXT_FIELD],
         "price" | "sale_price" => &[OF_NO_TEXT, OF_TEXT_ONLY, MONEY],
         "starts_at" | "ends_at" => &[OF_NO_TEXT, OF_TEXT_ONLY, INSTANTS],
         "product_id" => &[OF_NO_TEXT, IDS],
-        "admission" => &[OF_TEXT_ONLY, &["0", "1"]],
+        "admission" | "return_units" => &[OF_TEXT_ONLY, &["0", "1"]],
         "roles" => &[OF_NO_TEXT, OF_TEXT_ONLY, ROLES],
         "stock" => &[OF_TEXT_ONLY, OUT_OF_RANGE, &["true"]],
         "stock_total" | "per_user_limit" | "pay_within_seconds" | "quantity" => {

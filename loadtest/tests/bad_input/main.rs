@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its parts")]
 
 mod addresses;
+mod apart;
 mod bodies;
 mod calls;
 mod fields;

@@ -3,8 +3,9 @@
 use std::io;
 
 use seckill_loadtest::client::{Client, Request, Response};
-use seckill_loadtest::gateway::{Gateway, Start};
+use seckill_loadtest::gateway::Gateway;
 use seckill_loadtest::patience::{GENEROUS, until};
+use seckill_loadtest::provider;
 use seckill_loadtest::shop::{self, Sale, Shop, buy};
 use serde_json::{Value, json};
 
@@ -19,11 +20,13 @@ pub(crate) struct World {
     pub(crate) draft: String,
     pub(crate) live: String,
     pub(crate) order: String,
+    /// A payment of it that has started.
+    pub(crate) payment: String,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
-        let gateway = Gateway::start(Start::cores(2));
+        let gateway = Gateway::start(provider::start(2));
         let mut shop = Shop::open(&gateway);
         let product = shop.product(100);
         let draft = shop.draft(&product, Sale::of(10));
@@ -32,10 +35,13 @@ impl World {
         let mut ann = shop::register(&gateway, "ann");
         let ann_id = shop::id_of(&ann.get("/api/v1/users/me").expect(200).json());
         let order = shop::id_of(&ann.send(buy(&live, "first", 1)).expect(202).json());
+        let path = format!("/api/v1/orders/{order}/payments");
+        let started = ann.post(&path, &json!({ "method": "sandbox" })).expect(201).json();
+        let payment = started["payment_id"].as_str().unwrap().to_owned();
         until("the store has the order", GENEROUS, || {
             (gateway.audit(&live)["held"] == 1).then_some(())
         });
-        Self { gateway, shop, ann, ann_id, product, draft, live, order }
+        Self { gateway, shop, ann, ann_id, product, draft, live, order, payment }
     }
 
     /// Everything that can be seen by shopper and administrator, except the time.

@@ -262,3 +262,33 @@ fn orders_are_listed_in_pages_newest_first() {
     assert_eq!(orders.len(), 7);
     assert_eq!(orders.iter().filter(|order| order.status == Status::Cancelled).count(), 1);
 }
+
+/// The buyer's own place comes before the phase, the phase before admission, admission before stock.
+#[test]
+fn a_sale_with_admission_answers_in_the_order_of_the_contract() {
+    let gateway = Gateway::start(Start::cores(2));
+    let mut shop = Shop::open(&gateway);
+    let [mut ann, mut bob] = shop::shoppers(&gateway, "ann");
+    let activity = shop.sale(Sale::of(1));
+    let order = shop::id_of(&ann.send(buy(&activity, "first", 1)).expect(202).json());
+    let path = format!("/api/v1/admin/activities/{activity}");
+    let shown = shop.admin.get(&format!("/api/v1/activities/{activity}")).expect(200);
+    let version = shown.header("etag").unwrap().to_owned();
+    let admit = Request::new("PATCH", &path).header("if-match", version);
+    drop(shop.admin.send(admit.json(&json!({ "admission": true }))).expect(200));
+    let limited = ann.send(buy(&activity, "second", 1)).problem(409, "limit-reached");
+    assert_eq!(limited["orders"], json!([order]));
+    assert_eq!(shop::id_of(&ann.send(buy(&activity, "first", 1)).expect(202).json()), order);
+    bob.send(buy(&activity, "first", 1)).problem(403, "admission-required");
+    shop.step(&activity, "pause");
+    bob.send(buy(&activity, "first", 1)).problem(409, "paused");
+    ann.send(buy(&activity, "second", 1)).problem(409, "limit-reached");
+
+    let product = shop.product(1);
+    let mut planned = shop::activity(&product, Sale { opens_in_ms: 600_000, ..Sale::of(1) });
+    planned["admission"] = json!(true);
+    let planned = shop.admin.post("/api/v1/admin/activities", &planned).expect(201).json();
+    let planned = shop::id_of(&planned);
+    shop.step(&planned, "publish");
+    bob.send(buy(&planned, "first", 1)).problem(409, "not-started");
+}

@@ -6,12 +6,15 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its parts")]
 
 mod accounts;
+mod bounds;
 mod breakers;
 mod buying;
 mod docs;
+mod logs;
 mod paying;
 mod process;
 mod resets;
 mod selling;
+mod store_away;
 mod throttling;
 mod web;

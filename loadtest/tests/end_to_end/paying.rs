@@ -1,58 +1,12 @@
 //! Paying: started, told by signed webhooks, late, double, wrong, given back.
 
-use base64ct::{Base64, Encoding};
-use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use seckill_loadtest::client::{Client, Request, Response};
 use seckill_loadtest::gateway::{Gateway, Start};
 use seckill_loadtest::patience::{GENEROUS, until};
+use seckill_loadtest::provider::{delivery, failed, forged, start, succeeded};
 use seckill_loadtest::shop::{self, Sale, Shop, buy};
 use serde_json::{Value, json};
-use sha2::Sha256;
-
-const KEY: &[u8] = b"a key that signs for the provider";
-/// The same in base64, and a second one, as while a secret is changed.
-const WITH_SANDBOX: &[&str] = &[
-    "env",
-    "SECKILL_PAYMENT_PROVIDER=sandbox",
-    "SECKILL_PAYMENT_WEBHOOK_SECRET=whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA,\
-     whsec_YSBrZXkgdGhhdCBzaWducyBmb3IgdGhlIHByb3ZpZGVy",
-];
-
-fn start(cores: usize) -> Start {
-    Start { through: WITH_SANDBOX, ..Start::cores(cores) }
-}
-
-fn signature(id: &str, sent_s: i64, body: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(KEY).unwrap();
-    mac.update(format!("{id}.{sent_s}.{body}").as_bytes());
-    format!("v1,{}", Base64::encode_string(&mac.finalize().into_bytes()))
-}
-
-/// A delivery of the provider, sent so many seconds ago.
-fn delivery(body: &str, age_s: i64) -> Request {
-    forged(body, body, age_s)
-}
-
-/// One whose signature is of another body.
-fn forged(signed: &str, body: &str, age_s: i64) -> Request {
-    let sent_s = Timestamp::now().as_second() - age_s;
-    Request::new("POST", "/api/v1/webhooks/payments")
-        .header("webhook-id", "msg_1")
-        .header("webhook-timestamp", sent_s.to_string())
-        .header("webhook-signature", signature("msg_1", sent_s, signed))
-        .body("application/json", body)
-}
-
-fn succeeded(payment: &str, amount: i64) -> String {
-    let data = json!({ "payment_id": payment, "amount": { "amount": amount, "currency": "USD" } });
-    let at = Timestamp::now().to_string();
-    json!({ "type": "payment.succeeded", "timestamp": at, "data": data }).to_string()
-}
-
-fn failed(payment: &str) -> String {
-    json!({ "type": "payment.failed", "data": { "payment_id": payment } }).to_string()
-}
 
 fn start_payment(order: &str, key: &str) -> Request {
     let path = format!("/api/v1/orders/{order}/payments");
@@ -113,13 +67,13 @@ fn a_signed_word_of_the_provider_pays_once() {
     let body = succeeded(&payment, 1_000);
     provider.send(delivery(&body, 301)).problem(401, "unauthenticated");
     provider.send(delivery(&body, -301)).problem(401, "unauthenticated");
-    provider.send(forged(&body, &succeeded(&payment, 1), 0)).problem(401, "unauthenticated");
+    provider.send(forged(&body, succeeded(&payment, 1), 0)).problem(401, "unauthenticated");
     provider.post("/api/v1/webhooks/payments", &json!({})).problem(401, "unauthenticated");
     assert_eq!(order(&mut ann, &id)["status"], "awaiting_payment");
     for age_s in [0, 100, 0] {
         drop(provider.send(delivery(&body, age_s)).expect(204));
     }
-    drop(provider.send(delivery(&failed(&payment), 0)).expect(204));
+    drop(provider.send(delivery(failed(&payment), 0)).expect(204));
     let paid = order(&mut ann, &id);
     assert_eq!(
         (&paid["status"], &paid["payments"][0]["status"]),
@@ -199,7 +153,7 @@ fn money_for_an_order_that_has_left_memory_goes_back() {
     let id = place(&mut ann, &activity);
     let payment = pay(&mut ann, &id, "pay");
     let mut provider = Client::new(gateway.address());
-    drop(provider.send(delivery(&failed(&payment), 0)).expect(204));
+    drop(provider.send(delivery(failed(&payment), 0)).expect(204));
     drop(ann.delete(&format!("/api/v1/orders/{id}")).expect(204));
     // Settled and flushed it leaves memory; a start later it is nowhere but in the store.
     gateway.stop();
@@ -207,11 +161,11 @@ fn money_for_an_order_that_has_left_memory_goes_back() {
     let mut provider = Client::new(gateway.address());
     let mut ann = Client::with_token(gateway.address(), ann.token.as_deref().unwrap());
     until("the store is asked", GENEROUS, || {
-        let told = provider.send(delivery(&succeeded(&payment, 1_000), 0));
+        let told = provider.send(delivery(succeeded(&payment, 1_000), 0));
         (told.status == 204).then_some(())
     });
     wait_for(&mut ann, &id, "cancelled", &["refunded"]);
-    drop(provider.send(delivery(&succeeded(&payment, 1_000), 0)).expect(204));
+    drop(provider.send(delivery(succeeded(&payment, 1_000), 0)).expect(204));
     assert_eq!(statuses(&mut ann, &id).1, ["refunded"]);
     gateway.run(&["audit"]).expect(0);
 }
@@ -225,7 +179,7 @@ fn the_key_of_a_payment_outlives_its_order_in_memory() {
     let id = place(&mut ann, &activity);
     let payment = pay(&mut ann, &id, "pay");
     let mut provider = Client::new(gateway.address());
-    drop(provider.send(delivery(&failed(&payment), 0)).expect(204));
+    drop(provider.send(delivery(failed(&payment), 0)).expect(204));
     drop(ann.delete(&format!("/api/v1/orders/{id}")).expect(204));
     let answers = |gateway: &Gateway, ann: &mut Client, bob: &mut Client| {
         wait_for_empty_memory(gateway);
@@ -248,7 +202,7 @@ fn the_key_of_a_payment_outlives_its_order_in_memory() {
     answers(&gateway, &mut ann, &mut bob);
     // Of late money it tells what became of it.
     let mut provider = Client::new(gateway.address());
-    drop(provider.send(delivery(&succeeded(&payment, 1_000), 0)).expect(204));
+    drop(provider.send(delivery(succeeded(&payment, 1_000), 0)).expect(204));
     wait_for(&mut ann, &id, "cancelled", &["refunded"]);
     let again = ann.send(start_payment(&id, "pay")).expect(201).json();
     assert_eq!((&again["payment_id"], &again["status"]), (&json!(payment), &json!("refunded")));
@@ -308,7 +262,7 @@ fn an_operator_cancels_and_refunds() {
     let (id, other) = (place(&mut ann, &activity), place(&mut bob, &activity));
     let payment = pay(&mut ann, &id, "pay");
     let mut provider = Client::new(gateway.address());
-    drop(provider.send(delivery(&succeeded(&payment, 1_000), 0)).expect(204));
+    drop(provider.send(delivery(succeeded(&payment, 1_000), 0)).expect(204));
     let path = format!("/api/v1/admin/orders/{id}");
     let refund = |units: bool| {
         Request::new("POST", &format!("{path}/refund")).json(&json!({ "return_units": units }))
@@ -342,7 +296,7 @@ fn a_paid_order_is_refunded_when_its_sale_is_long_closed() {
     let id = place(&mut ann, &activity);
     let payment = pay(&mut ann, &id, "pay");
     let mut provider = Client::new(gateway.address());
-    drop(provider.send(delivery(&succeeded(&payment, 1_000), 0)).expect(204));
+    drop(provider.send(delivery(succeeded(&payment, 1_000), 0)).expect(204));
     shop.step(&activity, "end");
     until("the sale is closed", GENEROUS, || {
         (shop.state(&activity)["phase"] == "closed").then_some(())
@@ -413,7 +367,7 @@ fn a_payment_under_way_has_its_grace_after_an_outage() {
         "the provider may have its word"
     );
     let mut provider = Client::new(gateway.address());
-    drop(provider.send(delivery(&succeeded(&payment, 1_000), 0)).expect(204));
+    drop(provider.send(delivery(succeeded(&payment, 1_000), 0)).expect(204));
     assert_eq!(order(&mut ann, &id)["status"], "paid");
 }
 

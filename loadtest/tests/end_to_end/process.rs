@@ -60,6 +60,50 @@ fn the_figures_of_a_sale_add_up() {
     assert!(page.header("content-type").unwrap().starts_with("text/plain"), "{page:?}");
 }
 
+/// What an operator is to see of a gateway at work, by the names that dashboards know.
+#[test]
+fn a_gateway_at_work_shows_its_figures() {
+    let gateway = Gateway::start(Start::cores(2));
+    let mut shop = Shop::open(&gateway);
+    let mut buyers: [Client; 6] = shop::shoppers(&gateway, "buyer");
+    let activity = shop.sale(Sale::of(20));
+    let brief = shop.sale(Sale { pay_within_s: 1, ..Sale::of(1) });
+    for buyer in &mut buyers {
+        drop(buyer.send(buy(&activity, "a", 1)).expect(202));
+        buyer.send(buy(&activity, "b", 1)).problem(409, "limit-reached");
+    }
+    drop(buyers[0].send(buy(&brief, "a", 1)).expect(202));
+    buyers[1].send(buy(&brief, "a", 1)).problem(409, "sold-out");
+    Client::new(gateway.address()).get("/api/v1/orders").problem(401, "unauthenticated");
+    let mut operations = Client::new(gateway.operations());
+    let expired = format!("seckill_orders_total{{activity=\"{brief}\",outcome=\"expired\"}}");
+    let metrics = until("the brief order has expired and is flushed", GENEROUS, || {
+        let metrics = operations.get("/metrics").expect(200).text();
+        let is_flushed = figure(&metrics, "seckill_flush_lag_records") == 0;
+        (figure(&metrics, &expired) == 1 && is_flushed).then_some(metrics)
+    });
+    for (slug, count) in [("limit-reached", 6), ("sold-out", 1), ("unauthenticated", 1)] {
+        let name = format!("seckill_http_refusals_total{{slug=\"{slug}\"}}");
+        assert_eq!(figure(&metrics, &name), count, "{slug}");
+        let by_shards = format!("seckill_refusals_total{{reason=\"{slug}\"}}");
+        assert_eq!(metrics.contains(&by_shards), slug != "unauthenticated");
+    }
+    assert_eq!(figure(&metrics, "seckill_refusals_total{reason=\"limit-reached\"}"), 6);
+    for name in ["group_records", "sync_seconds", "durable_seconds"] {
+        assert!(figure(&metrics, &format!("seckill_journal_{name}_count")) > 0, "{name}");
+    }
+    assert!(figure(&metrics, "seckill_flush_records_total") >= 8, "7 orders and an expiry");
+    let cores =
+        |name: &str| ["0", "1"].map(|core| figure(&metrics, &format!("{name}{{core=\"{core}\"}}")));
+    let all_cores = |name: &str| cores(name).iter().sum::<u64>();
+    assert_eq!(all_cores("seckill_timers"), 6, "the wheels hold the orders that wait");
+    assert_eq!(all_cores("seckill_expiry_lateness_seconds_count"), 1);
+    assert!(all_cores("seckill_orders_in_memory") >= 6, "the expired one leaves later");
+    assert_eq!(all_cores("seckill_in_flight"), 0);
+    assert!(all_cores("seckill_http_connections") >= 6);
+    assert!(cores("seckill_http_answers_total").iter().all(|answers| *answers > 0), "{metrics}");
+}
+
 #[test]
 fn probes_say_that_it_lives_and_serves() {
     let gateway = Gateway::start(Start::cores(1));

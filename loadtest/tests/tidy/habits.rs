@@ -157,6 +157,36 @@ fn marks(path: &str, text: &str) -> Vec<Broken> {
     broken
 }
 
+/// Targets of the Makefile that a document names and that are not there.
+pub(crate) fn unknown_targets(root: &Path) -> Vec<Broken> {
+    let makefile = fs::read_to_string(root.join("Makefile")).expect("there is a Makefile");
+    let mut broken = Vec::new();
+    visit(root, root, &mut |path, full| {
+        if path.ends_with(".md") {
+            let text = fs::read_to_string(full).expect("a document is UTF-8");
+            broken.extend(not_made(path, &text, &makefile));
+        }
+    });
+    broken
+}
+
+/// A target is named in code: behind a backtick, or at the beginning of a line.
+fn not_made(path: &str, text: &str, makefile: &str) -> Vec<Broken> {
+    let mut broken = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let in_code = line.split("`make ").skip(1);
+        for rest in in_code.chain(line.strip_prefix("make ")) {
+            let is_name = |char: char| char.is_ascii_lowercase() || char == '-';
+            let target = &rest[..rest.find(|char| !is_name(char)).unwrap_or(rest.len())];
+            let rule = format!("{target}:");
+            if !makefile.lines().any(|line| line.starts_with(&rule)) {
+                broken.push(format!("{path}:{}: there is no target {target}", index + 1));
+            }
+        }
+    }
+    broken
+}
+
 /// What the top level holds and should not.
 pub(crate) fn strangers_at_top(root: &Path) -> Vec<Broken> {
     let ignored = fs::read_to_string(root.join(".gitignore")).unwrap_or_default();
@@ -231,6 +261,19 @@ fn a_mark_is_caught_as_a_word() {
     let text = format!("let a = 1; // {}: later\nlet hackney = mark_{};", MARKS[0], MARKS[1]);
     assert_eq!(marks("src/a.rs", &text).len(), 2);
     assert_eq!(marks("src/a.rs", "let hackney = \"todos\";").len(), 0);
+}
+
+#[test]
+fn a_target_that_is_not_there_is_caught() {
+    let makefile = "run: ## It runs\nsim-all:\n\tmake no\n";
+    for (text, count) in [
+        ("make run     # it runs\n`make sim-all SEED=1`, `make run`", 0),
+        ("`make its`", 1),
+        ("make runs", 1),
+        ("They make nothing; `make sim`, `make sim-all` and `make no`", 2),
+    ] {
+        assert_eq!(not_made("README.md", text, makefile).len(), count, "{text}");
+    }
 }
 
 #[test]

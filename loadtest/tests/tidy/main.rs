@@ -61,6 +61,11 @@ fn nothing_is_left_for_later() {
 }
 
 #[test]
+fn what_is_made_by_name_can_be_made() {
+    expect_kept(&habits::unknown_targets(&root()));
+}
+
+#[test]
 fn the_top_level_holds_what_is_named() {
     expect_kept(&habits::strangers_at_top(&root()));
 }

@@ -9,8 +9,8 @@ mod recover;
 mod threads;
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use arc_swap::{ArcSwap, Guard};
 
@@ -25,13 +25,12 @@ use crate::journal::{
     JournalId, JournalStatus, JournalWriter, Lane, LaneWriter, ReadError, Sizes, Tail,
 };
 use crate::limits::{
-    CLOSED_KEPT, GROUP_BYTES_MAX, PAYMENT_GIVEN_UP_MS, RECORD_BYTES_MAX, SEGMENT_BYTES,
-    SEGMENTS_AHEAD, SETTLE_GRACE_MS, SHARDS_MAX,
+    ACTIVITIES_MAX, BUYERS_AHEAD_MAX, CLOSED_KEPT, GROUP_BYTES_MAX, PAYMENT_GIVEN_UP_MS,
+    RECORD_BYTES_MAX, SEGMENT_BYTES, SEGMENTS_AHEAD, SETTLE_GRACE_MS, SHARDS_MAX,
 };
 use crate::orders::{Fold, Order, Sums};
-use crate::shard::Shared;
-use crate::shard::has_payment_under_way;
 pub use crate::shard::{Activities, Activity, Phase, Sale, Shard, ShardCounters};
+use crate::shard::{Shared, has_payment_under_way, share_out};
 
 /// How an engine is opened.
 #[derive(Clone, Debug)]
@@ -52,6 +51,8 @@ pub struct EngineOptions {
     pub leases: bool,
     /// Closed activities that are kept, beside those that have an order in memory still.
     pub closed_kept: usize,
+    /// Activities that are not yet closed, at most; no other is published.
+    pub activities_max: usize,
 }
 
 impl EngineOptions {
@@ -68,6 +69,7 @@ impl EngineOptions {
             segments_max: 256,
             leases: false,
             closed_kept: CLOSED_KEPT,
+            activities_max: ACTIVITIES_MAX,
         }
     }
 }
@@ -132,6 +134,7 @@ pub struct Engine {
     counters: Vec<Arc<ShardCounters>>,
     recovery: Recovery,
     epoch: u8,
+    preheating: Mutex<()>,
 }
 
 /// An engine and what makes it go.
@@ -179,6 +182,7 @@ impl Engine {
             origin: options.origin,
             cores: options.cores,
             leases: options.leases,
+            activities_max: options.activities_max,
             flushed: AtomicU64::new(found.checkpoint_position),
             closed: AtomicU64::new(0),
             forgotten: AtomicU64::new(0),
@@ -195,8 +199,8 @@ impl Engine {
         };
         let shards = make_shards(options, &shared, lanes, fold);
         let counters = shards.iter().map(|shard| Arc::clone(shard.counters())).collect();
-        let epoch = options.origin.epoch;
-        let engine = Self { shared, disk, journal, counters, recovery, epoch };
+        let (epoch, preheating) = (options.origin.epoch, Mutex::default());
+        let engine = Self { shared, disk, journal, counters, recovery, epoch, preheating };
         Ok(Parts { engine: Arc::new(engine), shards, writer, keeper })
     }
 
@@ -212,6 +216,12 @@ impl Engine {
         self.shared.activity(id)
     }
 
+    /// Whether one more activity may be published.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.shared.has_room()
+    }
+
     /// How many closed activities were forgotten since the start. Whoever publishes a row of the
     /// store asks before it is read: what was forgotten by then is closed in the store.
     #[must_use]
@@ -220,13 +230,19 @@ impl Engine {
         self.shared.forgotten.load(Ordering::Acquire)
     }
 
-    /// Makes memory ready for the buyers of the first second of every sale that is not closed;
-    /// others may buy meanwhile. It takes about a third of a second for a million buyers that were
-    /// not made ready before: call it beside the cores.
+    /// Makes memory ready for the buyers of the first second of the sales that are not closed, the
+    /// next to open first, [`BUYERS_AHEAD_MAX`] at most; others may buy meanwhile. It takes about a
+    /// third of a second for a million buyers that were not made ready before: call it beside the
+    /// cores.
     pub fn preheat(&self) {
-        let activities = self.shared.activities.load_full();
-        let open: Vec<_> = activities.values().filter(|it| !it.sale().closed).collect();
-        open.iter().for_each(|activity| activity.preheat());
+        // One at a time: each goes by the memory that is there.
+        let _preheating = self.preheating.lock().expect("nobody panics under this lock");
+        let (open, now) = (self.shared.open_activities(), self.shared.clock.now());
+        let wants: Vec<_> = open.iter().map(|activity| activity.wants(now)).collect();
+        let shares = share_out(&wants, BUYERS_AHEAD_MAX);
+        // Who gives before who gets: so there is never more of it.
+        open.iter().zip(&shares).for_each(|(activity, &room)| activity.give_up_room(room));
+        open.iter().zip(&shares).for_each(|(activity, &room)| activity.preheat(room));
         let most = open.iter().map(|activity| activity.remaining()).max().unwrap_or(0);
         self.shared.spare_pages.keep_for(usize::try_from(most).unwrap_or(usize::MAX));
     }

@@ -10,6 +10,7 @@ use super::table::Table;
 use super::withdrawals::Withdrawals;
 use crate::clock::Timestamp;
 use crate::ids::{ActivityId, COUNTER_FIRST, OrderId, SHARD_COUNT, UserId};
+use crate::limits::BUYERS_AHEAD_MAX;
 use crate::places::{Claim, ClaimState, Places};
 use crate::record::{
     ActivityKept, ActivityPublished, CounterKept, KeyKept, LeasedOrderKept, NO_KEY, OrderKept,
@@ -64,11 +65,12 @@ impl Default for Fold {
 }
 
 impl FoldedActivity {
-    fn new(published: ActivityPublished, closed: bool) -> Self {
+    /// An activity with room for as many buyers as there are units, or for `room` at most.
+    fn new(published: ActivityPublished, closed: bool, room: usize) -> Self {
         // Growing the places one by one would cost recovery a third of its time; a closed activity
         // has none.
         let stocked = usize::try_from(published.terms.stocked).unwrap_or(usize::MAX);
-        let buyers = if closed { 0 } else { stocked };
+        let buyers = if closed { 0 } else { stocked.min(room) };
         Self {
             published,
             paused: false,
@@ -319,6 +321,12 @@ impl Fold {
         activity
     }
 
+    /// Buyers of another activity that there may be room for ahead of them.
+    fn room(&self) -> usize {
+        let open = self.activities.values().filter(|it| !it.closed);
+        BUYERS_AHEAD_MAX.saturating_sub(open.map(|it| it.places.room()).sum())
+    }
+
     fn publish(&mut self, published: &ActivityPublished, lease: Option<Lease>) {
         match self.activities.get_mut(&published.activity) {
             Some(known) => {
@@ -328,8 +336,8 @@ impl Fold {
                 known.published = published.clone();
             }
             None => {
-                let activity =
-                    FoldedActivity { lease, ..FoldedActivity::new(published.clone(), false) };
+                let activity = FoldedActivity::new(published.clone(), false, self.room());
+                let activity = FoldedActivity { lease, ..activity };
                 self.activities.insert(published.activity, activity);
             }
         }
@@ -354,7 +362,7 @@ impl Fold {
             ended: kept.ended,
             totals: kept.totals,
             folded_away: kept.folded_away,
-            ..FoldedActivity::new(kept.published.clone(), kept.closed)
+            ..FoldedActivity::new(kept.published.clone(), kept.closed, self.room())
         };
         self.activities.insert(kept.published.activity, activity);
     }

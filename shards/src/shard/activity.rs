@@ -2,14 +2,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
 use crossbeam_utils::CachePadded;
 use foldhash::fast::FixedState;
 
+use super::ahead::Want;
 use crate::clock::Timestamp;
 use crate::ids::{ActivityId, OrderId, UserId};
+use crate::limits::ORDERS_AHEAD_MAX;
 use crate::orders::{Lease, Withdrawals};
 use crate::places::Places;
 use crate::record::Terms;
@@ -78,6 +80,8 @@ pub struct Activity {
     /// Set from the decision to close it on.
     closing: AtomicBool,
     pub(super) sale: ArcSwap<Sale>,
+    /// Buyers that there is memory for ahead of them.
+    room: AtomicUsize,
     is_preheated: AtomicBool,
 }
 
@@ -110,6 +114,7 @@ impl Activity {
         Arc::new(Self {
             id,
             stock: Stock::new(cores, free),
+            room: AtomicUsize::new(places.room()),
             places,
             outstanding: (0..cores).map(|_| CachePadded::default()).collect(),
             ending: AtomicU64::new(0),
@@ -121,11 +126,35 @@ impl Activity {
         })
     }
 
-    /// Makes its places ready for the buyers of the first second, once; others may buy meanwhile.
-    pub(crate) fn preheat(&self) {
-        // Relaxed: at worst it is done twice.
-        if !self.is_preheated.swap(true, Ordering::Relaxed) {
-            self.places.preheat();
+    /// Buyers that there is memory for ahead of them.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        // Relaxed: it says nothing of other memory; nor do the accesses below.
+        self.room.load(Ordering::Relaxed)
+    }
+
+    /// What it would have in memory ahead of its buyers at `now`.
+    pub(crate) fn wants(&self, now: Timestamp) -> Want {
+        let Terms { starts_at, stocked, .. } = self.sale.load().terms;
+        let stocked = usize::try_from(stocked).unwrap_or(usize::MAX);
+        let keeps = starts_at <= now && self.room() > 0;
+        Want { keeps, starts_at, buyers: stocked.min(ORDERS_AHEAD_MAX) }
+    }
+
+    /// Gives back the memory that is there for more than `room` buyers.
+    pub(crate) fn give_up_room(&self, room: usize) {
+        if room < self.room() {
+            self.room.store(room, Ordering::Relaxed);
+            self.is_preheated.store(false, Ordering::Relaxed);
+            self.places.shrink();
+        }
+    }
+
+    /// Makes its places ready for `room` buyers, once; others may buy meanwhile.
+    pub(crate) fn preheat(&self, room: usize) {
+        let had = self.room.swap(room, Ordering::Relaxed);
+        if !self.is_preheated.swap(true, Ordering::Relaxed) || had < room {
+            self.places.preheat(room);
         }
     }
 

@@ -10,7 +10,7 @@ use super::counters::bump;
 use super::{Activities, Activity, Sale, Shard};
 use crate::command::Verdict;
 use crate::ids::{ActivityId, OrderId, PaymentId};
-use crate::limits::PAYMENT_GIVEN_UP_MS;
+use crate::limits::{BUYERS_AHEAD_MAX, PAYMENT_GIVEN_UP_MS};
 use crate::orders::{Lease, Withdrawals};
 use crate::places::Places;
 use crate::record::{
@@ -227,7 +227,8 @@ impl Shard {
         };
         let free = if lease.is_some() { 0 } else { terms.stocked };
         let buyers = usize::try_from(terms.stocked).unwrap_or(usize::MAX);
-        let places = Places::with_room_for(buyers);
+        let ahead: usize = self.shared.open_activities().iter().map(|it| it.room()).sum();
+        let places = Places::with_room_for(buyers.min(BUYERS_AHEAD_MAX.saturating_sub(ahead)));
         let activity = Activity::new(*id, sale, self.shared.cores, free, places);
         self.shared.activities.rcu(|known| {
             let mut activities = Activities::clone(known);

@@ -2,11 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::command::Refusal;
+use crate::command::{Reason, Refusal};
 use crate::journal::Histogram;
-
-/// Kinds of refusals, one more than the highest number.
-const REFUSALS: usize = 16;
 
 /// A shard's figures.
 #[derive(Debug, Default)]
@@ -33,18 +30,19 @@ pub struct ShardCounters {
     pub in_flight: AtomicU64,
     /// How late expiries were decided, in microseconds.
     pub lateness: Histogram,
-    refusals: [AtomicU64; REFUSALS],
+    /// By the reason's number, less one.
+    refusals: [AtomicU64; Reason::ALL.len()],
 }
 
 impl ShardCounters {
     pub(super) fn refused(&self, refusal: &Refusal) {
-        bump(&self.refusals[usize::from(refusal.number())]);
+        bump(&self.refusals[refusal.reason().number() - 1]);
     }
 
-    /// How often each refusal was given, by its number.
-    pub fn refusals(&self) -> impl Iterator<Item = (u8, u64)> {
-        let counts = (0..).zip(&self.refusals).skip(1);
-        counts.map(|(number, count)| (number, count.load(Ordering::Relaxed)))
+    /// How often it was refused for this reason.
+    #[must_use]
+    pub fn refusals(&self, reason: Reason) -> u64 {
+        self.refusals[reason.number() - 1].load(Ordering::Relaxed)
     }
 }
 
@@ -52,4 +50,26 @@ impl ShardCounters {
 pub(super) fn bump(counter: &AtomicU64) {
     // Relaxed: a figure for people; nothing is decided on it.
     counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+
+    #[test]
+    fn every_reason_has_a_count_and_a_word_of_its_own() {
+        let counters = ShardCounters::default();
+        for (index, reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(reason.number(), index + 1, "{reason:?}");
+            let same = Reason::ALL.iter().filter(|other| other.word() == reason.word());
+            assert_eq!(same.count(), 1, "{reason:?}");
+        }
+        counters.refused(&Refusal::NotStarted { starts_at: Timestamp(1) });
+        counters.refused(&Refusal::Stale);
+        counters.refused(&Refusal::Stale);
+        let counted = Reason::ALL.iter().map(|reason| (reason.word(), counters.refusals(*reason)));
+        let counted: Vec<_> = counted.filter(|(_, count)| *count > 0).collect();
+        assert_eq!(counted, [("not-started", 1), ("stale", 2)]);
+    }
 }

@@ -13,9 +13,7 @@ use crate::command::{
 };
 use crate::ids::{ActivityId, OrderId, PaymentId, UserId};
 use crate::journal::Takes;
-use crate::limits::{
-    ACTIVITIES_MAX, CONFIRM_WITHIN_MS, ORDERS_PER_SHARD_MAX, PAYMENTS_PER_ORDER_MAX,
-};
+use crate::limits::{CONFIRM_WITHIN_MS, ORDERS_PER_SHARD_MAX, PAYMENTS_PER_ORDER_MAX};
 use crate::orders::{Lease, Order, Payment};
 use crate::places::{Claim, ClaimState, Standing};
 use crate::record::{
@@ -337,7 +335,6 @@ impl Shard {
             return no;
         }
         let activities = self.shared.activities.load();
-        let open = activities.values().filter(|it| !it.sale().closed).count();
         let known = activities.get(&published.activity).map(|it| it.sale());
         let closing = activities.get(&published.activity).is_some_and(|it| it.is_closing());
         // Copies of one activity are journaled one at a time, so that versions only rise.
@@ -348,7 +345,7 @@ impl Shard {
         let answer = match known {
             _ if under_way => Some(Refusal::Overloaded),
             None if is_old => Some(Refusal::Overloaded),
-            None if open >= ACTIVITIES_MAX => Some(Refusal::Overloaded),
+            None if !self.shared.has_room() => Some(Refusal::Overloaded),
             None => None,
             Some(sale) if published.version == sale.version => {
                 return Decision::Answered(Verdict::ActivityChanged);

@@ -5,6 +5,7 @@
 //! thread. It knows nothing of sockets, and asks its clock for the time.
 
 mod activity;
+mod ahead;
 mod apply;
 mod counters;
 mod decide;
@@ -18,6 +19,7 @@ use std::task::Waker;
 use arc_swap::ArcSwap;
 
 pub use activity::{Activities, Activity, Phase, Sale};
+pub(crate) use ahead::share_out;
 pub use counters::ShardCounters;
 pub use leasing::{Placed, Untold};
 
@@ -43,6 +45,8 @@ pub struct Shared {
     pub(crate) cores: usize,
     /// Whether activities that are new are sold by several gateways.
     pub(crate) leases: bool,
+    /// Activities that are not closed, at most.
+    pub(crate) activities_max: usize,
     /// Position up to which the store has everything; told by the flush.
     pub(crate) flushed: AtomicU64,
     /// How many activities were closed since the start; a shard that has seen fewer looks for
@@ -59,6 +63,18 @@ impl Shared {
     #[must_use]
     pub fn activity(&self, id: ActivityId) -> Option<Arc<Activity>> {
         self.activities.load().get(&id).map(Arc::clone)
+    }
+
+    /// The activities that are not closed.
+    pub(crate) fn open_activities(&self) -> Vec<Arc<Activity>> {
+        let activities = self.activities.load();
+        activities.values().filter(|it| !it.sale().closed).map(Arc::clone).collect()
+    }
+
+    /// Whether one more activity may be published.
+    pub(crate) fn has_room(&self) -> bool {
+        let activities = self.activities.load();
+        activities.values().filter(|it| !it.sale().closed).count() < self.activities_max
     }
 
     /// Lets activities go that the journal has forgotten. Those stay in `ids` whose core has yet to

@@ -34,6 +34,15 @@ struct State {
     /// Counts those calls.
     calls: u64,
     faulty: bool,
+    reads: Reads,
+}
+
+/// Calls that only look at the disk: they fail by themselves.
+#[derive(Debug, Default)]
+struct Reads {
+    calls: u64,
+    until_fault: Option<u64>,
+    faulty: bool,
 }
 
 #[derive(Debug)]
@@ -65,6 +74,7 @@ impl SimulatedDisk {
             once: false,
             calls: 0,
             faulty: false,
+            reads: Reads::default(),
         };
         Self { state: Arc::new(Mutex::new(state)) }
     }
@@ -80,6 +90,24 @@ impl SimulatedDisk {
     pub fn fail_once_after(&self, calls: u64) {
         let mut state = self.lock();
         (state.calls_until_fault, state.once) = (Some(calls), true);
+    }
+
+    /// The call that looks at the disk (lists, opens, measures or reads) `calls` from now fails, and
+    /// so do all after it until [`crash`](Self::crash), [`heal`](Self::heal) or
+    /// [`heal_reads`](Self::heal_reads). Writing goes on.
+    pub fn fail_reads_after(&self, calls: u64) {
+        self.lock().reads.until_fault = Some(calls);
+    }
+
+    /// Reading goes well again.
+    pub fn heal_reads(&self) {
+        self.lock().reads.heal();
+    }
+
+    /// How many calls have looked at it or tried to.
+    #[must_use]
+    pub fn reads(&self) -> u64 {
+        self.lock().reads.calls
     }
 
     /// How many calls have changed it or tried to.
@@ -112,16 +140,13 @@ impl SimulatedDisk {
             change.apply(&mut state.durable_names);
         }
         state.names = state.durable_names.clone();
-        state.faulty = false;
-        state.calls_until_fault = None;
+        state.heal();
     }
 
     /// Nothing fails any more. Everything written is there, synced or not, as it is when a process
     /// is killed and its machine goes on.
     pub fn heal(&self) {
-        let mut state = self.lock();
-        state.faulty = false;
-        state.calls_until_fault = None;
+        self.lock().heal();
     }
 
     /// Changes one byte of a file for good, as a failing disk does.
@@ -161,6 +186,12 @@ impl State {
         }
     }
 
+    fn heal(&mut self) {
+        self.faulty = false;
+        self.calls_until_fault = None;
+        self.reads.heal();
+    }
+
     fn used(&self) -> u64 {
         self.names.values().map(|&file| self.files[file].live.len() as u64).sum()
     }
@@ -172,6 +203,23 @@ impl State {
     fn change_name(&mut self, change: NameChange) {
         change.apply(&mut self.names);
         self.name_changes.push(change);
+    }
+}
+
+impl Reads {
+    /// Counts a call that looks at the disk; an error where it is its turn to fail.
+    fn call(&mut self) -> io::Result<()> {
+        self.calls += 1;
+        self.faulty |= self.until_fault == Some(0);
+        self.until_fault = self.until_fault.and_then(|left| left.checked_sub(1));
+        match self.faulty {
+            true => Err(io::Error::other("the simulated disk cannot be read")),
+            false => Ok(()),
+        }
+    }
+
+    fn heal(&mut self) {
+        (self.until_fault, self.faulty) = (None, false);
     }
 }
 
@@ -213,7 +261,9 @@ impl SimulatedFile {
 
 impl Disk for SimulatedDisk {
     fn list(&self) -> io::Result<Vec<String>> {
-        Ok(self.lock().names.keys().cloned().collect())
+        let mut state = self.lock();
+        state.reads.call()?;
+        Ok(state.names.keys().cloned().collect())
     }
 
     fn create(&self, name: &str, bytes: u64) -> io::Result<Box<dyn DiskFile>> {
@@ -231,7 +281,9 @@ impl Disk for SimulatedDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
-        let file = self.lock().file(name)?;
+        let mut state = self.lock();
+        state.reads.call()?;
+        let file = state.file(name)?;
         Ok(Box::new(Handle { disk: self.clone(), file }))
     }
 
@@ -268,11 +320,14 @@ struct Handle {
 
 impl DiskFile for Handle {
     fn bytes(&self) -> io::Result<u64> {
-        Ok(self.disk.lock().files[self.file].live.len() as u64)
+        let mut state = self.disk.lock();
+        state.reads.call()?;
+        Ok(state.files[self.file].live.len() as u64)
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let state = self.disk.lock();
+        let mut state = self.disk.lock();
+        state.reads.call()?;
         let offset = usize::try_from(offset).expect("a small disk");
         let bytes = state.files[self.file].live.get(offset..offset + buffer.len());
         buffer.copy_from_slice(bytes.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?);

@@ -8,7 +8,7 @@ use seckill_shards::clock::{Clock, Timestamp};
 use seckill_shards::command::{Command, Decision, Refusal, Sequence, Verdict};
 use seckill_shards::engine::{EngineOptions, OpenError, read_fold};
 use seckill_shards::ids::{ActivityId, OrderId};
-use seckill_shards::journal::{Tail, Takes, Written, list};
+use seckill_shards::journal::{ReadError, Tail, Takes, Written, list};
 use seckill_shards::limits::SETTLE_GRACE_MS;
 use seckill_shards::orders::{Fold, fingerprint};
 use seckill_shards::record::{PaymentStatus, Record, Status, UnitsLeftOnce};
@@ -43,7 +43,7 @@ pub(crate) struct Simulation {
     grace: BTreeMap<OrderId, Timestamp>,
     /// When an order's last record became known.
     stirred: BTreeMap<OrderId, Timestamp>,
-    /// Rows that were published, to be published once more, late.
+    /// Rows that were published, to be published once more, late (O6: nothing visible may change).
     copies: Vec<Command>,
     /// The activities that the engine has forgotten.
     pub forgotten: BTreeSet<ActivityId>,
@@ -449,14 +449,24 @@ impl Simulation {
     }
 
     fn keep(&mut self) {
+        self.may_fail_to_read();
         for _ in 0..=self.random.below(4) {
             let kept = self.world.keeper.step();
             self.note(|| format!("keep: {kept:?}"));
+        }
+        self.world.disk.heal_reads();
+    }
+
+    /// Those who are about to read may not be able to; they try again later.
+    fn may_fail_to_read(&mut self) {
+        if self.random.once_in(8) {
+            self.world.disk.fail_reads_after(self.random.below(12));
         }
     }
 
     /// The store takes some groups more.
     fn flush(&mut self) {
+        self.may_fail_to_read();
         let mut tail = self.world.engine.tail(self.store.position);
         let store = &mut self.store;
         for _ in 0..self.random.below(40) {
@@ -465,10 +475,17 @@ impl Simulation {
                 store.fold.apply(&record);
                 store.position += 1;
             };
-            if !tail.next_group(&mut take).expect("what the store needs is still there") {
-                break;
+            match tail.next_group(&mut take) {
+                Ok(true) => {}
+                Ok(false) => break,
+                // A read that failed; or what the store needs is not there, and it never gets on.
+                Err(error) => {
+                    assert!(matches!(error, ReadError::Disk { .. }), "{error:?}");
+                    break;
+                }
             }
         }
+        self.world.disk.heal_reads();
         self.world.engine.set_flushed(self.store.position);
         let position = self.store.position;
         let activities = self.ledger.activities.iter();
@@ -523,8 +540,10 @@ impl Simulation {
             }
             clock.advance(outage);
             let hindered = faulty && self.random.once_in(3);
-            if hindered {
+            if hindered && self.random.once_in(2) {
                 disk.fail_after(self.random.below(20));
+            } else if hindered {
+                disk.fail_reads_after(self.random.below(40));
             }
             self.note(|| format!("crash {crash}, {outage} ms, {cores} cores, hindered {hindered}"));
             self.checkpoints += self.world.keeper.checkpoints.swap(0, Relaxed);

@@ -142,7 +142,12 @@ pub(super) async fn step(call: OperatorCall<'_>, id: ActivityId, step: Step) -> 
 async fn publish(call: OperatorCall<'_>, id: ActivityId) -> Answer {
     call.expect_no_fields()?;
     let version = call.version()?;
-    let forgotten = call.context.shared.engine.forgotten();
+    let engine = &call.context.shared.engine;
+    // Before its units leave the product: they would wait with it until another sale is closed.
+    if engine.activity(id).is_none() && !engine.has_room() {
+        return Err(Problem::new(Slug::Overloaded, "There is no room for another open sale."));
+    }
+    let forgotten = engine.forgotten();
     let row =
         call.context.store(Effect::Write, |store| async move { store.publish(id, version).await });
     changed(call, &row.await?, forgotten).await

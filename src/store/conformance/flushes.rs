@@ -196,7 +196,7 @@ pub(in crate::store) async fn a_run_becomes_rows(store: &dyn Store) {
     assert_eq!(refusal(store.payment(PaymentId(9)).await), Refusal::NotFound);
 }
 
-pub(in crate::store) async fn replaying_the_journal_changes_nothing(store: &dyn Store) {
+pub(in crate::store) async fn d10_replaying_the_journal_changes_nothing(store: &dyn Store) {
     let (whole, pieces) = (sale(store, 20).await, sale(store, 20).await);
     let records = history(whole.id);
     store.register(FOUND).await.unwrap();

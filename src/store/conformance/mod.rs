@@ -29,7 +29,7 @@ macro_rules! conformance {
                 restocking_moves_units_once, keys_name_one_request, pollers_see_every_change,
                 poisoned_text_comes_back_as_it_was;
             flushes: registration_names_what_happened, a_run_becomes_rows,
-                replaying_the_journal_changes_nothing, a_run_that_does_not_follow_is_refused,
+                d10_replaying_the_journal_changes_nothing, a_run_that_does_not_follow_is_refused,
                 what_the_store_lacks_is_not_moved, units_that_leave_are_the_products_again,
                 units_that_come_to_a_closing_go_back, orders_are_listed_newest_first,
                 an_audit_reads_one_instant, a_payment_keeps_the_key_that_started_it,

@@ -1,27 +1,33 @@
 //! One gateway in one thread: the API over a simulated journal and a store of its own.
 
+pub(crate) mod raw;
+
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::response::Parts;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use seckill::api::tokens::{Claims, Tokens};
 use seckill::api::{
-    Access, Context, Control, HttpResponse, Owners, Shards, Shared, SharedParts, Site,
+    Access, Context, Control, HttpResponse, Owners, PageMap, Shards, Shared, SharedParts, Site,
     StoreBreakers, handle, seconds,
 };
 use seckill::store::sqlite::Sqlite;
 use seckill::store::{Roles, Store};
 use seckill_shards::clock::Clock;
+use seckill_shards::engine::EngineOptions;
 use seckill_shards::ids::{ActivityId, UserId};
-use seckill_shards::testing::World;
-use seckill_shards::testing::world::{publish, published};
+use seckill_shards::testing::world::{DISK_BYTES, NOON, options, publish, published};
+use seckill_shards::testing::{SimulatedClock, SimulatedDisk, World};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{LocalSet, yield_now};
 
@@ -41,6 +47,8 @@ pub(crate) struct Gateway {
 const SHOPPERS: u64 = 64;
 /// Units for sale: fewer than the shoppers may hold, so that they run out.
 const UNITS: u32 = 100;
+/// Where requests come from.
+const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 struct NoControl;
 
@@ -56,12 +64,18 @@ impl Control for NoControl {
 impl Gateway {
     /// Starts it with activity 1 live.
     pub(crate) fn start() -> Self {
+        Self::with(options(1))
+    }
+
+    /// The same with these options.
+    pub(crate) fn with(options: EngineOptions) -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         let store: Arc<dyn Store> = Arc::new(Sqlite::open(&file()).expect("a new store"));
         let users = u32::try_from(SHOPPERS).expect("few");
         let users = runtime.block_on(store.create_users("fuzz".to_owned(), users));
         assert_eq!(users.expect("new accounts"), UserId(1));
-        let mut world = World::new(1, 1);
+        let (disk, clock) = (SimulatedDisk::new(1, DISK_BYTES), SimulatedClock::at(NOON));
+        let mut world = World::open(disk, Arc::new(clock), options).expect("an empty disk opens");
         world.ask(publish(published(1, UNITS)));
         let World { engine, clock, mut shards, mut writer, mut keeper, .. } = world;
         let (now_s, tokens) = (seconds(clock.now()), Tokens::new(&[7; 32], None));
@@ -76,7 +90,7 @@ impl Gateway {
             runtime: runtime.handle().clone(),
             tokens: tokens.clone(),
             access: Arc::new(Access::new()),
-            pages: Arc::default(),
+            pages: Arc::new(ArcSwap::from_pointee(pages())),
             site: Site::new(None),
             trusted_proxies: Vec::new(),
             cores: 1,
@@ -115,18 +129,37 @@ impl Gateway {
         Cow::Owned(format!("Bearer {}", self.tokens.issue(&claims)).into_bytes())
     }
 
+    /// Bytes with a good token wherever `Bearer Shopper 7` names one of shopper 7's.
+    pub(crate) fn with_tokens(&self, bytes: &[u8]) -> Vec<u8> {
+        const NAME: &[u8] = b"Bearer Shopper ";
+        let Some(at) = bytes.windows(NAME.len()).position(|window| window == NAME) else {
+            return bytes.to_vec();
+        };
+        let (before, rest) = bytes.split_at(at + NAME.len());
+        let Some(digit) = rest.first().filter(|digit| digit.is_ascii_digit()) else {
+            return bytes.to_vec();
+        };
+        let user = UserId(1 + u64::from(digit - b'0'));
+        let claims = Claims::new(user, Roles::SHOPPER, [*digit; 8], self.now_s + 1);
+        let token = format!("Bearer {}", self.tokens.issue(&claims));
+        [&before[..at], token.as_bytes(), &rest[1..]].concat()
+    }
+
+    /// Sends one request; the answer's head and body.
+    pub(crate) fn ask(&self, request: Request<Full<Bytes>>) -> (Parts, Bytes) {
+        let context = Rc::clone(&self.context);
+        self.tasks.block_on(&self.runtime, async move {
+            let answer: HttpResponse = handle(&context, request, PEER).await;
+            let (head, body) = answer.into_parts();
+            (head, body.collect().await.expect("a body in memory").to_bytes())
+        })
+    }
+
     /// Sends one request and looks at the answer.
     pub(crate) fn check(&self, request: Request<Full<Bytes>>) {
         let asked = format!("{} {}", request.method(), request.uri());
         let is_head = request.method() == Method::HEAD;
-        let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let context = Rc::clone(&self.context);
-        let answer = self.tasks.block_on(&self.runtime, async move {
-            let answer: HttpResponse = handle(&context, request, peer).await;
-            let (head, body) = answer.into_parts();
-            (head, body.collect().await.expect("a body in memory").to_bytes())
-        });
-        let (head, body) = answer;
+        let (head, body) = self.ask(request);
         assert_ne!(head.status, StatusCode::INTERNAL_SERVER_ERROR, "{asked}");
         let media = head.headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes());
         if media.is_some_and(|media| media.ends_with(b"json")) && !is_head {
@@ -139,9 +172,20 @@ impl Gateway {
     }
 }
 
-/// A file for this process's store: a new one each time.
+/// Pages that show nothing which could change.
+fn pages() -> PageMap {
+    let mut pages: PageMap = seckill_pages::assets().into_iter().collect();
+    pages.insert("/sign-in".to_owned(), seckill_pages::sign_in());
+    pages.insert("/404".to_owned(), seckill_pages::not_found());
+    pages
+}
+
+/// A file for a gateway's store: a new one each time.
 fn file() -> PathBuf {
-    let path = std::env::temp_dir().join(format!("seckill-fuzz-{}.db", std::process::id()));
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let number = MADE.fetch_add(1, Ordering::Relaxed);
+    let name = format!("seckill-fuzz-{}-{number}.db", std::process::id());
+    let path = std::env::temp_dir().join(name);
     for suffix in ["", "-wal", "-shm"] {
         // It is not there, but for a process of the same number that was killed.
         drop(std::fs::remove_file(format!("{}{suffix}", path.display())));

@@ -1,0 +1,82 @@
+//! A store that is away: the sale goes on without it, and it catches up when it is back.
+
+use rusqlite::Connection as Store;
+use seckill_loadtest::client::Client;
+use seckill_loadtest::gateway::{Gateway, Start};
+use seckill_loadtest::patience::{GENEROUS, until};
+use seckill_loadtest::shop::{self, Sale, Shop, buy};
+use serde_json::json;
+
+/// Durable records that the store has not.
+fn lag(operations: &mut Client) -> u64 {
+    let metrics = operations.get("/metrics").expect(200).text();
+    let name = "seckill_flush_lag_records ";
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap_or_else(|| panic!("no {name}in {metrics}")).parse().unwrap()
+}
+
+fn drained(operations: &mut Client) {
+    until("the store has everything", GENEROUS, || (lag(operations) == 0).then_some(()));
+}
+
+/// Somebody else's transaction stalls every write of the store.
+#[test]
+fn d7_a_stalled_store_delays_no_buyer_and_no_operator() {
+    let gateway = Gateway::start(Start::cores(2));
+    let mut shop = Shop::open(&gateway);
+    let mut buyers: [Client; 6] = shop::shoppers(&gateway, "buyer");
+    let activity = shop.sale(Sale::of(10));
+    let mut operations = Client::new(gateway.operations());
+    drained(&mut operations);
+    let store = Store::open(gateway.data().join("store.db")).unwrap();
+    store.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    for (behind, buyer) in (1..).zip(&mut buyers[..3]) {
+        drop(buyer.send(buy(&activity, "a", 1)).expect(202));
+        assert_eq!(lag(&mut operations), behind, "nothing is flushed, one record a buy");
+    }
+    shop.step(&activity, "pause");
+    buyers[3].send(buy(&activity, "a", 1)).problem(409, "paused");
+    shop.step(&activity, "resume");
+    drop(buyers[3].send(buy(&activity, "a", 1)).expect(202));
+    let order = &shop::orders(&mut buyers[0])[0].id;
+    drop(buyers[0].delete(&format!("/api/v1/orders/{order}")).expect(204));
+    shop.step(&activity, "end");
+    buyers[4].send(buy(&activity, "a", 1)).problem(409, "ended");
+    assert_eq!(lag(&mut operations), 8, "four orders, one cancelled, three steps");
+
+    store.execute_batch("ROLLBACK").unwrap();
+    drained(&mut operations);
+    let audited = gateway.audit(&activity);
+    assert_eq!((&audited["held"], &audited["balanced"]), (&json!(3), &json!(true)), "{audited}");
+}
+
+/// A store that cannot be read, either: what is in memory is shown, and said to be a part.
+#[test]
+fn open_orders_are_listed_without_the_store() {
+    let gateway = Gateway::start(Start::cores(2));
+    let mut shop = Shop::open(&gateway);
+    let [mut ann, mut bob] = shop::shoppers(&gateway, "ann");
+    let activity = shop.sale(Sale::of(10));
+    let mut operations = Client::new(gateway.operations());
+    let id = shop::id_of(&ann.send(buy(&activity, "a", 1)).expect(202).json());
+    drained(&mut operations);
+    assert_eq!(ann.get("/api/v1/orders").expect(200).json().get("partial"), None);
+    let store = Store::open(gateway.data().join("store.db")).unwrap();
+    store.execute_batch("ALTER TABLE sales_order RENAME TO orders_away").unwrap();
+    let listed = ann.get("/api/v1/orders").expect(200).json();
+    assert_eq!((&listed["partial"], &listed["items"][0]["id"]), (&json!(true), &json!(id)));
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1);
+    // Who has none in memory may have some in the store.
+    bob.get("/api/v1/orders").problem(503, "unavailable");
+    drop(bob.send(buy(&activity, "b", 1)).expect(202));
+    assert_eq!(bob.get("/api/v1/orders").expect(200).json()["partial"], true);
+    shop.step(&activity, "pause");
+    shop.step(&activity, "end");
+    store.execute_batch("ALTER TABLE orders_away RENAME TO sales_order").unwrap();
+    drained(&mut operations);
+    until("reads are let through again", GENEROUS, || {
+        let listed = bob.get("/api/v1/orders").expect(200).json();
+        listed.get("partial").is_none().then_some(())
+    });
+    assert_eq!(gateway.audit(&activity)["held"], 2);
+}
