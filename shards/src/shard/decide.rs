@@ -203,35 +203,6 @@ impl Shard {
         start.key != NO_KEY && self.in_flight.iter().any(same)
     }
 
-    /// As if the provider had said that no money came. Should it come all the same, it pays the order
-    /// while that waits, or is owed back, as after any failure.
-    fn give_up_payment(&mut self, id: PaymentId, order: OrderId, user: UserId) -> Decision {
-        let at = self.shared.clock.now();
-        if let Some(no) = self.refuse_transition() {
-            return no;
-        }
-        let order = self.orders.order_mut(order).filter(|it| it.user == user);
-        let payment = |order: &Order| order.payments.iter().find(|it| it.id == id).copied();
-        let Some((order, payment)) = order.and_then(|order| payment(order).map(|it| (order, it)))
-        else {
-            return self.refuse(Refusal::NotFound);
-        };
-        match payment.status {
-            PaymentStatus::Failed => {
-                Decision::Answered(Verdict::PaymentSettled(payment.view(order.id)))
-            }
-            PaymentStatus::Started if !order.moving => {
-                order.moving = true;
-                let moved = PaymentMoved { payment: id, order: order.id, amount: 0, at };
-                self.hand_over(Record::PaymentFailed(moved))
-            }
-            PaymentStatus::Started => self.refuse(Refusal::Overloaded),
-            PaymentStatus::Succeeded | PaymentStatus::RefundDue | PaymentStatus::Refunded => {
-                self.refuse(Refusal::OrderState)
-            }
-        }
-    }
-
     /// The provider's word. The first durable outcome wins; money that cannot pay its order is
     /// owed back.
     fn settle_payment(&mut self, id: PaymentId, paid: Option<Paid>) -> Decision {
@@ -299,34 +270,6 @@ impl Shard {
             }
             (Status::Paid, Some(_)) => self.refuse(Refusal::Overloaded),
             _ => self.refuse(Refusal::OrderState),
-        }
-    }
-
-    fn complete_refund(&mut self, id: PaymentId) -> Decision {
-        let at = self.shared.clock.now();
-        if let Some(no) = self.refuse_transition() {
-            return no;
-        }
-        let order = self.orders.order_of_payment(id);
-        let Some(order) = order.and_then(|order| self.orders.order_mut(order)) else {
-            return self.refuse(Refusal::NotFound);
-        };
-        let payment = order.payments.iter().find(|it| it.id == id);
-        let payment = *payment.expect("the table knows which payments an order has");
-        match payment.status {
-            PaymentStatus::Refunded => {
-                Decision::Answered(Verdict::PaymentSettled(payment.view(order.id)))
-            }
-            PaymentStatus::RefundDue if !order.moving => {
-                order.moving = true;
-                let (order, amount) = (order.id, payment.amount);
-                let moved = PaymentMoved { payment: id, order, amount, at };
-                self.hand_over(Record::PaymentRefunded(moved))
-            }
-            PaymentStatus::RefundDue => self.refuse(Refusal::Overloaded),
-            PaymentStatus::Started | PaymentStatus::Succeeded | PaymentStatus::Failed => {
-                self.refuse(Refusal::OrderState)
-            }
         }
     }
 

@@ -10,6 +10,7 @@ mod apply;
 mod counters;
 mod decide;
 mod leasing;
+mod payments;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
