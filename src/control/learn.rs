@@ -221,7 +221,9 @@ mod tests {
         LocalSet::new().block_on(&runtime, async {
             let control = control(2, &store);
             let mut learned = Learned::default();
-            let sales = [sale(&*store).await, sale(&*store).await, sale(&*store).await];
+            let there_is_room = [sale(&*store).await, sale(&*store).await];
+            control.learn_all(&mut learned).await.unwrap();
+            let sales = [there_is_room[0], there_is_room[1], sale(&*store).await];
             store.restock(sales[0], 5, None).await.unwrap();
             control.learn_all(&mut learned).await.unwrap();
             let stocked = |id| control.engine.activity(id).map(|it| it.sale().terms.stocked);
