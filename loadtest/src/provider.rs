@@ -9,21 +9,23 @@ use serde_json::json;
 use sha2::Sha256;
 
 use crate::client::Request;
-use crate::gateway::Start;
+use crate::gateway::{Gateway, Start};
 
 const KEY: &[u8] = b"a key that signs for the provider";
 /// The same in base64, and a second one, as while a secret is changed.
-const WITH_SANDBOX: &[&str] = &[
-    "env",
-    "SECKILL_PAYMENT_PROVIDER=sandbox",
-    "SECKILL_PAYMENT_WEBHOOK_SECRET=whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA,\
-     whsec_YSBrZXkgdGhhdCBzaWducyBmb3IgdGhlIHByb3ZpZGVy",
+const VARIABLES: [(&str, &str); 2] = [
+    ("SECKILL_PAYMENT_PROVIDER", "sandbox"),
+    (
+        "SECKILL_PAYMENT_WEBHOOK_SECRET",
+        "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA,whsec_YSBrZXkgdGhhdCBzaWducyBmb3IgdGhlIHByb3ZpZGVy",
+    ),
 ];
 
 /// A gateway with the sandbox, that takes these deliveries.
 #[must_use]
-pub fn start(cores: usize) -> Start {
-    Start { through: WITH_SANDBOX, ..Start::cores(cores) }
+pub fn gateway(start: Start) -> Gateway {
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    Gateway::start_with(start, VARIABLES.map(owned).into())
 }
 
 fn signature(id: &str, sent_s: i64, body: &[u8]) -> String {

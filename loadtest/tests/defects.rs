@@ -10,12 +10,13 @@ use rustix::process::{Resource, Rlimit, prlimit};
 use seckill_loadtest::client::{Client, Request, Response};
 use seckill_loadtest::gateway::{Gateway, Start};
 use seckill_loadtest::patience::{GENEROUS, until};
+use seckill_loadtest::provider::{self, delivery, succeeded};
 use seckill_loadtest::shop::{self, Sale, Shop, buy};
 use serde_json::{Value, json};
 
 /// A gateway with a sale and so many shoppers.
 fn sale<const N: usize>(sale: Sale) -> (Gateway, Shop, String, [Client; N]) {
-    let gateway = Gateway::start(Start::cores(2));
+    let gateway = provider::gateway(Start::cores(2));
     let mut shop = Shop::open(&gateway);
     let activity = shop.sale(sale);
     let shoppers = shop::shoppers(&gateway, "buyer");
@@ -54,6 +55,18 @@ fn settled(gateway: &Gateway, activity: &str, held: u64) -> Value {
 
 fn count(responses: &[Response], status: u16) -> usize {
     responses.iter().filter(|response| response.status == status).count()
+}
+
+/// Starts a payment of an order; its id.
+#[track_caller]
+fn start_payment(shopper: &mut Client, order: &str) -> String {
+    let started = shopper.send(pay(order)).expect(201).json();
+    started["payment_id"].as_str().unwrap().to_owned()
+}
+
+fn pay(order: &str) -> Request {
+    let path = format!("/api/v1/orders/{order}/payments");
+    Request::new("POST", &path).key("pay").json(&json!({ "method": "sandbox" }))
 }
 
 /// The same shopper on many connections.
@@ -209,6 +222,7 @@ fn everything(shop: &mut Shop, ann: &mut Client, activity: &str) -> Value {
 fn u10_no_get_changes_state() {
     let (gateway, mut shop, activity, [mut ann]) = sale(Sale { limit: 2, ..Sale::of(5) });
     let order = shop::id_of(&ann.send(buy(&activity, "a", 1)).expect(202).json());
+    let payment = start_payment(&mut ann, &order);
     let before = everything(&mut shop, &mut ann, &activity);
     let position = settled(&gateway, &activity, 1)["at_position"].clone();
     for method in ["GET", "HEAD"] {
@@ -221,6 +235,13 @@ fn u10_no_get_changes_state() {
             &format!("/api/v1/orders/{order}"),
             &format!("/api/v1/orders/{order}/cancel"),
             &format!("/api/v1/orders/{order}?_method=DELETE"),
+            &format!("/api/v1/orders/{order}/payments"),
+            &format!("/api/v1/orders/{order}/payments/{payment}"),
+            &format!("/api/v1/sandbox/payments/{payment}"),
+            &format!("/api/v1/webhooks/payments?payment_id={payment}&type=payment.succeeded"),
+            &format!("/pay/{payment}?type=payment.succeeded"),
+            &format!("/api/v1/admin/orders/{order}/cancel"),
+            &format!("/api/v1/admin/orders/{order}/refund?return_units=true"),
             &format!("/api/v1/admin/activities/{activity}/end"),
             &format!("/api/v1/admin/activities/{activity}/withdraw?quantity=1"),
             &format!("/activities/{activity}"),
@@ -295,8 +316,19 @@ fn b3_nothing_of_anybody_is_anybody_elses() {
     let (gateway, _shop, activity, [mut ann, mut eve]) = sale(Sale { limit: 2, ..Sale::of(5) });
     let order = shop::id_of(&ann.send(buy(&activity, "a", 1)).expect(202).json());
     let path = format!("/api/v1/orders/{order}");
-    eve.get(&path).problem(404, "not-found");
-    eve.delete(&path).problem(404, "not-found");
+    let payment = start_payment(&mut ann, &order);
+    let at_bank = format!("/api/v1/sandbox/payments/{payment}");
+    let paid = json!({ "deliveries": [{ "type": "payment.succeeded" }] });
+    for request in [
+        Request::new("GET", &path),
+        Request::new("DELETE", &path),
+        pay(&order),
+        Request::new("DELETE", &format!("{path}/payments/{payment}")),
+        Request::new("GET", &at_bank),
+        Request::new("POST", &at_bank).json(&paid),
+    ] {
+        eve.send(request).problem(404, "not-found");
+    }
     assert!(shop::orders(&mut eve).is_empty());
     let uid = ann.token.as_ref().unwrap().split('.').next().unwrap().to_owned();
     for query in [format!("?user={uid}"), format!("?user_id={uid}")] {
@@ -321,7 +353,9 @@ fn b3_nothing_of_anybody_is_anybody_elses() {
     // A key is its user's own, and so is what it made.
     let other = shop::id_of(&eve.send(buy(&activity, "a", 1)).expect(202).json());
     assert_ne!(other, order);
-    assert_eq!(ann.get(&path).expect(200).json()["status"], "awaiting_payment");
+    let shown = ann.get(&path).expect(200).json();
+    let of_payment = &shown["payments"][0]["status"];
+    assert_eq!((&shown["status"], of_payment), (&json!("awaiting_payment"), &json!("started")));
 }
 
 #[test]
@@ -393,6 +427,54 @@ fn d8_a_disk_that_fails_is_never_lied_about() {
     drop(lost.send(buy(&activity, "a", 1)).expect(202));
     assert_eq!(shop::orders(&mut lost).len(), 1, "repeated with its key, bought once");
     settled(&gateway, &activity, 5);
+}
+
+/// What happens to each of the other calls that write, when it meets the disk first.
+#[test]
+fn d8_whoever_meets_the_failing_disk_is_told_that_nobody_knows() {
+    type Asked = fn(&str, &str) -> Request;
+    let asked: [(Asked, u16, &str); 4] = [
+        (
+            |order, _| Request::new("DELETE", &format!("/api/v1/orders/{order}")),
+            504,
+            "outcome-unknown",
+        ),
+        (
+            |order, payment| {
+                let path = format!("/api/v1/orders/{order}/payments/{payment}");
+                Request::new("DELETE", &path)
+            },
+            504,
+            "outcome-unknown",
+        ),
+        (|order, _| pay(order).key("another"), 504, "outcome-unknown"),
+        // A provider tells again whatever is not taken, and need not be told why.
+        (|_, payment| delivery(succeeded(payment, 1_000), 0), 503, "unavailable"),
+    ];
+    for (index, (request, status, slug)) in asked.into_iter().enumerate() {
+        let start = Start { cores: 2, through: WITHOUT_SIGXFSZ };
+        let mut gateway = provider::gateway(start);
+        let mut shop = Shop::open(&gateway);
+        let activity = shop.sale(Sale::of(5));
+        let [mut ann] = shop::shoppers(&gateway, "ann");
+        let order = shop::id_of(&ann.send(buy(&activity, "a", 1)).expect(202).json());
+        let payment = if index == 2 { String::new() } else { start_payment(&mut ann, &order) };
+        let none = Rlimit { current: Some(0), maximum: None };
+        prlimit(Some(gateway.pid()), Resource::Fsize, none).unwrap();
+        let answer = ann.send(request(&order, &payment));
+        answer.problem(status, slug);
+        assert_eq!(answer.header("retry-after").is_some(), status == 503, "{answer:?}");
+        gateway.kill();
+        gateway.restart(Start::cores(1));
+        let mut ann = Client::with_token(gateway.address(), ann.token.as_ref().unwrap());
+        // Asked again, it is as if it had been asked once.
+        let answer = ann.send(request(&order, &payment));
+        assert!(matches!(answer.status, 201 | 204), "{answer:?}");
+        let shown = ann.get(&format!("/api/v1/orders/{order}")).expect(200).json();
+        let of_payments = shown["payments"].as_array().unwrap();
+        assert_eq!(of_payments.len(), 1, "{shown}");
+        gateway.run(&["audit"]).expect(0);
+    }
 }
 
 /// Counts, not speeds: what a refusal must not cost.

@@ -4,13 +4,14 @@
 //! It must not know the store: the control side feeds it what other gateways took back.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::hash::Hash;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use seckill_shards::ids::UserId;
 
 use super::limits::REVOCATIONS_MAX;
-use super::tokens::{Claims, SessionId};
+use super::tokens::{Claims, LIFETIME_S, SessionId};
 use crate::store::{Revocation, Revoked};
 
 const STRIPES: usize = 16;
@@ -18,18 +19,10 @@ const STRIPES: usize = 16;
 /// What was taken back, on this gateway or another.
 #[derive(Debug, Default)]
 pub struct Access {
-    /// Entries in all stripes; zero lets every check pass without a lock.
-    count: AtomicUsize,
-    sessions: [RwLock<HashMap<SessionId, u32>>; STRIPES],
-    users: [RwLock<HashMap<UserId, SignedOut>>; STRIPES],
-}
-
-#[derive(Clone, Copy, Debug)]
-struct SignedOut {
-    /// Tokens issued in this second or later work.
-    valid_from_s: u32,
-    /// The second in which the last of the others has expired.
-    until_s: u32,
+    /// Whether anything ever was; false lets every check pass without a lock.
+    has_any: AtomicBool,
+    sessions: [RwLock<Stripe<SessionId>>; STRIPES],
+    users: [RwLock<Stripe<UserId>>; STRIPES],
 }
 
 impl Access {
@@ -43,47 +36,36 @@ impl Access {
     #[must_use]
     pub fn allows(&self, claims: &Claims) -> bool {
         // Relaxed: who has just been told of a revocation is told by a lock on the way.
-        if self.count.load(Ordering::Relaxed) == 0 {
-            return true;
-        }
-        claims.issued_s >= self.valid_from_s(claims.user)
-            && !read(&self.sessions[session_stripe(&claims.session)]).contains_key(&claims.session)
+        !self.has_any.load(Ordering::Relaxed)
+            || claims.issued_s >= self.valid_from_s(claims.user, claims.session)
     }
 
-    /// The first second of which a token of this user works.
+    /// The first second of which a token of this user with this session works.
     #[must_use]
-    pub fn valid_from_s(&self, user: UserId) -> u32 {
-        read(&self.users[user_stripe(user)]).get(&user).map_or(0, |out| out.valid_from_s)
+    pub fn valid_from_s(&self, user: UserId, session: SessionId) -> u32 {
+        let of_session = read(&self.sessions[session_stripe(&session)]).valid_from_s(session);
+        self.user_valid_from_s(user).max(of_session)
+    }
+
+    /// The same as far as it is the user's.
+    #[must_use]
+    pub fn user_valid_from_s(&self, user: UserId) -> u32 {
+        read(&self.users[user_stripe(user)]).valid_from_s(user)
     }
 
     /// Takes one token back, until it has expired by itself.
     pub fn revoke_session(&self, session: SessionId, until_s: u32, now_s: u32) {
-        let mut sessions = write(&self.sessions[session_stripe(&session)]);
-        if sessions.len() >= REVOCATIONS_MAX / STRIPES {
-            self.drop_expired(&mut sessions, |until_s| *until_s <= now_s);
-        }
-        if sessions.insert(session, until_s).is_none() {
-            self.count.fetch_add(1, Ordering::Relaxed);
-        }
+        let issued_s = until_s.saturating_sub(LIFETIME_S);
+        let taken = TakenBack { valid_from_s: issued_s.saturating_add(1), until_s };
+        write(&self.sessions[session_stripe(&session)]).add(session, taken, now_s);
+        self.has_any.store(true, Ordering::Relaxed);
     }
 
     /// Takes back every token of a user that was issued before a second.
     pub fn revoke_user(&self, user: UserId, valid_from_s: u32, until_s: u32, now_s: u32) {
-        let mut users = write(&self.users[user_stripe(user)]);
-        if users.len() >= REVOCATIONS_MAX / STRIPES {
-            self.drop_expired(&mut users, |out| out.until_s <= now_s);
-        }
-        match users.entry(user) {
-            std::collections::hash_map::Entry::Occupied(mut entry) => {
-                let out = entry.get_mut();
-                out.valid_from_s = out.valid_from_s.max(valid_from_s);
-                out.until_s = out.until_s.max(until_s);
-            }
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(SignedOut { valid_from_s, until_s });
-                self.count.fetch_add(1, Ordering::Relaxed);
-            }
-        }
+        let taken = TakenBack { valid_from_s, until_s };
+        write(&self.users[user_stripe(user)]).add(user, taken, now_s);
+        self.has_any.store(true, Ordering::Relaxed);
     }
 
     /// Takes back what the store says was taken back, on whichever gateway.
@@ -104,11 +86,56 @@ impl Access {
             }
         }
     }
+}
 
-    fn drop_expired<K, V>(&self, map: &mut HashMap<K, V>, expired: impl Fn(&V) -> bool) {
-        let before = map.len();
-        map.retain(|_, entry| !expired(entry));
-        self.count.fetch_sub(before - map.len(), Ordering::Relaxed);
+/// A part of what was taken back, under a lock of its own.
+#[derive(Debug)]
+struct Stripe<K> {
+    taken: HashMap<K, TakenBack>,
+    /// What was issued before this second works no more, whosever it is.
+    valid_from_s: u32,
+}
+
+impl<K> Default for Stripe<K> {
+    fn default() -> Self {
+        Self { taken: HashMap::new(), valid_from_s: 0 }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct TakenBack {
+    /// Tokens issued in this second or later work.
+    valid_from_s: u32,
+    /// The second in which the last of the others has expired.
+    until_s: u32,
+}
+
+impl<K: Eq + Hash> Stripe<K> {
+    fn valid_from_s(&self, whose: K) -> u32 {
+        let own = self.taken.get(&whose).map_or(0, |taken| taken.valid_from_s);
+        own.max(self.valid_from_s)
+    }
+
+    fn add(&mut self, whose: K, taken: TakenBack, now_s: u32) {
+        self.make_room(now_s);
+        let known = self.taken.entry(whose).or_insert(taken);
+        known.valid_from_s = known.valid_from_s.max(taken.valid_from_s);
+        known.until_s = known.until_s.max(taken.until_s);
+    }
+
+    /// With more taken back than there is room for, some sign in again who would not have to: what
+    /// was taken back must not work again.
+    fn make_room(&mut self, now_s: u32) {
+        const MOST: usize = REVOCATIONS_MAX / STRIPES;
+        if self.taken.len() < MOST {
+            return;
+        }
+        self.taken.retain(|_, taken| taken.until_s > now_s);
+        // Half of it, or the next would look through all again.
+        if self.taken.len() > MOST / 2 {
+            let all = self.taken.drain().map(|(_, taken)| taken.valid_from_s);
+            self.valid_from_s = all.fold(self.valid_from_s, u32::max);
+        }
     }
 }
 
@@ -144,7 +171,7 @@ mod tests {
     fn one_session_ends_and_the_others_go_on() {
         let access = Access::new();
         assert!(access.allows(&claims(1, 1, 100)));
-        access.revoke_session([1; 8], 200, 100);
+        access.revoke_session([1; 8], claims(1, 1, 100).expires_s, 100);
         assert!(!access.allows(&claims(1, 1, 100)));
         assert!(access.allows(&claims(1, 2, 100)));
     }
@@ -157,7 +184,7 @@ mod tests {
         assert!(!access.allows(&claims(1, 1, 100)));
         assert!(access.allows(&claims(1, 1, 101)));
         assert!(access.allows(&claims(17, 1, 100)), "a neighbour in the same stripe");
-        assert_eq!(access.valid_from_s(UserId(1)), 101);
+        assert_eq!(access.valid_from_s(UserId(1), [1; 8]), 101);
     }
 
     #[test]
@@ -165,7 +192,7 @@ mod tests {
         let access = Access::new();
         let mut token = [0; 16];
         token[..8].fill(9);
-        let until = Timestamp(200_000);
+        let until = Timestamp(u64::from(claims(1, 9, 150).expires_s) * 1_000);
         access.apply(&Revocation { number: 1, revoked: Revoked::Token(token), until }, 100);
         let revoked = Revoked::User { user: UserId(2), valid_from: Timestamp(100_001) };
         access.apply(&Revocation { number: 2, revoked, until }, 100);
@@ -173,7 +200,30 @@ mod tests {
         assert!(!access.allows(&claims(2, 1, 100)));
         assert!(access.allows(&claims(2, 1, 101)));
         let late = Revocation { number: 3, revoked: Revoked::Token([5; 16]), until };
-        access.apply(&late, 200);
+        access.apply(&late, claims(1, 9, 150).expires_s);
         assert!(access.allows(&claims(1, 5, 150)), "expired by itself");
+    }
+
+    /// The map grew for as long as tokens live, whoever signed out how often.
+    #[test]
+    fn f5_a_flood_of_sign_outs_is_bounded_and_brings_no_token_back() {
+        let access = Access::new();
+        let until_s = claims(1, 1, 100).expires_s;
+        let session = |index: u64| (index * 256).to_le_bytes();
+        let most = (REVOCATIONS_MAX / STRIPES) as u64;
+        for index in 0..=most {
+            access.revoke_session(session(index), until_s, 100);
+        }
+        assert!(read(&access.sessions[0]).taken.len() <= most as usize);
+        let of = |session, issued_s| Claims::new(UserId(1), Roles::SHOPPER, session, issued_s);
+        for index in [0, most / 2, most] {
+            assert!(!access.allows(&of(session(index), 100)), "{index}");
+        }
+        assert!(access.allows(&of(session(0), 101)), "signed in again");
+        assert!(access.allows(&of([1; 8], 100)), "another stripe");
+        for index in most..2 * most {
+            access.revoke_session(session(index), until_s, until_s);
+        }
+        assert!(read(&access.sessions[0]).taken.len() <= most as usize);
     }
 }

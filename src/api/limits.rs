@@ -56,7 +56,7 @@ pub const AUDIT: Duration = Duration::from_secs(60);
 pub const HASHES_AT_ONCE: usize = 2;
 /// Passwords that wait to be hashed.
 pub const HASHES_WAITING_MAX: usize = 64;
-/// Revocations in memory before the expired ones are dropped.
+/// Revocations in memory, of tokens and of users each.
 pub const REVOCATIONS_MAX: usize = 1 << 20;
 /// Users and addresses whose attempts are counted.
 pub const THROTTLED_MAX: usize = 1 << 16;

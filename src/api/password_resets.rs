@@ -14,7 +14,7 @@ use super::problem::{Effect, Problem, Slug};
 use super::reply::Reply;
 use super::throttle::Attempt;
 use super::{Answer, Call, idempotency, sessions, text, tokens, users};
-use crate::store::{PasswordReset, UserUpdate};
+use crate::store::{PasswordReset, User, UserUpdate};
 
 /// Opens a reset of a user's password. Asked again it gives another token, and the one before works
 /// no more: an idempotency key could not bring back what nobody keeps.
@@ -51,25 +51,28 @@ pub(super) async fn redeem(call: &Call<'_>, body: &[u8]) -> Answer {
     let shared = &call.context.shared;
     call.context.expect_store(Effect::Write)?;
     let attempt = Attempt::Reset(call.client());
-    shared.throttle.take(attempt, shared.now())?;
-    let (token, now) = (digest(&token), shared.now());
+    let user = set_password(call, digest(&token), password);
+    let user = shared.throttle.attempt(attempt, shared.now(), user).await.map_err(explained)?;
+    sessions::sign_out_now(call, user.id);
+    // Whoever has just forgotten a password may have tried a few.
+    shared.throttle.forget(&user.username);
+    Ok(Reply::empty(StatusCode::NO_CONTENT))
+}
+
+async fn set_password(call: &Call<'_>, token: Digest, password: String) -> Result<User, Problem> {
+    let shared = &call.context.shared;
+    let now = shared.now();
     // Looked at before anything is hashed, so that guessing costs the gateway next to nothing.
     let user =
         call.context.store(Effect::Read, |store| async move { store.reset_of(token, now).await });
-    let user = user.await.map_err(explained)?;
+    let user = user.await?;
     let password_hash = Some(shared.passwords.hash(password).await?);
     let sign_out = Some(sessions::planned_sign_out(call, user));
     let update = UserUpdate { password_hash, sign_out, ..UserUpdate::default() };
     let now = shared.now();
-    let user = call
-        .context
-        .store(Effect::Write, |store| async move { store.use_reset(token, now, update).await });
-    let user = user.await.map_err(explained)?;
-    sessions::sign_out_now(call, user.id);
-    shared.throttle.give(attempt);
-    // Whoever has just forgotten a password may have tried a few.
-    shared.throttle.forget(&user.username);
-    Ok(Reply::empty(StatusCode::NO_CONTENT))
+    call.context
+        .store(Effect::Write, |store| async move { store.use_reset(token, now, update).await })
+        .await
 }
 
 /// The digest that the store knows a token by. It is random enough to need no salt.

@@ -121,7 +121,9 @@ mod tests {
     async fn a_password_opens_its_own_hash_only() {
         let passwords = Passwords::new(tokio::runtime::Handle::current());
         let hash = passwords.hash("correct horse".to_owned()).await.unwrap();
-        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+        for hash in [&hash, &passwords.dummy] {
+            assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        }
         for (password, hash, expected) in [
             ("correct horse", Some(hash.clone()), true),
             ("Correct horse", Some(hash), false),
@@ -143,6 +145,9 @@ mod tests {
             let refused = passwords.hash("one too many".to_owned()).await.unwrap_err();
             assert_eq!(refused.slug, Slug::Overloaded);
         }
+        // A name that nobody has waits with the others, for work that is as long.
+        let refused = passwords.verify("one too many".to_owned(), None).await.unwrap_err();
+        assert_eq!(refused.slug, Slug::Overloaded);
         drop(places.pop());
         assert!(passwords.hash("as many as may be".to_owned()).await.is_ok());
         drop(places);

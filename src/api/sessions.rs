@@ -26,15 +26,19 @@ pub(super) async fn create(call: &Call<'_>, body: &[u8]) -> Answer {
     let shared = &call.context.shared;
     call.context.expect_store(Effect::Read)?;
     let attempt = Attempt::SignIn(&username, call.client());
-    shared.throttle.take(attempt, shared.now())?;
     let read_s = seconds(shared.now());
-    let user = find(call, username.clone()).await?;
-    let hash = user.as_ref().and_then(|user| user.password_hash.clone());
-    let is_right = shared.passwords.verify(password, hash).await?;
-    let user = user.filter(|_| is_right).ok_or_else(wrong)?;
-    shared.throttle.give(attempt);
+    let user = recognise(call, username.clone(), password);
+    let user = shared.throttle.attempt(attempt, shared.now(), user).await?;
     let session = open(call, &user, read_s).await?;
     Ok(signed_in(call, &user, &session))
+}
+
+/// The user of this name, where the password is theirs. An unknown name costs the same work.
+async fn recognise(call: &Call<'_>, username: String, password: String) -> Result<User, Problem> {
+    let user = find(call, username).await?;
+    let hash = user.as_ref().and_then(|user| user.password_hash.clone());
+    let is_right = call.context.shared.passwords.verify(password, hash).await?;
+    user.filter(|_| is_right).ok_or_else(wrong)
 }
 
 fn wrong() -> Problem {
@@ -64,9 +68,10 @@ pub(super) struct Session {
 pub(super) async fn open(call: &Call<'_>, user: &User, read_s: u32) -> Result<Session, Problem> {
     let shared = &call.context.shared;
     let id = user.id;
-    let valid_from_s = shared.access.valid_from_s(id);
+    let session: SessionId = crate::random_bytes().map_err(|_| Slug::Unavailable)?;
+    let valid_from_s = shared.access.valid_from_s(id, session);
     if valid_from_s > read_s {
-        // Who signs in within the second of signing out everywhere is dated a second ahead, where
+        // Who signs in within the second of signing out everywhere is dated ahead, where
         // the row is still what it was when the password was looked at.
         let again = call.context.store(Effect::Read, |store| async move { store.user(id).await });
         let again = again.await?;
@@ -74,7 +79,6 @@ pub(super) async fn open(call: &Call<'_>, user: &User, read_s: u32) -> Result<Se
             return Err(wrong());
         }
     }
-    let session: SessionId = crate::random_bytes().map_err(|_| Slug::Unavailable)?;
     let claims = Claims::new(id, user.roles, session, read_s.max(valid_from_s));
     Ok(Session { token: shared.tokens.issue(&claims), expires_s: claims.expires_s })
 }
@@ -123,9 +127,9 @@ pub(super) async fn delete_all(call: &Call<'_>) -> Answer {
 pub(super) fn planned_sign_out(call: &Call<'_>, user: UserId) -> SignOut {
     let shared = &call.context.shared;
     // Tokens count seconds, so those of this very second are taken back as well; and those of a
-    // sign-in that an earlier sign-out of this second has dated ahead.
-    let now_s = seconds(shared.now());
-    let valid_from_s = shared.access.valid_from_s(user).max(now_s).saturating_add(1);
+    // sign-in that an earlier sign-out of this second, theirs or another's, has dated ahead.
+    let ahead_s = seconds(shared.now()).saturating_add(1);
+    let valid_from_s = shared.access.user_valid_from_s(user).max(ahead_s).saturating_add(1);
     let until_s = valid_from_s.saturating_add(LIFETIME_S);
     SignOut { valid_from: instant(valid_from_s), until: instant(until_s) }
 }

@@ -1,7 +1,7 @@
 //! Slows down who guesses passwords or floods the shop with accounts: attempts are counted per
 //! username and per address, in windows.
 //!
-//! It must not know HTTP or passwords.
+//! It must not know passwords, nor what an attempt asks of whom.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -18,11 +18,11 @@ use super::problem::{Problem, Retry, Slug};
 /// What is tried, and from where.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Attempt<'a> {
-    /// A password for this username; given back where it was right.
+    /// A password for this username; a failure counts.
     SignIn(&'a str, IpAddr),
-    /// The token of a password reset; given back where it was good.
+    /// The token of a password reset; a failure counts.
     Reset(IpAddr),
-    /// A new account, made or not.
+    /// A new account; made or not, it counts.
     Register(IpAddr),
 }
 
@@ -40,6 +40,14 @@ impl Attempt<'_> {
             Self::Register(address) => {
                 vec![(Subject::Registrations(block(address)), REGISTRATIONS_PER_ADDRESS_MAX)]
             }
+        }
+    }
+
+    /// Whether it stays counted. What the gateway could not carry out tells a guesser nothing.
+    fn counts<T>(self, outcome: &Result<T, Problem>) -> bool {
+        match outcome {
+            Ok(_) => matches!(self, Self::Register(_)),
+            Err(problem) => !problem.status().is_server_error(),
         }
     }
 
@@ -76,12 +84,26 @@ struct Window {
 pub(super) struct Throttle(Mutex<HashMap<Subject, Window>>);
 
 impl Throttle {
-    /// Counts an attempt before it is looked at, so that a crowd of attempts at once gets no
-    /// further than one after another.
+    /// Carries out an attempt. It is counted before it is looked at, so that a crowd of attempts
+    /// at once gets no further than one after another, and so that who hangs up is counted too.
     ///
     /// # Errors
-    /// [`Slug::RateLimited`] where there were too many, until the window is over.
-    pub(super) fn take(&self, attempt: Attempt<'_>, now: Timestamp) -> Result<(), Problem> {
+    /// [`Slug::RateLimited`] where there were too many, until the window is over; its own.
+    pub(super) async fn attempt<T>(
+        &self,
+        attempt: Attempt<'_>,
+        now: Timestamp,
+        outcome: impl Future<Output = Result<T, Problem>>,
+    ) -> Result<T, Problem> {
+        self.take(attempt, now)?;
+        let outcome = outcome.await;
+        if !attempt.counts(&outcome) {
+            self.give(attempt);
+        }
+        outcome
+    }
+
+    fn take(&self, attempt: Attempt<'_>, now: Timestamp) -> Result<(), Problem> {
         let mut windows = self.windows();
         if windows.len() >= THROTTLED_MAX {
             windows.retain(|_, window| now.ms_since(window.began) < THROTTLE_WINDOW_MS);
@@ -111,8 +133,7 @@ impl Throttle {
         Ok(())
     }
 
-    /// The attempt was no failure after all.
-    pub(super) fn give(&self, attempt: Attempt<'_>) {
+    fn give(&self, attempt: Attempt<'_>) {
         let mut windows = self.windows();
         for (subject, _) in attempt.counted() {
             if let Some(window) = windows.get_mut(&subject) {
@@ -230,13 +251,44 @@ mod tests {
         assert!(throttle.take(of("192.0.2.2"), Timestamp(0)).is_ok());
     }
 
-    #[test]
-    fn success_costs_nothing() {
-        let throttle = Throttle::default();
-        for _ in 0..10 * FAILURES_PER_ADDRESS_MAX {
-            assert!(sign_in(&throttle, "ann", HERE, 0).is_ok());
-            throttle.give(Attempt::SignIn("ann", HERE));
+    /// A gateway whose store was away locked out whoever knew their password.
+    #[tokio::test]
+    async fn only_failures_of_the_shoppers_own_are_counted() {
+        let ours = [Slug::Unavailable, Slug::Overloaded, Slug::OutcomeUnknown];
+        let cases = ours.map(Err).into_iter().chain([Ok(())]).chain(
+            [Slug::Unauthenticated, Slug::InvalidRequest, Slug::NotFound, Slug::Conflict].map(Err),
+        );
+        for outcome in cases {
+            for attempt in
+                [Attempt::SignIn("ann", HERE), Attempt::Reset(HERE), Attempt::Register(HERE)]
+            {
+                let throttle = Throttle::default();
+                let mut last = Ok(());
+                for _ in 0..10 * REGISTRATIONS_PER_ADDRESS_MAX {
+                    let outcome = async { outcome.map_err(Problem::from) };
+                    last = throttle.attempt(attempt, Timestamp(0), outcome).await;
+                }
+                let is_limited = last.is_err_and(|problem| problem.slug == Slug::RateLimited);
+                let counts = match outcome {
+                    Ok(()) => matches!(attempt, Attempt::Register(_)),
+                    Err(slug) => !ours.contains(&slug),
+                };
+                assert_eq!(is_limited, counts, "{attempt:?} {outcome:?}");
+            }
         }
+    }
+
+    #[test]
+    fn who_hangs_up_is_counted() {
+        let throttle = Throttle::default();
+        let attempt = Attempt::SignIn("ann", HERE);
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        for _ in 0..FAILURES_PER_USER_MAX {
+            let hangs = std::future::pending::<Result<(), Problem>>();
+            let attempt = std::pin::pin!(throttle.attempt(attempt, Timestamp(0), hangs));
+            assert!(attempt.poll(&mut context).is_pending());
+        }
+        assert!(throttle.take(attempt, Timestamp(0)).is_err());
     }
 
     #[test]

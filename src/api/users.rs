@@ -22,12 +22,16 @@ pub(super) async fn create(call: &Call<'_>, body: &[u8]) -> Answer {
     fields.finish()?;
     let shared = &call.context.shared;
     call.context.expect_store(Effect::Write)?;
-    shared.throttle.take(Attempt::Register(call.client()), shared.now())?;
-    let password_hash = Some(shared.passwords.hash(password).await?);
-    let user = NewUser { username, display_name, password_hash, roles: Roles::SHOPPER };
-    let user =
-        call.context.store(Effect::Write, |store| async move { store.create_user(user).await });
-    Ok(reply(call, StatusCode::CREATED, &user.await?).at("/api/v1/users/me".to_owned()))
+    let user = async {
+        let password_hash = Some(shared.passwords.hash(password).await?);
+        let user = NewUser { username, display_name, password_hash, roles: Roles::SHOPPER };
+        call.context
+            .store(Effect::Write, |store| async move { store.create_user(user).await })
+            .await
+    };
+    let attempt = Attempt::Register(call.client());
+    let user = shared.throttle.attempt(attempt, shared.now(), user).await?;
+    Ok(reply(call, StatusCode::CREATED, &user).at("/api/v1/users/me".to_owned()))
 }
 
 /// `GET /api/v1/users/me`.
@@ -100,11 +104,11 @@ async fn rehash(call: &Call<'_>, new: String, old: String) -> Result<String, Pro
     call.context.expect_store(Effect::Write)?;
     let shared = &call.context.shared;
     let attempt = Attempt::SignIn(&user.username, call.client());
-    shared.throttle.take(attempt, shared.now())?;
-    if !shared.passwords.verify(old, user.password_hash).await? {
-        return Err(Problem::field("/old_password", "is not right"));
-    }
-    shared.throttle.give(attempt);
+    let verified = async {
+        let is_right = shared.passwords.verify(old, user.password_hash).await?;
+        is_right.then_some(()).ok_or_else(|| Problem::field("/old_password", "is not right"))
+    };
+    shared.throttle.attempt(attempt, shared.now(), verified).await?;
     shared.passwords.hash(new).await
 }
 

@@ -136,94 +136,23 @@ impl Control {
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
-    use std::sync::Arc;
-
-    use seckill_shards::clock::MachineClock;
     use seckill_shards::command::PhaseChange;
-    use seckill_shards::engine::EngineOptions;
-    use seckill_shards::ids::ActivityId;
-    use seckill_shards::testing::world::{CURRENCY, DISK_BYTES, NOON, options};
-    use seckill_shards::testing::{SimulatedClock, SimulatedDisk, World};
-    use tokio::task::{LocalSet, yield_now};
+    use tokio::task::LocalSet;
 
+    use super::super::testing::{Desk, runtime, sale};
     use super::*;
-    use crate::api::{Access, Owners, Shards, StoreBreakers};
-    use crate::control::ControlParts;
-    use crate::store::sqlite::Sqlite;
-    use crate::store::{NewActivity, NewProduct, Store};
-
-    /// A gateway's control side with room for `activities_max` open sales, its engine beside it.
-    fn control(activities_max: usize, store: &Arc<dyn Store>) -> Arc<Control> {
-        let options = EngineOptions { activities_max, ..options(1) };
-        let (disk, clock) = (SimulatedDisk::new(1, DISK_BYTES), Arc::new(SimulatedClock::at(NOON)));
-        let world = World::open(disk, clock, options).unwrap();
-        let World { engine, mut shards, mut writer, .. } = world;
-        let owners = Owners::new(1);
-        let shards = Rc::new(Shards::new(shards.pop().unwrap(), owners.clone()));
-        drop(tokio::task::spawn_local(Rc::clone(&shards).follow_journal()));
-        drop(tokio::task::spawn_local(Rc::clone(&shards).submit_turns()));
-        drop(tokio::task::spawn_local(shards.serve_hops()));
-        drop(tokio::task::spawn_local(async move {
-            loop {
-                writer.write_group();
-                yield_now().await;
-            }
-        }));
-        Control::new(ControlParts {
-            engine,
-            store: Arc::clone(store),
-            owners,
-            access: Arc::new(Access::new()),
-            clock: Arc::new(MachineClock::start()),
-            pages: Arc::default(),
-            journal: std::path::PathBuf::new(),
-            payment: None,
-            store_breaker: Arc::clone(&StoreBreakers::default().read),
-            settling: None,
-        })
-    }
-
-    /// A published sale of ten units of a product of its own.
-    async fn sale(store: &dyn Store) -> ActivityId {
-        let product = NewProduct {
-            title: "Kettle".to_owned(),
-            description: String::new(),
-            image_url: String::new(),
-            price: 2_000,
-            currency: CURRENCY,
-            stock: 100,
-        };
-        let product = store.create_product(product, None).await.unwrap().into_inner().id;
-        let activity = NewActivity {
-            title: "Kettles".to_owned(),
-            product,
-            sale_price: 1_000,
-            stocked: 10,
-            per_user_limit: 1,
-            pay_window_ms: 60_000,
-            starts_at: NOON,
-            ends_at: NOON.plus_ms(60_000),
-            admission: false,
-        };
-        let id = store.create_activity(activity, None).await.unwrap().into_inner().id;
-        store.publish(id, None).await.unwrap().id
-    }
 
     /// With as many open sales as there is room for, a newly published one was refused, and what
     /// had changed behind it was not learned until a sale closed.
     #[test]
     fn a_sale_that_has_to_wait_holds_up_no_news_and_comes_when_there_is_room() {
-        let folder = std::env::temp_dir().join(format!("seckill-learn-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        let store: Arc<dyn Store> = Arc::new(Sqlite::open(&folder.join("store.db")).unwrap());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        LocalSet::new().block_on(&runtime, async {
-            let control = control(2, &store);
+        LocalSet::new().block_on(&runtime(), async {
+            let desk = Desk::new(2, None);
+            let Desk { control, store, .. } = &desk;
             let mut learned = Learned::default();
-            let there_is_room = [sale(&*store).await, sale(&*store).await];
+            let there_is_room = [sale(&**store).await, sale(&**store).await];
             control.learn_all(&mut learned).await.unwrap();
-            let sales = [there_is_room[0], there_is_room[1], sale(&*store).await];
+            let sales = [there_is_room[0], there_is_room[1], sale(&**store).await];
             store.restock(sales[0], 5, None).await.unwrap();
             control.learn_all(&mut learned).await.unwrap();
             let stocked = |id| control.engine.activity(id).map(|it| it.sale().terms.stocked);
@@ -237,6 +166,5 @@ mod tests {
             let newest = store.activity(sales[0]).await.unwrap().version;
             assert_eq!(learned.activity_version, newest, "no row waits any more");
         });
-        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

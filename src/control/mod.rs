@@ -11,6 +11,8 @@ pub mod leases;
 mod limits;
 mod pages;
 mod refunds;
+#[cfg(test)]
+mod testing;
 mod views;
 
 use std::path::PathBuf;

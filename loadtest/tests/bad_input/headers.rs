@@ -76,6 +76,7 @@ fn an_idempotency_key_is_short_and_visible() {
     let mut world = World::new();
     let admin = "/api/v1/admin";
     let (product, live) = (world.product.clone(), world.live.clone());
+    let order = world.order.clone();
     let sale = seckill_loadtest::shop::Sale::of(5);
     let calls = [
         (false, format!("/api/v1/activities/{live}/orders"), json!({ "quantity": 1 })),
@@ -83,6 +84,8 @@ fn an_idempotency_key_is_short_and_visible() {
         (true, format!("{admin}/activities"), seckill_loadtest::shop::activity(&product, sale)),
         (true, format!("{admin}/activities/{live}/restock"), json!({ "quantity": 1 })),
         (true, format!("{admin}/activities/{live}/withdraw"), json!({ "quantity": 1 })),
+        (false, format!("/api/v1/orders/{order}/payments"), json!({ "method": "sandbox" })),
+        (true, format!("{admin}/orders/{order}/refund"), json!({ "return_units": true })),
     ];
     let long = "x".repeat(256);
     let longer = "x".repeat(8_000);

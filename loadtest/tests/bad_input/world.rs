@@ -3,7 +3,7 @@
 use std::io;
 
 use seckill_loadtest::client::{Client, Request, Response};
-use seckill_loadtest::gateway::Gateway;
+use seckill_loadtest::gateway::{Gateway, Start};
 use seckill_loadtest::patience::{GENEROUS, until};
 use seckill_loadtest::provider;
 use seckill_loadtest::shop::{self, Sale, Shop, buy};
@@ -26,7 +26,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let gateway = Gateway::start(provider::start(2));
+        let gateway = provider::gateway(Start::cores(2));
         let mut shop = Shop::open(&gateway);
         let product = shop.product(100);
         let draft = shop.draft(&product, Sale::of(10));

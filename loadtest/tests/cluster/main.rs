@@ -7,3 +7,4 @@ mod faults;
 mod fleet;
 mod redis;
 mod selling;
+mod sessions;

@@ -185,6 +185,38 @@ fn a_cookie_changes_state_only_from_pages_of_the_shop() {
     ask("GET", "/api/v1/users/me", None).problem(401, "unauthenticated");
 }
 
+/// Behind a public https address, whatever the gateway itself listens on.
+#[test]
+fn a_public_address_makes_cookies_its_own_and_is_the_only_origin() {
+    let public = ("SECKILL_PUBLIC_URL".to_owned(), "https://Shop.example:443".to_owned());
+    let gateway = Gateway::start_with(Start::cores(1), vec![public]);
+    drop(shop::register(&gateway, "ann"));
+    let mut browser = Client::new(gateway.address());
+    let session = browser.post("/api/v1/sessions", &credentials("ann", PASSWORD)).expect(201);
+    let cookie = session.header("set-cookie").unwrap().to_owned();
+    assert!(cookie.starts_with("__Host-seckill_session="), "{cookie}");
+    for attribute in ["; Secure", "; HttpOnly", "; SameSite=Lax", "; Path=/"] {
+        assert!(cookie.contains(attribute), "{attribute} in {cookie}");
+    }
+    assert!(!cookie.contains("; Domain"), "a browser would not keep it: {cookie}");
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    let mut sign_out = |cookie: &str, origin: &str| {
+        let request = Request::new("DELETE", "/api/v1/sessions/current");
+        browser.send(request.header("cookie", cookie).header("origin", origin))
+    };
+    let host = format!("http://{HOST}");
+    for origin in [host.as_str(), "http://shop.example", "https://shop.example.evil.test", "null"] {
+        sign_out(&cookie, origin).problem(403, "cross-origin");
+    }
+    // What another site, or http, could have set is no session.
+    let bare = cookie.strip_prefix("__Host-").unwrap();
+    sign_out(bare, "https://shop.example").problem(401, "unauthenticated");
+    let signed_out = sign_out(&cookie, "https://shop.example").expect(204);
+    let cleared = signed_out.header("set-cookie").unwrap();
+    assert!(cleared.starts_with("__Host-seckill_session=; Max-Age=0"), "{cleared}");
+    assert!(cleared.contains("; Secure"), "{cleared}");
+}
+
 #[test]
 fn roles_open_doors_and_no_others() {
     let gateway = Gateway::start(Start::cores(2));

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use seckill_loadtest::client::{Client, Request, Response};
 use seckill_loadtest::gateway::{Gateway, Start};
 use seckill_loadtest::patience::{GENEROUS, until};
-use seckill_loadtest::provider::{delivery, failed, forged, start, succeeded};
+use seckill_loadtest::provider::{self, delivery, failed, forged, succeeded};
 use seckill_loadtest::shop::{self, Sale, Shop, buy};
 use serde_json::{Value, json};
 
@@ -55,7 +55,7 @@ fn wait_for(shopper: &mut Client, id: &str, status: &str, payments: &[&str]) {
 
 #[test]
 fn a_signed_word_of_the_provider_pays_once() {
-    let gateway = Gateway::start(start(2));
+    let gateway = provider::gateway(Start::cores(2));
     let mut shop = Shop::open(&gateway);
     let [mut ann, mut bob] = shop::shoppers(&gateway, "ann");
     let activity = shop.sale(Sale { limit: 2, ..Sale::of(5) });
@@ -87,7 +87,7 @@ fn a_signed_word_of_the_provider_pays_once() {
 
 #[test]
 fn what_is_not_a_delivery_is_told_apart() {
-    let gateway = Gateway::start(start(1));
+    let gateway = provider::gateway(Start::cores(1));
     let mut provider = Client::new(gateway.address());
     let mut send = |body: &str| -> Response { provider.send(delivery(body, 0)) };
     send("{").problem(400, "invalid-request");
@@ -118,7 +118,7 @@ fn without_a_provider_paying_is_unavailable() {
 
 #[test]
 fn late_double_and_wrong_money_goes_back_and_the_order_says_so() {
-    let gateway = Gateway::start(start(2));
+    let gateway = provider::gateway(Start::cores(2));
     let mut shop = Shop::open(&gateway);
     let [mut ann, mut bob, mut eve] = shop::shoppers(&gateway, "ann");
     let activity = shop.sale(Sale::of(3));
@@ -146,7 +146,7 @@ fn late_double_and_wrong_money_goes_back_and_the_order_says_so() {
 
 #[test]
 fn money_for_an_order_that_has_left_memory_goes_back() {
-    let mut gateway = Gateway::start(start(1));
+    let mut gateway = provider::gateway(Start::cores(1));
     let mut shop = Shop::open(&gateway);
     let [mut ann] = shop::shoppers(&gateway, "ann");
     let activity = shop.sale(Sale::of(1));
@@ -157,7 +157,7 @@ fn money_for_an_order_that_has_left_memory_goes_back() {
     drop(ann.delete(&format!("/api/v1/orders/{id}")).expect(204));
     // Settled and flushed it leaves memory; a start later it is nowhere but in the store.
     gateway.stop();
-    gateway.restart(start(1));
+    gateway.restart(Start::cores(1));
     let mut provider = Client::new(gateway.address());
     let mut ann = Client::with_token(gateway.address(), ann.token.as_deref().unwrap());
     until("the store is asked", GENEROUS, || {
@@ -172,7 +172,7 @@ fn money_for_an_order_that_has_left_memory_goes_back() {
 
 #[test]
 fn the_key_of_a_payment_outlives_its_order_in_memory() {
-    let mut gateway = Gateway::start(start(2));
+    let mut gateway = provider::gateway(Start::cores(2));
     let mut shop = Shop::open(&gateway);
     let [mut ann, mut bob] = shop::shoppers(&gateway, "ann");
     let activity = shop.sale(Sale::of(1));
@@ -195,7 +195,7 @@ fn the_key_of_a_payment_outlives_its_order_in_memory() {
     };
     answers(&gateway, &mut ann, &mut bob);
     gateway.kill();
-    gateway.restart(start(1));
+    gateway.restart(Start::cores(1));
     let again =
         |client: &Client| Client::with_token(gateway.address(), client.token.as_deref().unwrap());
     let (mut ann, mut bob) = (again(&ann), again(&bob));
@@ -211,7 +211,7 @@ fn the_key_of_a_payment_outlives_its_order_in_memory() {
 
 #[test]
 fn a_payment_that_leads_nowhere_is_given_up_for_another() {
-    let gateway = Gateway::start(start(2));
+    let gateway = provider::gateway(Start::cores(2));
     let mut shop = Shop::open(&gateway);
     let [mut ann, mut bob] = shop::shoppers(&gateway, "ann");
     let activity = shop.sale(Sale::of(2));
@@ -255,7 +255,7 @@ fn wait_for_empty_memory(gateway: &Gateway) {
 
 #[test]
 fn an_operator_cancels_and_refunds() {
-    let gateway = Gateway::start(start(1));
+    let gateway = provider::gateway(Start::cores(1));
     let mut shop = Shop::open(&gateway);
     let [mut ann, mut bob] = shop::shoppers(&gateway, "ann");
     let activity = shop.sale(Sale::of(2));
@@ -289,7 +289,7 @@ fn an_operator_cancels_and_refunds() {
 
 #[test]
 fn a_paid_order_is_refunded_when_its_sale_is_long_closed() {
-    let gateway = Gateway::start(start(2));
+    let gateway = provider::gateway(Start::cores(2));
     let mut shop = Shop::open(&gateway);
     let [mut ann] = shop::shoppers(&gateway, "ann");
     let activity = shop.sale(Sale::of(3));
@@ -324,7 +324,7 @@ fn a_paid_order_is_refunded_when_its_sale_is_long_closed() {
 
 #[test]
 fn the_sandbox_tells_what_a_person_chose() {
-    let gateway = Gateway::start(start(2));
+    let gateway = provider::gateway(Start::cores(2));
     let mut shop = Shop::open(&gateway);
     let [mut ann, mut bob] = shop::shoppers(&gateway, "ann");
     let activity = shop.sale(Sale::of(2));
@@ -347,7 +347,7 @@ fn the_sandbox_tells_what_a_person_chose() {
 
 #[test]
 fn a_payment_under_way_has_its_grace_after_an_outage() {
-    let mut gateway = Gateway::start(start(1));
+    let mut gateway = provider::gateway(Start::cores(1));
     let mut shop = Shop::open(&gateway);
     let [mut ann, mut bob] = shop::shoppers(&gateway, "ann");
     let activity = shop.sale(Sale { pay_within_s: 1, ..Sale::of(2) });
@@ -356,7 +356,7 @@ fn a_payment_under_way_has_its_grace_after_an_outage() {
     gateway.kill();
     let due = order_is_due_at();
     until("both fell due meanwhile", GENEROUS, || (Timestamp::now() > due).then_some(()));
-    gateway.restart(start(1));
+    gateway.restart(Start::cores(1));
     let again =
         |client: &Client| Client::with_token(gateway.address(), client.token.as_deref().unwrap());
     let (mut ann, mut bob) = (again(&ann), again(&bob));
@@ -374,4 +374,44 @@ fn a_payment_under_way_has_its_grace_after_an_outage() {
 /// An instant by which an order of a second ago is overdue.
 fn order_is_due_at() -> Timestamp {
     Timestamp::now().checked_add(jiff::SignedDuration::from_secs(1)).unwrap()
+}
+
+/// A key is answered by the payment that it started, wherever and whenever it comes again.
+#[test]
+fn one_key_starts_one_payment_over_all_connections_and_a_restart() {
+    let mut gateway = provider::gateway(Start::cores(2));
+    let mut shop = Shop::open(&gateway);
+    let [mut ann] = shop::shoppers(&gateway, "ann");
+    let activity = shop.sale(Sale::of(5));
+    let id = place(&mut ann, &activity);
+    let token = ann.token.clone().unwrap();
+    let at_once = |gateway: &Gateway| -> Vec<String> {
+        let barrier = std::sync::Barrier::new(8);
+        std::thread::scope(|scope| {
+            let threads = [(); 8].map(|()| {
+                scope.spawn(|| {
+                    let mut ann = Client::with_token(gateway.address(), &token);
+                    barrier.wait();
+                    // The first is still under way where this one comes at the same moment.
+                    until("an answer", GENEROUS, || {
+                        let answer = ann.send(start_payment(&id, "pay"));
+                        let started = (answer.status == 201).then(|| answer.json());
+                        started.map(|it| it["payment_id"].as_str().unwrap().to_owned())
+                    })
+                })
+            });
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        })
+    };
+    let mut started = at_once(&gateway);
+    gateway.kill();
+    gateway.restart(Start::cores(3));
+    started.extend(at_once(&gateway));
+    started.dedup();
+    assert_eq!(started.len(), 1, "{started:?}");
+    let mut ann = Client::with_token(gateway.address(), &token);
+    assert_eq!(
+        statuses(&mut ann, &id),
+        ("awaiting_payment".to_owned(), vec!["started".to_owned()])
+    );
 }

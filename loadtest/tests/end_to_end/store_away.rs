@@ -80,3 +80,22 @@ fn open_orders_are_listed_without_the_store() {
     });
     assert_eq!(gateway.audit(&activity)["held"], 2);
 }
+
+/// A shopper who signs out is out, whether or not the store can be told.
+#[test]
+fn signing_out_holds_here_without_the_store() {
+    let gateway = Gateway::start(Start::cores(2));
+    let mut ann = shop::register(&gateway, "ann");
+    let mut elsewhere = shop::sign_in(&gateway, "ann");
+    let mut last = shop::sign_in(&gateway, "ann");
+    let store = Store::open(gateway.data().join("store.db")).unwrap();
+    store.execute_batch("ALTER TABLE revocation RENAME TO revocations_away").unwrap();
+    drop(ann.delete("/api/v1/sessions/current").expect(204));
+    ann.get("/api/v1/orders").problem(401, "unauthenticated");
+    drop(elsewhere.get("/api/v1/orders").expect(200));
+    drop(elsewhere.delete("/api/v1/sessions").expect(204));
+    elsewhere.get("/api/v1/orders").problem(401, "unauthenticated");
+    last.get("/api/v1/orders").problem(401, "unauthenticated");
+    store.execute_batch("ALTER TABLE revocations_away RENAME TO revocation").unwrap();
+    last.get("/api/v1/orders").problem(401, "unauthenticated");
+}
