@@ -9,6 +9,9 @@ DATA ?= target/demo-data
 SEEDS ?= 500
 ROUNDS ?= 5
 FUZZ_SECONDS ?= 60
+# What cannot be had on a machine is left out and said so; with REQUIRED=1 it fails instead.
+REQUIRED ?=
+left_out = { echo "$(1)"; test -z "$(REQUIRED)"; }
 # Quick to build and checked throughout; see Cargo.toml.
 PROFILE := --locked --profile checked
 FUZZ := cargo +nightly fuzz run --fuzz-dir loadtest/fuzz
@@ -42,7 +45,7 @@ lint: ## Format and lints
 
 scripts: ## The pages' scripts, where there is Node.js
 	@if command -v node >/dev/null; then cd pages && node --test tests/scripts/; \
-	else echo "no Node.js here: the tests of the pages' scripts are left out"; fi
+	else $(call left_out,no Node.js here: the tests of the pages' scripts are left out); fi
 
 browser-test: tools-browser ## The shop in Chromium: journeys, screens, accessibility; pictures in target/screenshots
 	$(CARGO) build $(PROFILE) --bin seckill
@@ -52,14 +55,14 @@ browser-test: tools-browser ## The shop in Chromium: journeys, screens, accessib
 browser-sample: ## One journey of it, on a phone and on a desk
 	@if $(MAKE) --no-print-directory tools-browser; then \
 		$(MAKE) --no-print-directory browser-test JOURNEYS=journeys/buying.test.js; \
-	else echo "Chromium or npm cannot be had here: the tests in a browser are left out"; fi
+	else $(call left_out,Chromium or npm cannot be had here: the tests in a browser are left out); fi
 
 loom: ## Every interleaving of stock, places and sold-out, within bounds
 	RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=3 \
 		$(CARGO) test --locked --release --target-dir target/loom -p seckill-shards --test loom
 
 unit: tools-redis ## Units, simulation, recovery, floors, journeys through sockets and nginx, crashes
-	@$(MAKE) --no-print-directory tools-nginx || echo "nginx cannot be had here: its tests are left out"
+	@$(MAKE) --no-print-directory tools-nginx || $(call left_out,nginx cannot be had here: its tests are left out)
 	$(CARGO) build $(PROFILE) --bin seckill
 	SEEDS=$(SEEDS) ROUNDS=$(ROUNDS) $(CARGO) test $(PROFILE) --workspace
 
@@ -99,7 +102,7 @@ api-test: tools-api ## The API held against its own document by a fuzzer, as sho
 
 api-sample: ## The same, where the fuzzer can be had
 	@if $(MAKE) --no-print-directory tools-api; then $(MAKE) --no-print-directory api-test; \
-	else echo "Schemathesis cannot be had here: the fuzzer of the API is left out"; fi
+	else $(call left_out,Schemathesis cannot be had here: the fuzzer of the API is left out); fi
 
 fmt: ## Format the sources
 	$(CARGO) fmt --all
