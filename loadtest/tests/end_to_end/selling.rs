@@ -220,17 +220,18 @@ fn units_move_into_a_sale_and_out_of_it() {
     assert_eq!(shown, [&json!(9), &json!(4), &json!(4), &json!(1)]);
 }
 
-/// The store once remembered the key before the journal had the withdrawal: with a kill between the
-/// two, the same request was answered 200 though nothing had been withdrawn.
-#[test]
-fn a_withdrawal_under_a_key_happens_once_whenever_the_gateway_is_killed() {
+/// Sends one step under a key eight times, killing the gateway on the way, and asserts that it
+/// happened once each time: `after` says how many of a hundred units are left after so many.
+fn happens_once_whenever_killed(step: &str, after: impl Fn(u64) -> u64) -> (Gateway, Shop, String) {
     let mut gateway = Gateway::start(Start::cores(2));
     let mut shop = Shop::open(&gateway);
-    let id = shop.sale(Sale::of(100));
+    let product = shop.product(200);
+    let id = shop.draft(&product, Sale::of(100));
+    shop.step(&id, "publish");
     let token = shop.admin.token.clone().unwrap();
-    let path = format!("/api/v1/admin/activities/{id}/withdraw");
+    let path = format!("/api/v1/admin/activities/{id}/{step}");
     for round in 1..=8 {
-        let request = Request::new("POST", &path).key(format!("out-{round}"));
+        let request = Request::new("POST", &path).key(format!("key-{round}"));
         let request = request.json(&json!({ "quantity": 1 }));
         let mut connection = Connection::open(gateway.address()).unwrap();
         connection.send(&request.clone().token(&token).bytes()).unwrap();
@@ -243,14 +244,29 @@ fn a_withdrawal_under_a_key_happens_once_whenever_the_gateway_is_killed() {
         shop.admin = Client::with_token(gateway.address(), &token);
         for _ in 0..2 {
             drop(shop.admin.send(request.clone()).expect(200));
-            assert_eq!(shop.remaining(&id), 100 - round as u64, "round {round}");
+            assert_eq!(shop.remaining(&id), after(round as u64), "round {round}");
         }
-        let other = Request::new("POST", &path).key(format!("out-{round}"));
+        let other = Request::new("POST", &path).key(format!("key-{round}"));
         shop.admin.send(other.json(&json!({ "quantity": 2 }))).problem(422, "idempotency-mismatch");
     }
+    (gateway, shop, id)
+}
+
+#[test]
+fn a_restock_under_a_key_happens_once_whenever_the_gateway_is_killed() {
+    let (gateway, ..) = happens_once_whenever_killed("restock", |times| 100 + times);
+    gateway.run(&["audit"]).expect(0);
+}
+
+/// The store once remembered the key before the journal had the withdrawal: with a kill between the
+/// two, the same request was answered 200 though nothing had been withdrawn.
+#[test]
+fn a_withdrawal_under_a_key_happens_once_whenever_the_gateway_is_killed() {
+    let (gateway, mut shop, id) = happens_once_whenever_killed("withdraw", |times| 100 - times);
     shop.step(&id, "end");
     until("it is closed", GENEROUS, || (shop.state(&id)["phase"] == "closed").then_some(()));
-    let again = Request::new("POST", &path).key("out-1").json(&json!({ "quantity": 1 }));
+    let path = format!("/api/v1/admin/activities/{id}/withdraw");
+    let again = Request::new("POST", &path).key("key-1").json(&json!({ "quantity": 1 }));
     assert_eq!(shop.admin.send(again).expect(200).json()["phase"], "closed");
     until("the store follows", GENEROUS, || (gateway.audit(&id)["returned"] == 100).then_some(()));
     assert_eq!(gateway.audit(&id)["balanced"], true);
