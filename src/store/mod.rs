@@ -1,5 +1,5 @@
 //! The store: accounts, products and activities, whose truth it is, and the orders that gateways
-//! flush into it. One trait; its embedded twin is SQLite.
+//! flush into it. One trait: SQLite is embedded, SQL Server is for several machines.
 //!
 //! This file must not know SQL, and nothing below it knows HTTP or the engine. The store reads no
 //! clock: every instant is given.
@@ -26,6 +26,9 @@ mod error;
 pub mod flush;
 mod rows;
 pub mod sqlite;
+#[cfg(feature = "sqlserver")]
+pub mod sqlserver;
+mod steps;
 
 /// Rows that one page of a list holds at most; a larger limit is cut to it.
 pub const PAGE_ROWS_MAX: u32 = 1_000;

@@ -278,6 +278,22 @@ impl Activity {
         self.published && !self.closed
     }
 
+    /// Whether nothing will be sold by it any more.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.ended || self.closed
+    }
+
+    /// Whether it may be changed so. Price, units and limit are promises from the publishing on; an
+    /// ended sale is history.
+    #[must_use]
+    pub fn allows(&self, update: &ActivityUpdate) -> bool {
+        let promised = update.sale_price.is_some()
+            || update.stocked.is_some()
+            || update.per_user_limit.is_some();
+        !(self.is_over() || (self.published && promised))
+    }
+
     /// The row as gateways journal it.
     #[must_use]
     pub fn publication(&self, at: Timestamp) -> ActivityPublished {

@@ -111,7 +111,7 @@ pub(super) fn update(
     update: &ActivityUpdate,
 ) -> Stored<Activity> {
     let activity = of_version(db, id, version)?;
-    if !allows(&activity, update) {
+    if !activity.allows(update) {
         return Err(Refusal::State.into());
     }
     let sql = "UPDATE activity SET
@@ -138,17 +138,6 @@ pub(super) fn update(
         Number(next_version(db)?),
     ])?;
     by_id(db, id)
-}
-
-/// Price, units and limit are promises from the publishing on; an ended sale is history.
-fn allows(activity: &Activity, update: &ActivityUpdate) -> bool {
-    let promised =
-        update.sale_price.is_some() || update.stocked.is_some() || update.per_user_limit.is_some();
-    !(is_over(activity) || (activity.published && promised))
-}
-
-fn is_over(activity: &Activity) -> bool {
-    activity.ended || activity.closed
 }
 
 fn of_version(db: &Connection, id: ActivityId, version: u64) -> Stored<Activity> {
@@ -180,7 +169,7 @@ pub(super) fn publish(db: &Connection, id: ActivityId, version: Option<u64>) -> 
 pub(super) fn restock(db: &Connection, id: ActivityId, quantity: u32) -> Stored<ActivityId> {
     let activity = by_id(db, id)?;
     let stocked = activity.stocked.saturating_add(quantity);
-    if !activity.published || is_over(&activity) || stocked > STOCKED_MAX {
+    if !activity.published || activity.is_over() || stocked > STOCKED_MAX {
         return Err(Refusal::State.into());
     }
     products::take(db, activity.product, quantity)?;

@@ -10,7 +10,7 @@ use super::values::{Number, Word};
 use super::{activities, leases};
 use crate::store::flush::Changes;
 use crate::store::{
-    Fault, FlushBatch, JournalFound, JournalPosition, OrderRow, OutOfStep, PaymentRow, Stored,
+    Fault, FlushBatch, JournalFound, JournalPosition, OrderRow, PaymentRow, Stored, steps,
 };
 
 /// Orders at which a part of the index by buyer is closed and the next one begun.
@@ -45,53 +45,18 @@ fn set_position(db: &Connection, gateway: u16, to: JournalPosition) -> Stored<()
 }
 
 pub(super) fn register(db: &Connection, found: &JournalFound) -> Stored<u64> {
-    let JournalFound { gateway, journal_id, epoch, begin, end } = *found;
-    let stored = position(db, gateway)?;
-    if let Some(stored) = stored.filter(|stored| !is_succeeded_by(stored, found)) {
-        let position = follow(&stored, gateway, journal_id, epoch)?;
-        if position > end {
-            return Err(OutOfStep::BeyondEnd { stored: position, end }.into());
-        }
-        if position < begin {
-            return Err(OutOfStep::BeforeBegin { stored: position, begin }.into());
-        }
+    let JournalFound { gateway, journal_id, epoch, .. } = *found;
+    if let Some(position) = steps::resume(found, position(db, gateway)?)? {
         return Ok(position);
-    }
-    if begin > 0 {
-        return Err(OutOfStep::BeforeBegin { stored: 0, begin }.into());
     }
     set_position(db, gateway, JournalPosition { journal_id, epoch, position: 0 })?;
     Ok(0)
 }
 
-/// Whether the gateway was declared lost and its number is used again, by a new journal.
-fn is_succeeded_by(stored: &JournalPosition, found: &JournalFound) -> bool {
-    found.epoch > stored.epoch && found.journal_id != stored.journal_id
-}
-
-/// The position, if the journal is the one that was followed.
-fn follow(
-    stored: &JournalPosition,
-    gateway: u16,
-    found: [u8; 16],
-    found_epoch: u8,
-) -> Result<u64, OutOfStep> {
-    if stored.journal_id == found && stored.epoch == found_epoch {
-        return Ok(stored.position);
-    }
-    let (stored, stored_epoch) = (stored.journal_id, stored.epoch);
-    Err(OutOfStep::OtherJournal { gateway, stored, stored_epoch, found, found_epoch })
-}
-
 pub(super) fn flush(db: &Connection, batch: &FlushBatch) -> Stored<()> {
     let FlushBatch { gateway, from, to, .. } = *batch;
-    let stored = position(db, gateway)?.ok_or(OutOfStep::NotRegistered { gateway })?;
-    let stored = follow(&stored, gateway, from.journal_id, from.epoch)?;
-    if to <= stored {
+    if !steps::is_next(batch, position(db, gateway)?)? {
         return Ok(());
-    }
-    if from.position != stored {
-        return Err(OutOfStep::NotNext { stored, from: from.position, to }.into());
     }
     insert_orders(db, &batch.orders.new)?;
     insert_orders_of_users(db, &batch.orders.new)?;

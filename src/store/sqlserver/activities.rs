@@ -1,0 +1,247 @@
+//! Activities: drafted, published, restocked, and changed by what gateways flush. Whoever changes
+//! one has drawn a version first.
+//!
+//! It must not know orders.
+
+use seckill_shards::ids::{ActivityId, ProductId};
+use seckill_shards::limits::STOCKED_MAX;
+use tiberius::{Row, ToSql};
+
+use super::changes::Changes;
+use super::counters::{Counter, draw};
+use super::products;
+use super::sessions::Transaction;
+use super::values::{Columns, number};
+use crate::store::flush::ActivityChange;
+use crate::store::{
+    Activity, ActivityUpdate, Fault, NewActivity, PAGE_ROWS_MAX, Page, Refusal, Stored,
+};
+
+/// The columns of an activity; a draft shows its product as it is now.
+const COLUMNS: &str = "
+    a.id, a.title, a.product_id, COALESCE(a.product_title, p.title), a.sale_price,
+    COALESCE(a.list_price, p.price), p.currency, a.stocked, a.left_units, a.per_user_limit,
+    a.pay_window_ms, a.starts_at, a.ends_at, a.admission, a.published, a.paused, a.ended, a.closed,
+    a.version
+    FROM activity a JOIN product p ON p.id = a.product_id";
+
+fn activity_of(row: &Row) -> Stored<Activity> {
+    let mut columns = Columns::of(row);
+    Ok(Activity {
+        id: columns.number()?,
+        title: columns.text()?,
+        product: columns.number()?,
+        product_title: columns.text()?,
+        sale_price: columns.signed()?,
+        list_price: columns.signed()?,
+        currency: columns.currency()?,
+        stocked: columns.count()?,
+        left: columns.count()?,
+        per_user_limit: columns.count()?,
+        pay_window_ms: columns.number()?,
+        starts_at: columns.number()?,
+        ends_at: columns.number()?,
+        admission: columns.flag()?,
+        published: columns.flag()?,
+        paused: columns.flag()?,
+        ended: columns.flag()?,
+        closed: columns.flag()?,
+        version: columns.number()?,
+    })
+}
+
+/// At most a page of those that a condition names, in its order.
+async fn select(
+    tx: &mut Transaction,
+    condition: &str,
+    values: &[&dyn ToSql],
+) -> Stored<Vec<Activity>> {
+    let sql = format!("SELECT TOP (@P1) {COLUMNS} {condition}");
+    tx.rows(&sql, values).await?.iter().map(activity_of).collect()
+}
+
+pub(super) async fn by_id(tx: &mut Transaction, id: ActivityId) -> Stored<Activity> {
+    let found = select(tx, "WHERE a.id = @P2", &[&1_i64, &number(id)]).await?.pop();
+    Ok(found.ok_or(Refusal::NotFound)?)
+}
+
+pub(super) async fn list(
+    tx: &mut Transaction,
+    product: Option<ProductId>,
+    page: &Page<ActivityId>,
+) -> Stored<Vec<Activity>> {
+    let after = number(page.after.unwrap_or_default());
+    let limit = i64::from(page.limit.min(PAGE_ROWS_MAX));
+    match product {
+        None => select(tx, "WHERE a.id > @P2 ORDER BY a.id", &[&limit, &after]).await,
+        Some(product) => {
+            let condition = "WHERE a.product_id = @P3 AND a.id > @P2 ORDER BY a.id";
+            select(tx, condition, &[&limit, &after, &number(product)]).await
+        }
+    }
+}
+
+pub(super) async fn changed(tx: &mut Transaction, after: u64) -> Stored<Vec<Activity>> {
+    let condition = "WHERE a.published = 1 AND a.version > @P2 ORDER BY a.version";
+    select(tx, condition, &[&i64::from(PAGE_ROWS_MAX), &number(after)]).await
+}
+
+/// All that are published, for the audit.
+pub(super) async fn published(tx: &mut Transaction) -> Stored<Vec<Activity>> {
+    select(tx, "WHERE a.published = 1 ORDER BY a.id", &[&i64::MAX]).await
+}
+
+pub(super) async fn create(
+    tx: &mut Transaction,
+    version: u64,
+    activity: &NewActivity,
+) -> Stored<ActivityId> {
+    products::by_id(tx, activity.product).await?;
+    let id = draw(tx, Counter::Activity).await?;
+    let sql = "INSERT INTO activity
+                   (id, title, product_id, sale_price, stocked, per_user_limit, pay_window_ms,
+                    starts_at, ends_at, admission, version)
+               VALUES (@P1, @P2, @P3, @P4, @P5, @P6, @P7, @P8, @P9, @P10, @P11)";
+    let values: [&dyn ToSql; 11] = [
+        &number(id),
+        &activity.title,
+        &number(activity.product),
+        &activity.sale_price,
+        &i64::from(activity.stocked),
+        &i64::from(activity.per_user_limit),
+        &number(activity.pay_window_ms),
+        &number(activity.starts_at),
+        &number(activity.ends_at),
+        &activity.admission,
+        &number(version),
+    ];
+    tx.run(sql, &values).await?;
+    Ok(ActivityId(id))
+}
+
+pub(super) async fn update(
+    tx: &mut Transaction,
+    id: ActivityId,
+    version: u64,
+    update: &ActivityUpdate,
+) -> Stored<Activity> {
+    let (key, next) = (number(id), Some(number(draw(tx, Counter::Version).await?)));
+    let activity = of_version(tx, id, version).await?;
+    if !activity.allows(update) {
+        return Err(Refusal::State.into());
+    }
+    let counts = [update.stocked, update.per_user_limit].map(|count| count.map(i64::from));
+    let pay_window_ms = update.pay_window_ms.map(number);
+    let instants = [update.starts_at, update.ends_at].map(|instant| instant.map(number));
+    let changes = Changes::default()
+        .to("title", &update.title)
+        .to("sale_price", &update.sale_price)
+        .to("stocked", &counts[0])
+        .to("per_user_limit", &counts[1])
+        .to("pay_window_ms", &pay_window_ms)
+        .to("starts_at", &instants[0])
+        .to("ends_at", &instants[1])
+        .to("admission", &update.admission)
+        .to("version", &next);
+    if let Some((sql, values)) = changes.statement("activity", &key) {
+        tx.run(&sql, &values).await?;
+    }
+    by_id(tx, id).await
+}
+
+async fn of_version(tx: &mut Transaction, id: ActivityId, version: u64) -> Stored<Activity> {
+    let activity = by_id(tx, id).await?;
+    if activity.version != version {
+        return Err(Refusal::Stale { current: activity.version }.into());
+    }
+    Ok(activity)
+}
+
+pub(super) async fn publish(
+    tx: &mut Transaction,
+    id: ActivityId,
+    version: Option<u64>,
+) -> Stored<Activity> {
+    let next = number(draw(tx, Counter::Version).await?);
+    let activity = by_id(tx, id).await?;
+    // The state first: who is late is told that it is published, not that a version is old.
+    if activity.published {
+        return Err(Refusal::State.into());
+    }
+    if let Some(version) = version {
+        of_version(tx, id, version).await?;
+    }
+    products::take(tx, activity.product, activity.stocked).await?;
+    let sql = "UPDATE activity SET published = 1, product_title = @P2, list_price = @P3,
+                   version = @P4 WHERE id = @P1";
+    let Activity { product_title, list_price, .. } = &activity;
+    tx.run(sql, &[&number(id), product_title, list_price, &next]).await?;
+    by_id(tx, id).await
+}
+
+pub(super) async fn restock(
+    tx: &mut Transaction,
+    version: u64,
+    id: ActivityId,
+    quantity: u32,
+) -> Stored<()> {
+    let activity = by_id(tx, id).await?;
+    let stocked = activity.stocked.saturating_add(quantity);
+    if !activity.published || activity.is_over() || stocked > STOCKED_MAX {
+        return Err(Refusal::State.into());
+    }
+    products::take(tx, activity.product, quantity).await?;
+    let sql = "UPDATE activity SET stocked = @P2, version = @P3 WHERE id = @P1";
+    tx.run(sql, &[&number(id), &i64::from(stocked), &number(version)]).await?;
+    Ok(())
+}
+
+/// What a gateway did to an activity; the units that left it are the product's again.
+pub(super) async fn apply(tx: &mut Transaction, change: &ActivityChange) -> Stored<()> {
+    let key = number(change.activity);
+    if let Some(copied) = change.copied {
+        published_row(tx, change.activity).await?;
+        let sql = "UPDATE activity SET copied = @P2 WHERE id = @P1";
+        tx.run(sql, &[&key, &i64::from(copied)]).await?;
+    }
+    if !change.is_news() {
+        // The version stays: a copy is no reason for another copy.
+        return Ok(());
+    }
+    let version = number(draw(tx, Counter::Version).await?);
+    let activity = published_row(tx, change.activity).await?;
+    let left = u32::try_from(change.left).ok();
+    let left = left.filter(|left| *left <= activity.stocked - activity.left).ok_or_else(|| {
+        let (id, left) = (change.activity, change.left);
+        Fault::Diverged(format!("{left} units left activity {id}, which has fewer"))
+    })?;
+    let uncopied = if change.closed { uncopied(tx, &activity).await? } else { 0 };
+    if left + uncopied > 0 {
+        products::give(tx, activity.product, left + uncopied).await?;
+    }
+    let sql = "UPDATE activity SET
+                   paused = @P2, ended = @P3, closed = @P4,
+                   left_units = left_units + @P5, stocked = stocked - @P6, version = @P7
+               WHERE id = @P1";
+    let paused = change.paused.unwrap_or(activity.paused);
+    let (ended, closed) = (change.ended || activity.ended, change.closed || activity.closed);
+    let (left, uncopied) = (i64::from(left), i64::from(uncopied));
+    tx.run(sql, &[&key, &paused, &ended, &closed, &left, &uncopied, &version]).await?;
+    Ok(())
+}
+
+/// Units that were moved into a sale while it was being closed: the gateway has never known of
+/// them, so its record of the closing does not give them back.
+async fn uncopied(tx: &mut Transaction, activity: &Activity) -> Stored<u32> {
+    let sql = "SELECT COALESCE(copied, stocked) FROM activity WHERE id = @P1";
+    let row = tx.row(sql, &[&number(activity.id)]).await?.ok_or(Refusal::NotFound)?;
+    Ok(activity.stocked.saturating_sub(Columns::of(&row).count()?))
+}
+
+/// The activity that a gateway's record names: it was published, or the store is not the one that
+/// the gateway took it from.
+pub(super) async fn published_row(tx: &mut Transaction, id: ActivityId) -> Stored<Activity> {
+    let condition = "WHERE a.id = @P2 AND a.published = 1";
+    let found = select(tx, condition, &[&1_i64, &number(id)]).await?.pop();
+    Ok(found.ok_or_else(|| Fault::Diverged(format!("activity {id} is not published")))?)
+}

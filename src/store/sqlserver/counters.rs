@@ -1,0 +1,47 @@
+//! What is given in order: ids, numbers and versions.
+//!
+//! It must not know what is numbered.
+
+use super::sessions::Transaction;
+use super::values::Columns;
+use crate::store::{Fault, Stored};
+
+/// What a counter counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Counter {
+    Account,
+    Revocation,
+    /// Of products and activities, in one row of changes.
+    Version,
+    Product,
+    Activity,
+}
+
+impl Counter {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::Revocation => "revocation",
+            Self::Version => "version",
+            Self::Product => "product",
+            Self::Activity => "activity",
+        }
+    }
+}
+
+/// Draws the next number. Whoever else draws from the same counter waits for the end of this
+/// transaction, so what is drawn becomes visible in its order, and what is read behind it stays as
+/// it is: call it before anything is looked at that must not change.
+pub(super) async fn draw(tx: &mut Transaction, counter: Counter) -> Stored<u64> {
+    draw_many(tx, counter, 1).await
+}
+
+/// Draws so many numbers; the last of them.
+pub(super) async fn draw_many(tx: &mut Transaction, counter: Counter, count: u32) -> Stored<u64> {
+    // Read behind the update: what an update itself gives out may be from before its wait.
+    let sql = "UPDATE counter SET last = last + @P2 WHERE name = @P1;
+               SELECT last FROM counter WHERE name = @P1;";
+    let drawn = tx.row(sql, &[&counter.name(), &i64::from(count)]).await?;
+    let row = drawn.ok_or_else(|| Fault::Diverged(format!("there is no {counter:?} counter")))?;
+    Columns::of(&row).number()
+}

@@ -1,0 +1,69 @@
+//! The schema's versions, and how an older database becomes a newer one.
+//!
+//! It must not know what the tables mean.
+
+use tiberius::IsolationLevel;
+
+use super::sessions::{Transaction, Transactions};
+use super::values::Columns;
+use crate::store::{Fault, Stored};
+
+/// Each makes the next schema out of the one before: the first, schema 1 out of nothing.
+const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql")];
+
+/// Brings a database to the newest schema. Of gateways that start together one does, and the others
+/// wait for it.
+///
+/// # Errors
+/// [`Fault::NewerSchema`] where a newer version of seckill made it, [`Fault::Diverged`] where it
+/// is another program's.
+pub(super) async fn migrate(transactions: &Transactions) -> Stored<()> {
+    let mut tx = transactions.begin(IsolationLevel::ReadCommitted).await?;
+    let done = migrate_within(&mut tx).await;
+    tx.end(done).await
+}
+
+async fn migrate_within(tx: &mut Transaction) -> Stored<()> {
+    // Held until the end of the transaction.
+    tx.batch(
+        "EXEC sp_getapplock @Resource = N'seckill_schema', @LockMode = 'Exclusive',
+             @LockOwner = 'Transaction', @LockTimeout = 20000",
+    )
+    .await?;
+    let found = version(tx).await?;
+    let newest = u32::try_from(MIGRATIONS.len()).expect("a few migrations");
+    if found > newest {
+        return Err(Fault::NewerSchema { found, known: newest }.into());
+    }
+    let done = usize::try_from(found).expect("at most the number of migrations");
+    for migration in &MIGRATIONS[done..] {
+        tx.batch(migration).await?;
+    }
+    tx.run("UPDATE schema_version SET version = @P1", &[&i64::from(newest)]).await?;
+    Ok(())
+}
+
+/// The version of a database; of an empty one, which is given a place to keep it, 0.
+async fn version(tx: &mut Transaction) -> Stored<u32> {
+    let is_known = "SELECT CAST(CASE WHEN OBJECT_ID(N'schema_version') IS NULL THEN 0 ELSE 1 END AS BIGINT),
+                           CAST(CASE WHEN OBJECT_ID(N'account') IS NULL THEN 0 ELSE 1 END AS BIGINT)";
+    let row = tx.row(is_known, &[]).await?;
+    let row = row.ok_or_else(|| Fault::Diverged("the server does not know itself".to_owned()))?;
+    let mut columns = Columns::of(&row);
+    match (columns.signed()?, columns.signed()?) {
+        (0, 0) => {
+            tx.batch(
+                "CREATE TABLE schema_version (version BIGINT NOT NULL);
+                 INSERT INTO schema_version (version) VALUES (0)",
+            )
+            .await?;
+            Ok(0)
+        }
+        (0, _) => Err(Fault::Diverged("the database is not one of seckill".to_owned()).into()),
+        _ => {
+            let row = tx.row("SELECT version FROM schema_version", &[]).await?;
+            let none = || Fault::Diverged("the schema has no version".to_owned());
+            Columns::of(&row.ok_or_else(none)?).count()
+        }
+    }
+}

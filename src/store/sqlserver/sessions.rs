@@ -1,0 +1,198 @@
+//! Sessions with the server: a pool of them, and one transaction in each at a time.
+//!
+//! It must not know any table. A session whose last exchange did not come to its end is never used
+//! again: what comes next on it would be the rest of an old answer.
+
+use std::fmt;
+use std::time::Duration;
+
+use bb8::{ManageConnection, Pool, PooledConnection, RunError};
+use tiberius::{Client, Config, IsolationLevel, Row, ToSql, TokenRow};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_util::compat::{Compat, TokioAsyncWriteCompatExt};
+
+use crate::store::{Fault, StoreError, Stored};
+
+/// Sessions at once: more calls wait for one.
+const SESSIONS_MAX: u32 = 16;
+/// How long a call waits for a session.
+const SESSION_WAIT: Duration = Duration::from_secs(2);
+/// How long connecting and logging in may take.
+const CONNECT: Duration = Duration::from_secs(2);
+/// How long one exchange may take before its session is given up.
+const EXCHANGE: Duration = Duration::from_secs(30);
+/// Errors of the server: a row with the same key is there, by a constraint or by an index.
+const DUPLICATE: [u32; 2] = [2627, 2601];
+
+type Connection = Client<Compat<TcpStream>>;
+
+/// A session, and whether what was last asked of it was answered whole.
+pub(super) struct Session {
+    connection: Connection,
+    is_at_rest: bool,
+}
+
+/// Makes sessions. The configuration holds the password, so it is never printed.
+struct Sessions(Config);
+
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sessions(…)")
+    }
+}
+
+impl ManageConnection for Sessions {
+    type Connection = Session;
+    type Error = tiberius::error::Error;
+
+    async fn connect(&self) -> Result<Session, Self::Error> {
+        match connect(self.0.clone()).await {
+            // A gateway of the server's names the address to go to, once.
+            Err(tiberius::error::Error::Routing { host, port }) => {
+                let mut config = self.0.clone();
+                config.host(host);
+                config.port(port);
+                connect(config).await
+            }
+            done => done,
+        }
+    }
+
+    async fn is_valid(&self, _: &mut Session) -> Result<(), Self::Error> {
+        // The beginning of its next transaction tells.
+        Ok(())
+    }
+
+    fn has_broken(&self, session: &mut Session) -> bool {
+        !session.is_at_rest
+    }
+}
+
+async fn connect(config: Config) -> Result<Session, tiberius::error::Error> {
+    let connect = async {
+        let stream = TcpStream::connect(config.get_addr()).await?;
+        stream.set_nodelay(true)?;
+        let connection = Client::connect(config, stream.compat_write()).await?;
+        Ok(Session { connection, is_at_rest: true })
+    };
+    let late = || std::io::Error::from(std::io::ErrorKind::TimedOut).into();
+    timeout(CONNECT, connect).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// The pool.
+#[derive(Clone, Debug)]
+pub(super) struct Transactions(Pool<Sessions>);
+
+impl Transactions {
+    /// For a server that need not be there yet.
+    pub(super) fn new(mut config: Config) -> Self {
+        config.command_timeout(Some(EXCHANGE));
+        let pool = Pool::builder().max_size(SESSIONS_MAX).connection_timeout(SESSION_WAIT);
+        let pool = pool.test_on_check_out(false).retry_connection(false);
+        Self(pool.build_unchecked(Sessions(config)))
+    }
+
+    /// Begins a transaction. A session that was cut off while it was idle is left for another:
+    /// nothing was done by it.
+    pub(super) async fn begin(&self, isolation: IsolationLevel) -> Stored<Transaction> {
+        for _ in 0..SESSIONS_MAX {
+            let mut session = self.0.get_owned().await.map_err(|error| match error {
+                RunError::User(error) => StoreError::from(error),
+                RunError::TimedOut => Fault::Overloaded.into(),
+            })?;
+            session.is_at_rest = false;
+            if session.connection.begin_transaction_with_isolation(isolation).await.is_ok() {
+                return Ok(Transaction(session));
+            }
+        }
+        Err(Fault::unavailable("no session with the server lasts").into())
+    }
+}
+
+/// A transaction: undone by the server unless it is ended.
+pub(super) struct Transaction(PooledConnection<'static, Sessions>);
+
+impl Transaction {
+    /// Carries out one statement; how many rows it changed.
+    pub(super) async fn run(&mut self, sql: &str, values: &[&dyn ToSql]) -> Answered<u64> {
+        Ok(self.0.connection.execute(sql, values).await?.total())
+    }
+
+    /// The rows of the first answer to a batch of statements.
+    pub(super) async fn rows(&mut self, sql: &str, values: &[&dyn ToSql]) -> Answered<Vec<Row>> {
+        self.0.connection.query(sql, values).await?.into_first_result().await
+    }
+
+    /// The first of them, if there is one.
+    pub(super) async fn row(&mut self, sql: &str, values: &[&dyn ToSql]) -> Answered<Option<Row>> {
+        Ok(self.rows(sql, values).await?.into_iter().next())
+    }
+
+    /// Carries out statements that take no values: temporary tables made so last for the session.
+    pub(super) async fn batch(&mut self, sql: &str) -> Answered<()> {
+        self.0.connection.simple_query(sql).await?.into_results().await.map(drop)
+    }
+
+    /// Sends many rows into a table.
+    pub(super) async fn load(
+        &mut self,
+        table: &str,
+        rows: impl Iterator<Item = TokenRow<'static>> + Send,
+    ) -> Answered<()> {
+        let mut load = self.0.connection.bulk_insert(table).await?;
+        for row in rows {
+            load.send(row).await?;
+        }
+        load.finalize().await.map(drop)
+    }
+
+    /// Ends it: keeps what was done where that went well, undoes it where it was refused. After a
+    /// fault of the server the session is given up, and the server undoes it.
+    pub(super) async fn end<T>(mut self, done: Stored<T>) -> Stored<T> {
+        match &done {
+            Ok(_) => self.0.connection.commit_transaction().await?,
+            Err(StoreError::Fault(Fault::Unavailable(_))) => return done,
+            // The refusal stands, whatever becomes of the session.
+            Err(_) if self.0.connection.rollback_transaction().await.is_err() => return done,
+            Err(_) => {}
+        }
+        self.0.is_at_rest = true;
+        done
+    }
+}
+
+/// What the server said.
+pub(super) type Answered<T> = Result<T, tiberius::error::Error>;
+
+impl From<tiberius::error::Error> for StoreError {
+    fn from(error: tiberius::error::Error) -> Self {
+        match &error {
+            // A key, a check or a reference that no statement here breaks on a whole database.
+            tiberius::error::Error::Server(told) if is_constraint(told.code()) => {
+                Fault::Diverged(error.to_string()).into()
+            }
+            _ => Fault::unavailable(error).into(),
+        }
+    }
+}
+
+fn is_constraint(code: u32) -> bool {
+    is_duplicate(code) || matches!(code, 515 | 547 | 2628 | 8152)
+}
+
+fn is_duplicate(code: u32) -> bool {
+    DUPLICATE.contains(&code)
+}
+
+/// Whether a row with the same key is there.
+pub(super) fn is_taken(error: &tiberius::error::Error) -> bool {
+    error.code().is_some_and(is_duplicate)
+}
+
+/// Whether the server chose this transaction to end a deadlock: nothing of it was done, and it may
+/// be tried again.
+pub(super) fn is_deadlock(error: &StoreError) -> bool {
+    let StoreError::Fault(Fault::Unavailable(source)) = error else { return false };
+    source.downcast_ref::<tiberius::error::Error>().is_some_and(tiberius::error::Error::is_deadlock)
+}
