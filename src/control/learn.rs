@@ -181,6 +181,7 @@ mod tests {
             payment: None,
             store_breaker: Arc::clone(&StoreBreakers::default().read),
             settling: None,
+            peers: None,
         })
     }
 
