@@ -8,6 +8,8 @@ mod exchange;
 pub mod limits;
 mod peer;
 mod signature;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::collections::BTreeMap;

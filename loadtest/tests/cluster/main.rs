@@ -5,5 +5,7 @@
 
 mod faults;
 mod fleet;
+mod forged;
+mod owners;
 mod redis;
 mod selling;
