@@ -131,7 +131,7 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     let (mut head, body) = request.into_parts();
-    let answer = elsewhere::receive(context, &mut head, body, peer).await;
+    let answer = caught(elsewhere::receive(context, &mut head, body, peer)).await;
     if answer.is_err() {
         context.counters().count(&answer);
     }

@@ -86,11 +86,7 @@ struct Gateway {
 impl Gateway {
     fn start(config: &Config) -> anyhow::Result<Self> {
         let listener = bind(config.listen)?;
-        let control_runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("control")
-            .enable_all()
-            .build()?;
+        let control_runtime = control_runtime()?;
         let ops_listener = bind_operations(&control_runtime, config.ops_listen)?;
         let operations = Operations::new();
         let operations_address = ops_listener.local_addr()?;
@@ -206,6 +202,12 @@ fn sources_of(
         control: Arc::clone(control),
     });
     Recovered { engine, store_breaker, metrics }
+}
+
+/// Where runs what may be slow or dead without touching a sale.
+fn control_runtime() -> std::io::Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).thread_name("control").enable_all().build()
 }
 
 fn open_engine(config: &Config, clock: &Arc<MachineClock>) -> anyhow::Result<Parts> {

@@ -3,7 +3,7 @@
 //! It knows what never went out from what may have arrived. It must not know what is said.
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::limits::{ANSWER_BYTES_MAX, CALL, CONNECT};
+use super::limits::{ANSWER_BYTES_MAX, CALL, CONNECT, READ};
 
 /// Why there is no answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,14 +34,15 @@ impl Drop for Connection {
     }
 }
 
-/// Sends a request and reads its answer.
+/// Sends a request and reads its answer, all of it in time.
 pub(super) async fn exchange(
     address: &str,
     request: Request<Full<Bytes>>,
 ) -> Result<(StatusCode, HeaderMap, Bytes), Lost> {
+    let patience = if *request.method() == Method::GET { READ } else { CALL };
     let connected = timeout(CONNECT, connect(address)).await;
     let mut connection = connected.ok().flatten().ok_or(Lost::Unreached)?;
-    let answer = timeout(CALL - CONNECT, ask(&mut connection, request)).await;
+    let answer = timeout(patience - CONNECT, ask(&mut connection, request)).await;
     answer.unwrap_or(Err(Lost::Unanswered))
 }
 

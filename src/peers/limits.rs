@@ -8,8 +8,11 @@ use crate::flow::Rule;
 
 /// A connection to a peer is made in this time or not at all.
 pub const CONNECT: Duration = Duration::from_secs(1);
-/// A call is given up after this time, the making of its connection included.
+/// A change is given up after this time, the making of its connection included.
 pub const CALL: Duration = Duration::from_secs(12);
+/// One that only reads is given up after this time, likewise: a proxy before the gateways waits for a
+/// read no longer.
+pub const READ: Duration = Duration::from_secs(3);
 /// A call that is older, or sent so far in the future, is not carried out, in milliseconds.
 pub const AGE_MS_MAX: u64 = 10_000;
 /// Calls under way to one peer.
@@ -25,11 +28,11 @@ pub const PEER_BREAKER: Rule =
 pub const CONNECTIONS_MAX: usize = 4_096;
 
 const _: () = {
-    assert!(CONNECT.as_millis() < CALL.as_millis());
+    assert!(CONNECT.as_millis() < READ.as_millis() && READ.as_millis() < CALL.as_millis());
     assert!(
         AGE_MS_MAX as u128 + CONNECT.as_millis() <= CALL.as_millis(),
         "what its caller has given up is not begun any more"
     );
-    assert!(PEER_BREAKER.age_us > 2 * CALL.as_micros() as u64, "slow failures come together");
+    assert!(PEER_BREAKER.age_us > 2 * CALL.as_secs() * 1_000_000, "slow failures come together");
     assert!(CALLS_MAX <= CONNECTIONS_MAX);
 };

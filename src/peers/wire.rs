@@ -265,7 +265,8 @@ mod tests {
 
     #[test]
     fn whatever_is_altered_on_the_way_is_not_believed() {
-        let spoiled: [(&str, fn(&mut Parts)); 10] = [
+        type Spoil = fn(&mut Parts);
+        let spoiled: [(&str, Spoil); 10] = [
             ("method", |head| head.method = Method::DELETE),
             ("path", |head| head.uri = "/api/v1/admin/orders/8/refund".parse().unwrap()),
             ("query", |head| head.uri = "/api/v1/admin/orders/7/refund?x".parse().unwrap()),

@@ -8,10 +8,11 @@ use std::net::SocketAddr;
 use base64ct::{Base64, Encoding};
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
-use seckill_loadtest::client::{Connection, Request, Response};
+use seckill_loadtest::client::{Client, Connection, Request, Response};
 use seckill_loadtest::order::Status;
 use seckill_loadtest::patience::{GENEROUS, until};
 use seckill_loadtest::shop::Sale;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::fleet::{Fleet, SECRET, await_status, buy};
@@ -67,30 +68,63 @@ fn send(address: SocketAddr, request: &Request) -> Response {
     connection.receive(true).unwrap()
 }
 
+/// Two gateways, and a payable order that the second one has.
+struct World {
+    fleet: Fleet,
+    activity: String,
+    ann: Vec<Client>,
+    token: String,
+    user: u64,
+    /// The order's.
+    path: String,
+    /// Where its owner answers gateways.
+    listener: SocketAddr,
+}
+
+const SHOPPER: u8 = 1;
+
+impl World {
+    fn new() -> Self {
+        let mut fleet = Fleet::start(2);
+        let activity = fleet.sale(Sale::of(20));
+        let token = fleet.tokens("ann", 1).remove(0);
+        let user = token.split_once('.').unwrap().0.parse().unwrap();
+        let mut ann = fleet.clients(&token);
+        let bought = || buy(&mut ann[1], &activity, "a").ok();
+        let order = until("the shopper is served", GENEROUS, bought).id;
+        await_status(&mut ann[1], &order, Status::AwaitingPayment);
+        let (path, listener) = (format!("/api/v1/orders/{order}"), fleet.listeners()[1]);
+        Self { fleet, activity, ann, token, user, path, listener }
+    }
+
+    /// The owner is asked by the other gateway to cancel the order, for its buyer.
+    fn cancel(&self) -> Call<'_> {
+        Call {
+            secret: SECRET,
+            from: 0,
+            to: 1,
+            age_ms: 0,
+            vouched: Some((self.user, SHOPPER)),
+            method: "DELETE",
+            path: &self.path,
+        }
+    }
+
+    #[track_caller]
+    fn expect_unchanged(&mut self) {
+        assert_eq!(self.ann[1].get(&self.path).expect(200).json()["status"], "awaiting_payment");
+    }
+}
+
 #[test]
-fn only_gateways_are_answered_where_gateways_call() {
-    let mut fleet = Fleet::start(2);
-    let activity = fleet.sale(Sale::of(20));
-    let token = fleet.tokens("ann", 1).remove(0);
-    let user: u64 = token.split_once('.').unwrap().0.parse().unwrap();
-    let mut ann = fleet.clients(&token);
-    let order = until("the shopper is served", GENEROUS, || buy(&mut ann[1], &activity, "a").ok());
-    await_status(&mut ann[1], &order.id, Status::AwaitingPayment);
-    let (listener, path) = (fleet.listeners()[1], format!("/api/v1/orders/{}", order.id));
-    let shopper = 1;
-    let good = Call {
-        secret: SECRET,
-        from: 0,
-        to: 1,
-        age_ms: 0,
-        vouched: Some((user, shopper)),
-        method: "DELETE",
-        path: &path,
-    };
+fn what_no_gateway_has_signed_or_for_another_is_refused() {
+    let mut world = World::new();
+    let (listener, good) = (world.listener, world.cancel());
     // A shopper's own token opens nothing here.
-    let unsigned = Request::new("DELETE", &path).token(&token);
-    send(listener, &unsigned).problem(401, "unauthenticated");
-    send(listener, &Request::new("GET", "/").token(&token)).problem(401, "unauthenticated");
+    for (method, path) in [("DELETE", good.path), ("GET", "/")] {
+        let unsigned = Request::new(method, path).token(&world.token);
+        send(listener, &unsigned).problem(401, "unauthenticated");
+    }
     for (what, call) in [
         ("another secret", Call { secret: "the secret of another fleet altogether", ..good }),
         ("to another gateway", Call { to: 0, from: 1, ..good }),
@@ -104,23 +138,28 @@ fn only_gateways_are_answered_where_gateways_call() {
     }
     // Signed for one thing, sent for another.
     let other = Call { path: "/api/v1/orders/1", ..good }.request();
-    let altered =
-        String::from_utf8(other.bytes()).unwrap().replace("/api/v1/orders/1 ", &format!("{path} "));
+    let altered = String::from_utf8(other.bytes()).unwrap();
+    let altered = altered.replace(" /api/v1/orders/1 ", &format!(" {} ", good.path));
     let mut connection = Connection::open(listener).unwrap();
     connection.send(altered.as_bytes()).unwrap();
     connection.receive(true).unwrap().problem(401, "unauthenticated");
     for spoiled in [
         good.request().header("seckill-vouched", "1.7"),
-        good.request().header("idempotency-key", "not-signed"),
-        good.request().json(&serde_json::json!({})),
+        good.request().key("not-signed"),
+        good.request().json(&json!({})),
     ] {
         send(listener, &spoiled).problem(401, "unauthenticated");
     }
-    send(listener, &good.request().body("text/plain", vec![b' '; 65_537]))
-        .problem(413, "too-large");
-    // Signed well, and none of the calls that are forwarded; the last is another gateway's.
-    let foreign = format!("/api/v1/orders/{}", 1);
-    let buying = format!("/api/v1/activities/{activity}/orders");
+    let large = good.request().body("text/plain", vec![b' '; 65_537]);
+    send(listener, &large).problem(413, "too-large");
+    world.expect_unchanged();
+}
+
+#[test]
+fn only_what_is_forwarded_is_answered_where_gateways_call() {
+    let mut world = World::new();
+    let (listener, good) = (world.listener, world.cancel());
+    let buying = format!("/api/v1/activities/{}/orders", world.activity);
     for (method, path) in [
         ("GET", "/"),
         ("GET", "/api/v1/users/me"),
@@ -128,27 +167,30 @@ fn only_gateways_are_answered_where_gateways_call() {
         ("POST", buying.as_str()),
         ("DELETE", "/api/v1/sessions"),
         ("GET", "/api/v1/admin/users"),
-        ("PATCH", path.as_str()),
-        ("GET", foreign.as_str()),
+        ("PATCH", good.path),
+        // Another gateway's order: it goes no further.
+        ("GET", "/api/v1/orders/1"),
     ] {
         let answer = send(listener, &Call { method, path, ..good }.request());
         answer.problem(404, "not-found");
         assert!(answer.header("seckill-signature").is_some());
     }
-    // Whose order it is not, and what their roles do not allow, it does not become by being forwarded.
-    send(listener, &Call { vouched: Some((user + 1, shopper)), ..good }.request())
-        .problem(404, "not-found");
-    send(listener, &Call { vouched: None, ..good }.request()).problem(401, "unauthenticated");
-    let refund = format!("/api/v1/admin/orders/{}/cancel", order.id);
-    send(listener, &Call { method: "POST", path: &refund, ..good }.request())
-        .problem(403, "forbidden");
-    let shown = ann[1].get(&path).expect(200).json();
-    assert_eq!(shown["status"], "awaiting_payment", "nothing of this has changed anything");
-    // The same call, as it should be; and once more, as one who listens might send it again.
+    // Whose order it is not, and what roles do not allow, it does not become by being forwarded.
+    let stranger = Call { vouched: Some((world.user + 1, SHOPPER)), ..good };
+    send(listener, &stranger.request()).problem(404, "not-found");
+    let nobody = Call { vouched: None, ..good };
+    send(listener, &nobody.request()).problem(401, "unauthenticated");
+    let path = good.path.replace("/v1/", "/v1/admin/") + "/cancel";
+    let operators = Call { method: "POST", path: &path, ..good };
+    send(listener, &operators.request()).problem(403, "forbidden");
+    // Shoppers' own listener believes no gateway.
+    send(world.fleet.gateways[1].address(), &good.request()).problem(401, "unauthenticated");
+    // The call as it should be; and once more, as one who listens might send it again.
     let call = good.request();
+    world.expect_unchanged();
     for _ in 0..2 {
         assert_eq!(send(listener, &call).status, 204);
     }
-    await_status(&mut ann[1], &order.id, Status::Cancelled);
-    assert_eq!(send(fleet.gateways[1].address(), &good.request()).status, 401);
+    let order = world.path.rsplit_once('/').unwrap().1.to_owned();
+    await_status(&mut world.ann[1], &order, Status::Cancelled);
 }

@@ -152,7 +152,7 @@ pub(super) async fn show_as_of(call: &Call<'_>, id: OrderId, as_of: Timestamp) -
     if stored.order.user != user {
         return Err(Slug::NotFound.into());
     }
-    let order = OrderFacts::stored(stored).as_of(Some(as_of));
+    let order = OrderFacts::stored(stored).dated(Some(as_of));
     let body = call.context.desk.bytes(|out| order.write(out));
     Ok(Reply::json(StatusCode::OK, body).no_store())
 }
@@ -199,7 +199,7 @@ pub(super) async fn list(call: &Call<'_>) -> Answer {
     let stored = stored.into_iter().filter(|stored| !known.contains(&stored.order.id));
     orders.extend(stored.map(|stored| {
         let as_of = elsewhere::as_of(call, stored.order.id);
-        OrderFacts::stored(stored).as_of(as_of)
+        OrderFacts::stored(stored).dated(as_of)
     }));
     orders.retain(|order| {
         status.is_none_or(|status| order.status == status)

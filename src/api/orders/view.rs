@@ -77,7 +77,7 @@ impl<'a> OrderFacts<'a> {
     }
 
     /// The same, of which what has happened since may be missing.
-    pub(in crate::api) fn as_of(self, as_of: Option<Timestamp>) -> Self {
+    pub(in crate::api) fn dated(self, as_of: Option<Timestamp>) -> Self {
         Self { as_of, ..self }
     }
 
@@ -301,7 +301,7 @@ mod tests {
         let (order, terms) = (order(Status::AwaitingPayment, None), terms());
         let mut out = Vec::new();
         let as_of = Some(Timestamp(1_795_737_600_001));
-        OrderFacts::in_memory(&order, &terms).as_of(as_of).write(&mut out);
+        OrderFacts::in_memory(&order, &terms).dated(as_of).write(&mut out);
         let json: Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(json["as_of"], "2026-11-27T00:00:00.001Z");
     }
