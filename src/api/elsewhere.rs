@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use hyper::body::Body;
 use seckill_shards::clock::Timestamp;
 use seckill_shards::ids::OrderId;
@@ -86,7 +86,7 @@ pub(super) async fn answer(call: &Call<'_>, body: &Bytes, route: Route, owner: u
     }
     let peer = call.peer(owner).await?;
     let is_read = matches!(call.head.method, Method::GET | Method::HEAD);
-    match forward(call, &peer, body, Some(caller)).await {
+    match forward(call, &peer, headers_of(call, route), body, Some(caller)).await {
         Ok(reply) => Ok(reply),
         Err(Unanswered::NotSent) => match route {
             Route::Order(order) if is_read => orders::show_as_of(call, order, peer.as_of()).await,
@@ -101,8 +101,11 @@ pub(super) async fn answer(call: &Call<'_>, body: &Bytes, route: Route, owner: u
 /// saying that it has, the provider tells again.
 pub(super) async fn deliver(call: &Call<'_>, body: &Bytes, owner: u16) -> Answer {
     let peer = call.peer(owner).await.map_err(|_| away())?;
-    let answer = forward(call, &peer, body, None).await;
-    answer.ok().filter(|reply| !reply.status.is_server_error()).ok_or_else(away)
+    let answer = forward(call, &peer, call.head.headers.clone(), body, None).await;
+    // Its keys may be older or newer ones, while they are changed.
+    let is_taken =
+        |status: StatusCode| !status.is_server_error() && status != StatusCode::UNAUTHORIZED;
+    answer.ok().filter(|reply| is_taken(reply.status)).ok_or_else(away)
 }
 
 /// An order that the store does not have may be with its gateway still.
@@ -117,17 +120,13 @@ fn away() -> Problem {
 async fn forward(
     call: &Call<'_>,
     peer: &Arc<Peer>,
+    headers: HeaderMap,
     body: &Bytes,
     caller: Option<Caller>,
 ) -> Result<Reply, Unanswered> {
     let head = call.head;
-    let method = if head.method == Method::HEAD { Method::GET } else { head.method.clone() };
-    let mut headers = head.headers.clone();
-    if let Some(key) = key_of_its_own(call) {
-        headers.insert(idempotency::IDEMPOTENCY_KEY, key);
-    }
     let forwarded = peers::Call {
-        method,
+        method: if head.method == Method::HEAD { Method::GET } else { head.method.clone() },
         path: head.uri.path().to_owned(),
         headers,
         body: body.clone(),
@@ -137,14 +136,16 @@ async fn forward(
     peers.call(peer, forwarded).await.map(reply_of)
 }
 
-/// A payment that is started without a key gets one, so that a call that is heard twice starts one.
-fn key_of_its_own(call: &Call<'_>) -> Option<HeaderValue> {
-    let starts = matches!(Route::of(call.head.uri.path()), Some(Route::Payments(_)));
-    if !starts || call.head.headers.contains_key(idempotency::IDEMPOTENCY_KEY) {
-        return None;
+/// The headers of a call. A payment that is started without a key gets one, so that a call that is
+/// heard twice starts one.
+fn headers_of(call: &Call<'_>, route: Route) -> HeaderMap {
+    let mut headers = call.head.headers.clone();
+    if matches!(route, Route::Payments(_)) && !headers.contains_key(idempotency::IDEMPOTENCY_KEY) {
+        let random = crate::random_bytes::<16>().map(u128::from_le_bytes);
+        let key = random.ok().and_then(|it| HeaderValue::from_str(&format!("{it:032x}")).ok());
+        headers.extend(key.map(|key| (idempotency::IDEMPOTENCY_KEY, key)));
     }
-    let random = crate::random_bytes::<16>().ok()?;
-    HeaderValue::from_str(&format!("forwarded-{:032x}", u128::from_le_bytes(random))).ok()
+    headers
 }
 
 fn reply_of(answered: peers::Answered) -> Reply {
@@ -210,4 +211,32 @@ fn all_headers(reply: &Reply) -> HeaderMap {
     let fixed = [(CONTENT_TYPE, &reply.content_type), (LOCATION, &reply.location)];
     let fixed = fixed.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
     fixed.chain(reply.headers.iter().cloned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_about_one_order_are_its_owners_and_no_others() {
+        for (path, order) in [
+            ("/api/v1/orders/7", Some(7)),
+            ("/api/v1/orders/7/payments", Some(7)),
+            ("/api/v1/orders/7/payments/8", Some(7)),
+            ("/api/v1/sandbox/payments/8", Some(8)),
+            ("/api/v1/admin/orders/7/cancel", Some(7)),
+            ("/api/v1/admin/orders/7/refund", Some(7)),
+            // Its body says whose it is.
+            ("/api/v1/webhooks/payments", None),
+            ("/api/v1/orders", None),
+            ("/api/v1/activities/7/orders", None),
+            ("/api/v1/admin/orders", None),
+            ("/api/v1/admin/activities/7/end", None),
+            ("/api/v1/users/me", None),
+            ("/orders/7", None),
+        ] {
+            let found = Route::of(path).and_then(order_of);
+            assert_eq!(found, order.map(OrderId), "{path}");
+        }
+    }
 }
