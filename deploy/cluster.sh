@@ -53,6 +53,7 @@ start_gateway() {
         SECKILL_GATEWAY_ID=$number \
         SECKILL_STORE_URL=${SECKILL_STORE_URL:-sqlite:$data/store.db} \
         SECKILL_REDIS_URL=redis+unix://$socket \
+        SECKILL_PEER_LISTEN=127.0.0.1:707$number \
         SECKILL_TRUSTED_PROXIES=127.0.0.1 \
         SECKILL_PAYMENT_PROVIDER=sandbox \
         SECKILL_PAYMENT_WEBHOOK_SECRET=whsec_$(base64 -w0 <"$(secret_of_all)") \

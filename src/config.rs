@@ -31,6 +31,8 @@ const KEYS: &[&str] = &[
     "payment_provider",
     "payment_webhook_secret",
     "payment_webhook_secret_file",
+    "peer_listen",
+    "peer_url",
     "public_url",
     "redis_url",
     "secret",
@@ -74,6 +76,15 @@ impl fmt::Debug for RedisUrl {
     }
 }
 
+/// How the other gateways reach this one.
+#[derive(Clone, Debug)]
+pub struct PeerOptions {
+    /// The listener of their calls.
+    pub listen: SocketAddr,
+    /// Where they call it, as `host:port`; none: at the listener's own address.
+    pub address: Option<String>,
+}
+
 /// How the gateway runs.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -93,6 +104,8 @@ pub struct Config {
     pub store: PathBuf,
     /// The Redis through which several gateways share what they sell; none: this one is alone.
     pub redis_url: Option<RedisUrl>,
+    /// How the other gateways reach this one; there where a Redis is.
+    pub peers: Option<PeerOptions>,
     /// The origin that browsers use; none: the request's own host.
     pub public_url: Option<String>,
     /// Whose forwarded addresses are believed.
@@ -125,6 +138,20 @@ impl FromStr for PaymentProvider {
 
     fn from_str(word: &str) -> Result<Self, ()> {
         if word == "sandbox" { Ok(Self::Sandbox) } else { Err(()) }
+    }
+}
+
+/// Host and port of the URL of a gateway.
+struct PeerUrl(String);
+
+impl FromStr for PeerUrl {
+    type Err = ();
+
+    fn from_str(url: &str) -> Result<Self, ()> {
+        let address = url.strip_prefix("http://").filter(|_| is_origin(url)).ok_or(())?;
+        let (host, port) = address.rsplit_once(':').ok_or(())?;
+        let is_port = port.parse::<u16>().is_ok_and(|port| port > 0);
+        if is_port && !host.is_empty() { Ok(Self(address.to_owned())) } else { Err(()) }
     }
 }
 
@@ -224,6 +251,7 @@ impl Layers {
     pub fn finish(mut self) -> Result<Config, ConfigError> {
         let (secret, webhook_keys) = (self.secret()?, self.webhook_keys()?);
         let redis_url = self.redis_url(secret.is_some())?;
+        let peers = self.peers(redis_url.is_some())?;
         let data: PathBuf = self.take("data", "a path")?.unwrap_or_else(|| "data".into());
         let store = match self.take::<String>("store_url", "sqlite:PATH")? {
             None => data.join("store.db"),
@@ -247,6 +275,7 @@ impl Layers {
             gateway_id: self.take("gateway_id", "0 to 1023")?.unwrap_or(0),
             store,
             redis_url,
+            peers,
             public_url: self.take("public_url", "an http or https address")?,
             trusted_proxies: self.addresses("trusted_proxies")?,
             connections_max: self.take("connections_max", "a number")?.unwrap_or(50_000),
@@ -296,6 +325,7 @@ impl Layers {
             ("secret or secret_file", has_secret),
             ("gateway_id", self.values.contains_key("gateway_id")),
             ("store_url", self.values.contains_key("store_url")),
+            ("peer_listen", self.values.contains_key("peer_listen")),
         ] {
             if !given {
                 let text = format!("{source}: with redis_url, {key} must be given too");
@@ -303,6 +333,24 @@ impl Layers {
             }
         }
         Ok(Some(RedisUrl(text.trim().to_owned())))
+    }
+
+    /// How gateways that share what they sell reach this one; one that is alone is not reached.
+    fn peers(&mut self, is_shared: bool) -> Result<Option<PeerOptions>, ConfigError> {
+        let given = ["peer_listen", "peer_url"].iter().find_map(|key| self.values.get(*key));
+        if let Some(Value { source, .. }) = given.filter(|_| !is_shared) {
+            let text = format!("{source}: there are no peers without redis_url");
+            return Err(ConfigError(text));
+        }
+        let form = "an address and port, as 10.0.0.1:9091";
+        let Some(listen) = self.take::<SocketAddr>("peer_listen", form)? else { return Ok(None) };
+        let address = self.take("peer_url", "http://host:port")?.map(|PeerUrl(address)| address);
+        if listen.ip().is_unspecified() && address.is_none() {
+            let text = "peer_listen is every address: peer_url must say by which of them the \
+                        other gateways reach it";
+            return Err(ConfigError(text.to_owned()));
+        }
+        Ok(Some(PeerOptions { listen, address }))
     }
 
     /// The text of a secret: given, or read from the file that is named.
@@ -453,6 +501,7 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_one_clear_line() {
         let secret = "s".repeat(32);
+        let shared = shared();
         for (variables, says) in [
             (vec![("SECKILL_COARS", "3")], "there is no setting \"coars\""),
             (vec![("SECKILL_CORES", "many")], "cores must be a number"),
@@ -469,6 +518,20 @@ mod tests {
                     ("SECKILL_GATEWAY_ID", "3"),
                 ],
                 "with redis_url, store_url must be given too",
+            ),
+            (shared[..4].to_vec(), "with redis_url, peer_listen must be given too"),
+            (vec![("SECKILL_PEER_LISTEN", "127.0.0.1:0")], "there are no peers without redis_url"),
+            (
+                [&shared[..4], &[("SECKILL_PEER_LISTEN", "0.0.0.0:9091")]].concat(),
+                "peer_url must say by which of them",
+            ),
+            (
+                [&shared[..], &[("SECKILL_PEER_URL", "https://gateway-1:9091")]].concat(),
+                "peer_url must be http://host:port",
+            ),
+            (
+                [&shared[..], &[("SECKILL_PEER_URL", "http://gateway-1")]].concat(),
+                "peer_url must be http://host:port",
             ),
             (vec![("SECKILL_GATEWAY_ID", "1024")], "gateway_id must be 0 to 1023"),
             (vec![("SECKILL_STORE_URL", "mysql:x")], "store_url must be sqlite:PATH"),
@@ -489,6 +552,31 @@ mod tests {
             assert!(error.contains(says) && !error.contains('\n'), "{variables:?}: {error}");
             assert!(!error.contains("short"), "a secret is not repeated");
         }
+    }
+
+    /// What gateways that share what they sell are given at least.
+    fn shared() -> [(&'static str, &'static str); 5] {
+        [
+            ("SECKILL_REDIS_URL", "redis://127.0.0.1"),
+            ("SECKILL_SECRET", "0123456789abcdef0123456789abcdef"),
+            ("SECKILL_GATEWAY_ID", "3"),
+            ("SECKILL_STORE_URL", "sqlite:/store.db"),
+            ("SECKILL_PEER_LISTEN", "127.0.0.1:0"),
+        ]
+    }
+
+    #[test]
+    fn peers_are_found_at_the_listener_or_where_the_url_says() {
+        let address = |more: &[_]| {
+            finish(&[&shared()[..], more].concat(), &[]).unwrap().peers.unwrap().address
+        };
+        assert_eq!(address(&[]), None);
+        for (url, expected) in
+            [("http://gateway-3:9091", "gateway-3:9091"), ("http://[::1]:9", "[::1]:9")]
+        {
+            assert_eq!(address(&[("SECKILL_PEER_URL", url)]).as_deref(), Some(expected));
+        }
+        assert!(finish(&[], &[]).unwrap().peers.is_none());
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub mod flow;
 pub mod metrics;
 pub mod operations;
 pub mod payment;
+pub mod peers;
 pub mod reconcile;
 pub mod server;
 pub mod store;

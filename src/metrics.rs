@@ -22,6 +22,7 @@ use seckill_shards::journal::{Histogram, Takes};
 use crate::api::{Counters, Slug};
 use crate::control::{Control, FlushStatus, RefundStatus, SumsTail};
 use crate::flow::{Breaker, BreakerState};
+use crate::peers::Outcome;
 
 /// Where the figures come from.
 #[derive(Debug)]
@@ -92,6 +93,7 @@ impl Collector for GatewayCollector {
         self.refunds(&mut page);
         self.breakers(&mut page);
         self.leases(&mut page);
+        self.peers(&mut page);
         self.http(&mut page);
         process(&mut page);
         page.gauge(
@@ -319,30 +321,29 @@ impl GatewayCollector {
 
     fn breakers(&self, page: &mut Families) {
         for ((follower, calls), breaker) in &self.sources.breakers {
-            let labels = [("follower", *follower), ("calls", *calls)];
-            let state = match breaker.state() {
-                BreakerState::Closed => 0,
-                BreakerState::HalfOpen => 1,
-                BreakerState::Open => 2,
-            };
-            page.gauge(
-                "seckill_breaker_state",
-                "0 closed, 1 half-open, 2 open: calls are not let through",
-                &labels,
-                real(state),
-            );
-            page.counter(
-                "seckill_breaker_opened_total",
-                "Times that a breaker opened",
-                &labels,
-                breaker.opened(),
-            );
-            page.counter(
-                "seckill_breaker_refused_total",
-                "Calls that a breaker did not let through",
-                &labels,
-                breaker.refused(),
-            );
+            breaker_figures(page, &[("follower", *follower), ("calls", *calls)], breaker);
+        }
+    }
+
+    /// The other gateways, and what became of calls to each.
+    fn peers(&self, page: &mut Families) {
+        let Some(peers) = self.sources.control.peers() else { return };
+        let peers = peers.all();
+        let present = peers.iter().filter(|peer| peer.is_present()).count();
+        for (state, count) in [("present", present), ("away", peers.len() - present)] {
+            let labels = [("state", state)];
+            page.gauge("seckill_peers", "Other gateways of the fleet", &labels, real(count as u64));
+        }
+        for peer in &peers {
+            let number = peer.number.to_string();
+            for outcome in Outcome::ALL {
+                let labels = [("peer", number.as_str()), ("outcome", outcome.word())];
+                let help = "Calls about what another gateway owns, by what became of them";
+                page.counter("seckill_peer_calls_total", help, &labels, peer.count(outcome));
+            }
+            let follower = format!("gateway {number}");
+            let labels = [("follower", follower.as_str()), ("calls", "all")];
+            breaker_figures(page, &labels, &peer.breaker);
         }
     }
 
@@ -376,6 +377,32 @@ impl GatewayCollector {
             page.counter("seckill_http_refusals_total", help, &labels, count);
         }
     }
+}
+
+fn breaker_figures(page: &mut Families, labels: &[(&str, &str)], breaker: &Breaker) {
+    let state = match breaker.state() {
+        BreakerState::Closed => 0,
+        BreakerState::HalfOpen => 1,
+        BreakerState::Open => 2,
+    };
+    page.gauge(
+        "seckill_breaker_state",
+        "0 closed, 1 half-open, 2 open: calls are not let through",
+        labels,
+        real(state),
+    );
+    page.counter(
+        "seckill_breaker_opened_total",
+        "Times that a breaker opened",
+        labels,
+        breaker.opened(),
+    );
+    page.counter(
+        "seckill_breaker_refused_total",
+        "Calls that a breaker did not let through",
+        labels,
+        breaker.refused(),
+    );
 }
 
 /// What the kernel says of the process.

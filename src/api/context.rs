@@ -32,6 +32,7 @@ use super::throttle::Throttle;
 use super::tokens::Tokens;
 use crate::flow::Pass;
 use crate::payment::PaymentPort;
+use crate::peers::Peers;
 use crate::store::{Store, StoreError, Stored};
 
 /// What the control side does for the API.
@@ -75,6 +76,8 @@ pub struct SharedParts {
     pub cores: usize,
     /// What shoppers pay by; none: paying is unavailable.
     pub payment: Option<PaymentPort>,
+    /// The other gateways; none where this one is alone.
+    pub peers: Option<Arc<Peers>>,
     /// What stops calls of the store while it fails or is slow.
     pub breakers: StoreBreakers,
 }
@@ -93,6 +96,7 @@ pub struct Shared {
     pub(super) passwords: Passwords,
     pub(super) throttle: Throttle,
     pub(super) payment: Option<PaymentPort>,
+    pub(super) peers: Option<Arc<Peers>>,
     store: Arc<dyn Store>,
     breakers: StoreBreakers,
     store_calls: Arc<Semaphore>,
@@ -127,6 +131,7 @@ impl Shared {
             passwords: Passwords::new(parts.runtime.clone()),
             throttle: Throttle::default(),
             payment: parts.payment,
+            peers: parts.peers,
             store: parts.store,
             breakers: parts.breakers,
             store_calls: Arc::new(Semaphore::new(STORE_CALLS_MAX)),

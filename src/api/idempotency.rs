@@ -11,7 +11,7 @@ use super::limits::IDEMPOTENCY_KEY_BYTES_MAX;
 use super::problem::Problem;
 use crate::store::Once;
 
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The digest of a request's key, within this user's keys.
 pub(super) fn key(headers: &HeaderMap, user: UserId) -> Result<Option<Digest>, Problem> {

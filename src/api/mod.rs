@@ -9,6 +9,7 @@ mod auth;
 mod breakers;
 mod context;
 mod counters;
+mod elsewhere;
 mod forwarded;
 pub mod hot;
 mod idempotency;
@@ -71,11 +72,24 @@ struct Call<'a> {
     context: &'a Context,
     head: &'a Parts,
     peer: IpAddr,
+    came: Came,
+}
+
+/// By which way a request came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Came {
+    /// To the listener that shoppers, operators and the provider know.
+    ToShoppers,
+    /// From another gateway, which has authenticated who sends it, if anybody has signed in.
+    Forwarded(Option<Caller>),
 }
 
 impl Call<'_> {
     /// Who asks.
     fn caller(&self) -> Result<Caller, Problem> {
+        if let Came::Forwarded(caller) = self.came {
+            return caller.ok_or_else(|| Slug::Unauthenticated.into());
+        }
         let shared = &self.context.shared;
         let now_s = seconds(self.context.recently());
         auth::caller(&shared.site, self.head, |token| {
@@ -97,10 +111,30 @@ where
 {
     let (head, body) = request.into_parts();
     let answer = {
-        let call = Call { context, head: &head, peer };
+        let call = Call { context, head: &head, peer, came: Came::ToShoppers };
         caught(answer(&call, body)).await
     };
-    context.counters().count(&answer);
+    // What another gateway has refused that one has counted.
+    if !answer.as_ref().is_ok_and(Reply::is_refusal) {
+        context.counters().count(&answer);
+    }
+    context.desk.respond(head.headers, answer)
+}
+
+/// Answers one request that came to the listener for other gateways.
+pub async fn handle_forwarded<B>(
+    context: &Context,
+    request: Request<B>,
+    peer: IpAddr,
+) -> HttpResponse
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let (mut head, body) = request.into_parts();
+    let answer = caught(elsewhere::receive(context, &mut head, body, peer)).await;
+    if answer.is_err() {
+        context.counters().count(&answer);
+    }
     context.desk.respond(head.headers, answer)
 }
 
@@ -156,18 +190,26 @@ async fn answer_seldom<B>(call: &Call<'_>, body: B, route: Route) -> Answer
 where
     B: Body<Data = Bytes> + Unpin,
 {
+    let body = json::read(&call.head.headers, body).await?;
+    match elsewhere::owner(call, route) {
+        Some(owner) => elsewhere::answer(call, &body, route, owner).await,
+        None => dispatch(call, &body, route).await,
+    }
+}
+
+/// Has the resource of a route answer.
+async fn dispatch(call: &Call<'_>, body: &Bytes, route: Route) -> Answer {
     // GET and HEAD are one; where a resource has several methods, this tells them apart.
     let method = &call.head.method;
     let is_read = matches!(*method, Method::GET | Method::HEAD);
-    let body = json::read(&call.head.headers, body).await?;
     match route {
-        Route::Users => users::create(call, &body).await,
+        Route::Users => users::create(call, body).await,
         Route::Me if is_read => users::show(call).await,
-        Route::Me => users::update(call, &body).await,
-        Route::Sessions if method == Method::POST => sessions::create(call, &body).await,
+        Route::Me => users::update(call, body).await,
+        Route::Sessions if method == Method::POST => sessions::create(call, body).await,
         Route::Sessions => sessions::delete_all(call).await,
         Route::CurrentSession => sessions::delete_current(call).await,
-        Route::PasswordResets => password_resets::redeem(call, &body).await,
+        Route::PasswordResets => password_resets::redeem(call, body).await,
         Route::Products => products::list(call).await,
         Route::Product(product) => products::show(call, product).await,
         Route::Activities => activities::list(call).await,
@@ -175,12 +217,12 @@ where
         Route::Orders => orders::list(call).await,
         Route::Order(order) if is_read => orders::show(call, order).await,
         Route::Order(order) => orders::cancel(call, order).await,
-        Route::Payments(order) => payments::start(call, &body, order).await,
+        Route::Payments(order) => payments::start(call, body, order).await,
         Route::Payment(order, payment) => payments::give_up(call, order, payment).await,
-        Route::PaymentWebhook => payments::webhook(call, &body).await,
+        Route::PaymentWebhook => payments::webhook(call, body).await,
         Route::SandboxPayment(payment) if is_read => sandbox::show(call, payment).await,
-        Route::SandboxPayment(payment) => sandbox::choose(call, &body, payment).await,
-        Route::Admin(route) => admin::answer(call, &body, route).await,
+        Route::SandboxPayment(payment) => sandbox::choose(call, body, payment).await,
+        Route::Admin(route) => admin::answer(call, body, route).await,
         // Answered before they could come here.
         Route::ActivityOrders(_) | Route::ActivityState(_) | Route::Document | Route::Page => {
             Err(Slug::NotFound.into())

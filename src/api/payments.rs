@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use seckill_shards::command::{Command, Paid, PaymentView, Refusal, StartPayment, Verdict};
 use seckill_shards::ids::{OrderId, PaymentId, UserId};
@@ -14,7 +15,7 @@ use serde::Deserialize;
 use super::json::{self, Fields};
 use super::problem::{Effect, Problem, Slug, denied};
 use super::reply::Reply;
-use super::{Answer, Call, idempotency, route, text};
+use super::{Answer, Call, elsewhere, idempotency, route, text};
 use crate::payment::webhook::Signed;
 use crate::payment::{PaymentPort, Provider};
 use crate::store::{PaymentRow, StoredOrder};
@@ -113,7 +114,7 @@ pub(super) fn port<'a>(call: &Call<'a>) -> Result<&'a PaymentPort, Problem> {
 }
 
 /// `POST /api/v1/webhooks/payments`: 204 once what it says is durable, now or before.
-pub(super) async fn webhook(call: &Call<'_>, body: &[u8]) -> Answer {
+pub(super) async fn webhook(call: &Call<'_>, body: &Bytes) -> Answer {
     let port = port(call)?;
     let now = call.context.shared.now();
     let signed = signed(&call.head.headers, body);
@@ -122,8 +123,11 @@ pub(super) async fn webhook(call: &Call<'_>, body: &[u8]) -> Answer {
     }
     json::expect_json(&call.head.headers)?;
     let Some(word) = Word::of(body)? else { return Ok(Reply::empty(StatusCode::NO_CONTENT)) };
-    let origin = call.context.shared.engine.origin();
-    if OrderId(word.payment.0).origin().gateway != origin.gateway {
+    let order = OrderId(word.payment.0);
+    if let Some(owner) = call.owner_elsewhere(order) {
+        return elsewhere::deliver(call, body, owner).await;
+    }
+    if order.origin().gateway != call.context.shared.engine.origin().gateway {
         // Its own gateway has to write it down.
         return Err(Slug::Unavailable.into());
     }

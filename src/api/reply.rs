@@ -56,6 +56,12 @@ impl Reply {
         Self { body, content_type: Some(JSON), ..Self::empty(status) }
     }
 
+    /// Whether it says no: so it does where another gateway has answered.
+    #[must_use]
+    pub(super) fn is_refusal(&self) -> bool {
+        self.status.is_client_error() || self.status.is_server_error()
+    }
+
     /// With a header more.
     #[must_use]
     pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -155,7 +161,7 @@ impl Desk {
         headers: HeaderMap,
         answer: Result<Reply, Problem>,
     ) -> HttpResponse {
-        let answer = answer.unwrap_or_else(|problem| self.negative(&problem));
+        let answer = self.reply(answer);
         let mut headers = headers;
         let id = headers
             .remove(REQUEST_ID)
@@ -260,6 +266,11 @@ impl Desk {
         let date = text.as_bytes().try_into().expect("a date of HTTP has 29 characters");
         self.date.set((second, date));
         date
+    }
+
+    /// What an answer says, be it a problem.
+    pub(super) fn reply(&self, answer: Result<Reply, Problem>) -> Reply {
+        answer.unwrap_or_else(|problem| self.negative(&problem))
     }
 
     fn negative(&self, problem: &Problem) -> Reply {

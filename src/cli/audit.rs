@@ -4,15 +4,12 @@ use std::process::ExitCode;
 
 use seckill_shards::ids::ActivityId;
 
-use super::{Place, UNUSABLE, Unusable, open_store, runtime, say};
+use super::{Place, UNUSABLE, Unusable, open_present_store, runtime, say};
 use crate::audit::{ActivityAudit, Audits, audit};
 
 pub(super) fn run(place: &Place, activity: Option<u64>, json: bool) -> anyhow::Result<ExitCode> {
     let config = place.config()?;
-    if !config.store.exists() {
-        return Err(Unusable(format!("there is no store at {}", config.store.display())).into());
-    }
-    let store = open_store(&config)?;
+    let store = open_present_store(&config)?;
     let journal = config.journal();
     let only = activity.map(ActivityId);
     let compared = runtime()?.block_on(audit(&journal, &*store, config.gateway_id, only));

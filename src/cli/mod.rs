@@ -5,6 +5,7 @@
 
 mod audit;
 mod demo;
+mod gateway;
 mod journal;
 mod serve;
 mod tokens;
@@ -65,6 +66,9 @@ enum Command {
     /// Read the journal.
     #[command(subcommand)]
     Journal(Journal),
+    /// The gateways that share a store.
+    #[command(subcommand)]
+    Gateway(Gateway),
 }
 
 /// Where a gateway's data is.
@@ -119,6 +123,12 @@ enum Journal {
     Dump(Place),
 }
 
+#[derive(Debug, Subcommand)]
+enum Gateway {
+    /// Print every gateway that the store knows of, one a line.
+    List(Place),
+}
+
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn run() -> ExitCode {
@@ -133,6 +143,7 @@ pub fn run() -> ExitCode {
         Command::Audit { place, activity, json } => audit::run(&place, activity, json),
         Command::Journal(Journal::Verify(place)) => journal::verify(&place),
         Command::Journal(Journal::Dump(place)) => journal::dump(&place),
+        Command::Gateway(Gateway::List(place)) => gateway::list(&place),
     };
     done.unwrap_or_else(|error| {
         // The last word of a process that cannot say it anywhere else; a closed standard error
@@ -185,6 +196,14 @@ impl Place {
 fn open_store(config: &Config) -> Result<Arc<dyn Store>, Unusable> {
     let store = Sqlite::open(&config.store).map_err(|error| Unusable::from(&error))?;
     Ok(Arc::new(store))
+}
+
+/// The same for a command that only reads: a mistyped path is not made a store.
+fn open_present_store(config: &Config) -> Result<Arc<dyn Store>, Unusable> {
+    match config.store.exists() {
+        true => open_store(config),
+        false => Err(Unusable(format!("there is no store at {}", config.store.display()))),
+    }
 }
 
 /// A runtime for a command that only talks to the store.

@@ -18,7 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{Serve, Unusable, demo, open_store, say};
 use crate::api::tokens::Tokens;
 use crate::api::{Access, Owners, PageMap, Shared, SharedParts, Site, StoreBreakers};
-use crate::config::{Config, PaymentProvider, RedisUrl};
+use crate::config::{Config, PaymentProvider, PeerOptions, RedisUrl};
 use crate::control::leases::{REDIS_BREAKER, Settling};
 use crate::control::{Control, ControlParts};
 use crate::flow::Breaker;
@@ -26,6 +26,7 @@ use crate::metrics::{Metrics, Sources};
 use crate::operations::{Operations, Recovered};
 use crate::payment::PaymentPort;
 use crate::payment::sandbox::Sandbox;
+use crate::peers::{Peers, PeersParts};
 use crate::reconcile::Leases;
 use crate::server::{Server, ServerOptions, pin};
 use crate::store::{JournalFound, Store};
@@ -36,7 +37,7 @@ const LAST_FLUSH: Duration = Duration::from_secs(10);
 pub(super) fn run(command: &Serve) -> anyhow::Result<ExitCode> {
     let config = configuration(command)?;
     start_log(&config)?;
-    raise_file_limit(config.connections_max);
+    raise_file_limit(config.connections_max + crate::peers::limits::CONNECTIONS_MAX);
     let mut gateway = Gateway::start(&config)?;
     if config.demo {
         gateway.control_runtime.block_on(demo::fill(&*gateway.store, &gateway.control))?;
@@ -85,11 +86,7 @@ struct Gateway {
 impl Gateway {
     fn start(config: &Config) -> anyhow::Result<Self> {
         let listener = bind(config.listen)?;
-        let control_runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("control")
-            .enable_all()
-            .build()?;
+        let control_runtime = control_runtime()?;
         let ops_listener = bind_operations(&control_runtime, config.ops_listen)?;
         let operations = Operations::new();
         let operations_address = ops_listener.local_addr()?;
@@ -110,6 +107,9 @@ impl Gateway {
         let access = Arc::new(Access::new());
         let breakers = StoreBreakers::default();
         let settling = settling(&config.redis_url, &engine, &control_runtime)?;
+        let secret = config.token_secret()?.0;
+        // Bound when the store knows this gateway: before, a call would wait for nothing.
+        let (peer_listener, peers) = peers(config, &secret, &clock, runtime)?.unzip();
         let control = Control::new(ControlParts {
             engine: Arc::clone(&engine),
             store: Arc::clone(&store),
@@ -121,6 +121,7 @@ impl Gateway {
             payment: payment.clone(),
             store_breaker: Arc::clone(&breakers.read),
             settling,
+            peers: peers.clone(),
         });
         let shared = Arc::new(Shared::new(SharedParts {
             engine: Arc::clone(&engine),
@@ -128,16 +129,18 @@ impl Gateway {
             store: Arc::clone(&store),
             control: Arc::clone(&control) as Arc<dyn crate::api::Control>,
             runtime: control_runtime.handle().clone(),
-            tokens: Tokens::new(&config.token_secret()?.0, None),
+            tokens: Tokens::new(&secret, None),
             access,
             pages,
             site: Site::new(config.public_url.as_deref()),
             trusted_proxies: config.trusted_proxies.clone(),
             cores: config.cores,
             payment,
+            peers,
             breakers,
         }));
-        let options = ServerOptions { listener, cpus, connections_max: config.connections_max };
+        let connections_max = config.connections_max;
+        let options = ServerOptions { listener, peer_listener, cpus, connections_max };
         let server = Server::start(options, shards, owners, Arc::clone(&shared))?;
         let prepared = control_runtime.block_on(control.prepare());
         prepared.map_err(|error| Unusable::from(&error))?;
@@ -199,6 +202,12 @@ fn sources_of(
         control: Arc::clone(control),
     });
     Recovered { engine, store_breaker, metrics }
+}
+
+/// Where runs what may be slow or dead without touching a sale.
+fn control_runtime() -> std::io::Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).thread_name("control").enable_all().build()
 }
 
 fn open_engine(config: &Config, clock: &Arc<MachineClock>) -> anyhow::Result<Parts> {
@@ -276,6 +285,26 @@ fn settling(
         Unusable("redis_url is not the address of a Redis, as redis://127.0.0.1:6379".to_owned())
     })?;
     Ok(Some(Settling::new(redis, Breaker::new("redis", REDIS_BREAKER))))
+}
+
+/// The other gateways, where there may be any, and the listener on which they are answered.
+fn peers(
+    config: &Config,
+    secret: &[u8; 32],
+    clock: &Arc<MachineClock>,
+    runtime: &tokio::runtime::Handle,
+) -> anyhow::Result<Option<(TcpListener, Arc<Peers>)>> {
+    let Some(PeerOptions { listen, address }) = &config.peers else { return Ok(None) };
+    let listener = bind(*listen)?;
+    let address = match address {
+        Some(address) => address.clone(),
+        None => listener.local_addr()?.to_string(),
+    };
+    let clock = Arc::clone(clock) as Arc<dyn Clock>;
+    let (own, runtime) = (config.gateway_id, runtime.clone());
+    let peers = Peers::new(PeersParts { own, address, secret, clock, runtime });
+    tracing::info!(url = peers.url(), "answers other gateways");
+    Ok(Some((listener, Arc::new(peers))))
 }
 
 /// What the configuration says that shoppers pay by, at a shop that listens on `shop`.

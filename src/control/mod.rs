@@ -5,6 +5,7 @@
 
 mod catalogue;
 mod closing;
+mod fleet;
 mod flush;
 mod learn;
 pub mod leases;
@@ -31,6 +32,7 @@ use crate::api::{self, Access, Owners, PageMap};
 use crate::audit::{AuditError, audit};
 use crate::flow::Breaker;
 use crate::payment::PaymentPort;
+use crate::peers::Peers;
 use crate::store::{Store, StoreError};
 use leases::Settling;
 
@@ -72,6 +74,10 @@ pub struct Control {
     store_breaker: Arc<Breaker>,
     /// What is settled with other gateways; none where this one sells alone.
     settling: Option<Settling>,
+    /// The other gateways; none where this one is alone.
+    peers: Option<Arc<Peers>>,
+    /// What they are told of the store.
+    followed: std::sync::Mutex<fleet::Followed>,
     /// Why the gateway must not go on; none while it may.
     must_stop: watch::Sender<Option<String>>,
     /// Ends the tasks that ask the shards.
@@ -103,6 +109,8 @@ pub struct ControlParts {
     pub store_breaker: Arc<Breaker>,
     /// What is settled with other gateways; none where this one sells alone.
     pub settling: Option<Settling>,
+    /// The other gateways; none where this one is alone.
+    pub peers: Option<Arc<Peers>>,
 }
 
 impl Control {
@@ -131,6 +139,8 @@ impl Control {
             learned: Mutex::default(),
             store_breaker: parts.store_breaker,
             settling: parts.settling,
+            peers: parts.peers,
+            followed: std::sync::Mutex::default(),
             must_stop: watch::Sender::new(None),
             stop,
             is_last: AtomicBool::new(false),
@@ -138,7 +148,7 @@ impl Control {
     }
 
     /// Takes over what the store has that the journal lacks, and renders the pages: done before
-    /// the gateway serves, since it must know which tokens were taken back.
+    /// the gateway serves, since it must know which tokens were taken back, and the others where it is.
     ///
     /// # Errors
     /// What the store says.
@@ -146,7 +156,7 @@ impl Control {
         self.learn_all(&mut *self.learned.lock().await).await?;
         self.preheat().await;
         self.render_pages().await;
-        Ok(())
+        self.announce().await
     }
 
     /// Makes the memory of newly published activities ready.
@@ -167,6 +177,7 @@ impl Control {
         let pages = tokio::spawn(Arc::clone(&self).keep_pages());
         let refunds = tokio::spawn(Arc::clone(&self).keep_refunds());
         let leases = tokio::spawn(Arc::clone(&self).keep_leases());
+        let fleet = tokio::spawn(Arc::clone(&self).keep_fleet());
         let mut stopped = self.stop.subscribe();
         let mut second = tokio::time::interval(SECOND);
         let mut sweep = tokio::time::interval(SWEEP);
@@ -184,6 +195,7 @@ impl Control {
         pages.abort();
         refunds.abort();
         leases.abort();
+        fleet.abort();
         if let Err(error) = flush.await {
             tracing::error!(%error, "the flush ended badly");
         }
@@ -198,6 +210,12 @@ impl Control {
     #[must_use]
     pub fn settling(&self) -> Option<&Settling> {
         self.settling.as_ref()
+    }
+
+    /// The other gateways; none where this one is alone.
+    #[must_use]
+    pub fn peers(&self) -> Option<&Arc<Peers>> {
+        self.peers.as_ref()
     }
 
     /// Waits until this gateway must not go on, and says why.

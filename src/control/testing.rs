@@ -60,6 +60,7 @@ impl Desk {
             payment,
             store_breaker: Arc::clone(&StoreBreakers::default().read),
             settling: None,
+            peers: None,
         });
         Self { control, store, folder }
     }

@@ -3,6 +3,7 @@
 //!
 //! It reads no clock: instants are told, in microseconds of the gateway's.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -37,7 +38,7 @@ pub enum BreakerState {
 /// The breaker before one follower.
 #[derive(Debug)]
 pub struct Breaker {
-    name: &'static str,
+    name: Cow<'static, str>,
     rule: Rule,
     inner: Mutex<Inner>,
     opened: AtomicU64,
@@ -82,10 +83,11 @@ impl Breaker {
     /// When a number of the rule is zero that must not be, or it wants more bad calls than it
     /// looks at.
     #[must_use]
-    pub fn new(name: &'static str, rule: Rule) -> Arc<Self> {
+    pub fn new(name: impl Into<Cow<'static, str>>, rule: Rule) -> Arc<Self> {
         assert!(rule.bad > 0 && rule.bad <= rule.calls && rule.probes > 0, "{rule:?}");
         let inner = Inner { state: State::Closed(VecDeque::new()), era: 0, latest_us: 0 };
         let (opened, refused) = (AtomicU64::new(0), AtomicU64::new(0));
+        let name = name.into();
         Arc::new(Self { name, rule, inner: Mutex::new(inner), opened, refused })
     }
 
@@ -161,7 +163,7 @@ impl Breaker {
                 *good += 1;
                 if *good == rule.probes {
                     inner.turn(State::Closed(VecDeque::new()));
-                    tracing::info!(breaker = self.name, "closed: calls are let through again");
+                    tracing::info!(breaker = &*self.name, "closed: calls are let through again");
                 }
                 false
             }
@@ -171,7 +173,7 @@ impl Breaker {
             inner.turn(State::Open { until_us: now_us.saturating_add(rule.rest_us) });
             // Relaxed: a figure for people.
             self.opened.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(breaker = self.name, "opened: calls are refused for a while");
+            tracing::warn!(breaker = &*self.name, "opened: calls are refused for a while");
         }
     }
 

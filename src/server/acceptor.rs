@@ -8,7 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::core::Door;
+use super::core::{Door, Side};
 use super::limits::ACCEPT_REST;
 use crate::api::Slug;
 
@@ -16,7 +16,9 @@ use crate::api::Slug;
 #[derive(Debug)]
 pub(super) struct Acceptor {
     pub(super) listener: TcpListener,
+    pub(super) side: Side,
     pub(super) doors: Vec<Arc<Door>>,
+    /// Of its side, over all cores.
     pub(super) connections_max: usize,
     pub(super) is_ending: Arc<AtomicBool>,
     /// Begins the ids of the answers that it gives by itself.
@@ -44,7 +46,7 @@ impl Acceptor {
     }
 
     fn give(&self, socket: TcpStream) {
-        let open: usize = self.doors.iter().map(|door| door.open()).sum();
+        let open: usize = self.doors.iter().map(|door| door.open_on(self.side)).sum();
         let emptiest = self.doors.iter().min_by_key(|door| door.open());
         let Some(door) = emptiest.filter(|_| open < self.connections_max) else {
             self.refuse(&socket);
@@ -52,7 +54,7 @@ impl Acceptor {
         };
         // A client that has gone away already is noticed by its core.
         if prepare(&socket).is_ok()
-            && let Err(socket) = door.give(socket)
+            && let Err(socket) = door.give(socket, self.side)
         {
             self.refuse(&socket);
         }

@@ -22,6 +22,7 @@ use seckill_shards::clock::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::core::Side;
 use super::limits::{
     BODY_MS, BUFFER_BYTES_MAX, HANDLING_MS, HEAD_BYTES_MAX, HEAD_MS, HOT_READ_BYTES_MAX, IDLE_MS,
     LINGER_BYTES_MAX, LINGER_MS, WRITE_MS,
@@ -75,6 +76,7 @@ enum Reader {
 #[derive(Debug)]
 pub(super) struct Link {
     context: Rc<Context>,
+    side: Side,
     stream: RefCell<TcpStream>,
     /// What is read goes through it: one buffer for all connections of the core.
     scratch: Rc<RefCell<Box<[u8]>>>,
@@ -100,7 +102,7 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn new(
-        stream: TcpStream,
+        (stream, side): (TcpStream, Side),
         context: Rc<Context>,
         scratch: Rc<RefCell<Box<[u8]>>>,
         out: Rc<RefCell<Vec<u8>>>,
@@ -108,12 +110,16 @@ impl Link {
         Self {
             since: Cell::new(context.recently()),
             context,
+            side,
             stream: RefCell::new(stream),
             scratch,
             out,
             stage: Cell::new(Stage::Idle),
             is_cut: Cell::new(false),
-            reader: Cell::new(Reader::Hot),
+            reader: Cell::new(match side {
+                Side::Public => Reader::Hot,
+                Side::Peers => Reader::HyperForGood,
+            }),
             handed: RefCell::default(),
             waiting: RefCell::default(),
             is_listening: Cell::new(false),
@@ -260,7 +266,11 @@ impl Link {
     ) -> Result<api::HttpResponse, Infallible> {
         self.enter(if request.body().is_end_stream() { Stage::Handling } else { Stage::Body });
         let request = request.map(|body| Arriving { body, link: Rc::clone(self) });
-        let response = api::handle(&self.context, request, peer).await;
+        let response = match self.side {
+            Side::Public => api::handle(&self.context, request, peer).await,
+            // Boxed: it would make the future of every shopper's request larger.
+            Side::Peers => Box::pin(api::handle_forwarded(&self.context, request, peer)).await,
+        };
         self.enter(Stage::Writing);
         Ok(response)
     }

@@ -22,12 +22,27 @@ use super::connection::Link;
 use super::limits::{BUFFER_BYTES_MAX, SOCKETS_WAITING_MAX, SWEEP, TICK};
 use crate::api::{Context, Owners, Shards, Shared, add_one};
 
-/// How other threads reach a core: the acceptor with sockets, the server with the end.
+/// For whom a listener is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Side {
+    /// Everybody.
+    Public,
+    /// The other gateways.
+    Peers,
+}
+
+impl Side {
+    /// Both.
+    pub(super) const ALL: [Self; 2] = [Self::Public, Self::Peers];
+}
+
+/// How other threads reach a core: the acceptors with sockets, the server with the end.
 #[derive(Debug)]
 pub(super) struct Door {
-    sockets: ArrayQueue<TcpStream>,
+    sockets: ArrayQueue<(TcpStream, Side)>,
     changed: Notify,
-    open: AtomicUsize,
+    /// By side.
+    open: [AtomicUsize; Side::ALL.len()],
     is_draining: AtomicBool,
     is_ending: AtomicBool,
 }
@@ -37,7 +52,7 @@ impl Door {
         Self {
             sockets: ArrayQueue::new(SOCKETS_WAITING_MAX),
             changed: Notify::new(),
-            open: AtomicUsize::new(0),
+            open: Default::default(),
             is_draining: AtomicBool::new(false),
             is_ending: AtomicBool::new(false),
         }
@@ -45,23 +60,28 @@ impl Door {
 
     /// Connections that the core has, or is about to take.
     pub(super) fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+        Side::ALL.iter().map(|side| self.open_on(*side)).sum()
+    }
+
+    /// Those of one side.
+    pub(super) fn open_on(&self, side: Side) -> usize {
+        self.open[side as usize].load(Ordering::Relaxed)
     }
 
     /// Gives the core a socket; it comes back when too many wait.
-    pub(super) fn give(&self, socket: TcpStream) -> Result<(), TcpStream> {
+    pub(super) fn give(&self, socket: TcpStream, side: Side) -> Result<(), TcpStream> {
         // Counted first, so that the core never counts down what was not counted up.
-        self.open.fetch_add(1, Ordering::Relaxed);
-        let given = self.sockets.push(socket);
+        self.open[side as usize].fetch_add(1, Ordering::Relaxed);
+        let given = self.sockets.push((socket, side));
         match given {
             Ok(()) => self.changed.notify_one(),
-            Err(_) => self.left(),
+            Err(_) => self.left(side),
         }
-        given
+        given.map_err(|(socket, _)| socket)
     }
 
-    fn left(&self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
+    fn left(&self, side: Side) {
+        self.open[side as usize].fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Lets every connection finish the request it is at.
@@ -130,8 +150,8 @@ impl Core {
         drop(spawn_local(Rc::clone(&self).sweep()));
         let mut is_draining = false;
         while !self.door.is_ending.load(Ordering::Acquire) {
-            while let Some(socket) = self.door.sockets.pop() {
-                self.take(socket);
+            while let Some((socket, side)) = self.door.sockets.pop() {
+                self.take(socket, side);
             }
             if self.door.is_draining.load(Ordering::Acquire) {
                 is_draining = true;
@@ -143,23 +163,24 @@ impl Core {
         }
     }
 
-    fn take(self: &Rc<Self>, socket: TcpStream) {
+    fn take(self: &Rc<Self>, socket: TcpStream, side: Side) {
         let peer = socket.peer_addr();
         let stream = tokio::net::TcpStream::from_std(socket);
         let (Ok(peer), Ok(stream)) = (peer, stream) else {
             // The client has gone away in the meantime.
-            self.door.left();
+            self.door.left(side);
             return;
         };
         let (scratch, out) = (Rc::clone(&self.scratch), Rc::clone(&self.out));
-        let link = Rc::new(Link::new(stream, Rc::clone(&self.context), scratch, out));
+        let link = Link::new((stream, side), Rc::clone(&self.context), scratch, out);
+        let link = Rc::new(link);
         let number = self.next_link.get();
         self.next_link.set(number + 1);
         self.links.borrow_mut().insert(number, Rc::clone(&link));
         add_one(&self.context.counters().connections_opened);
         let core = Rc::clone(self);
         drop(spawn_local(async move {
-            let _leaving = Leaving { core: &core, number };
+            let _leaving = Leaving { core: &core, number, side };
             link.serve(peer.ip().to_canonical()).await;
         }));
     }
@@ -200,12 +221,13 @@ impl Core {
 struct Leaving<'a> {
     core: &'a Core,
     number: u64,
+    side: Side,
 }
 
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
         self.core.links.borrow_mut().remove(&self.number);
         add_one(&self.core.context.counters().connections_closed);
-        self.core.door.left();
+        self.core.door.left(self.side);
     }
 }

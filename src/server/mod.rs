@@ -1,4 +1,4 @@
-//! Sockets: one acceptor, one pinned thread per core, and the way out of both.
+//! Sockets: an acceptor for each listener, one pinned thread per core, and the way out of both.
 //!
 //! It knows connections, time limits and turns of an event loop. It must not know routes, JSON or
 //! what a verdict means.
@@ -20,19 +20,22 @@ use seckill_shards::shard::Shard;
 use socket2::{SockRef, Socket};
 
 use self::acceptor::Acceptor;
-use self::core::{CoreParts, Door};
+use self::core::{CoreParts, Door, Side};
 use self::limits::DRAIN_LOOK;
 use crate::api::{Owners, Shared};
+use crate::peers::limits::CONNECTIONS_MAX as PEER_CONNECTIONS_MAX;
 
 /// How the gateway listens.
 #[derive(Debug)]
 pub struct ServerOptions {
     /// The public listener, bound and listening.
     pub listener: TcpListener,
+    /// The one for other gateways, where there are any, likewise.
+    pub peer_listener: Option<TcpListener>,
     /// The CPU that each core thread is pinned to, by index; one that has none is left to the
     /// scheduler.
     pub cpus: Vec<Option<usize>>,
-    /// Connections at once, over all cores.
+    /// Connections at once to the public listener, over all cores.
     pub connections_max: usize,
 }
 
@@ -40,12 +43,12 @@ pub struct ServerOptions {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    /// The listener again, to shut it down under the acceptor's hands.
-    listener: Socket,
+    /// The listeners again, to shut them down under the acceptors' hands.
+    listeners: Vec<Socket>,
     is_ending: Arc<AtomicBool>,
     doors: Vec<Arc<Door>>,
-    /// The acceptor before it runs.
-    acceptor: Option<Acceptor>,
+    /// The acceptors before they run.
+    acceptors: Vec<Acceptor>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -75,27 +78,32 @@ impl Server {
         }
         let is_ending = Arc::new(AtomicBool::new(false));
         let address = options.listener.local_addr()?;
-        // The acceptor has a thread of its own to wait in.
-        options.listener.set_nonblocking(false)?;
-        let listener = SockRef::from(&options.listener).try_clone()?;
-        let acceptor = Acceptor {
-            listener: options.listener,
-            doors: doors.clone(),
-            connections_max: options.connections_max,
-            is_ending: Arc::clone(&is_ending),
-            random: u64::from_le_bytes(crate::random_bytes()?),
-            refused: Cell::new(0),
-        };
-        let acceptor = Some(acceptor);
-        Ok(Self { address, listener, is_ending, doors, acceptor, threads })
+        let public = (options.listener, Side::Public, options.connections_max);
+        let peers = options.peer_listener.map(|it| (it, Side::Peers, PEER_CONNECTIONS_MAX));
+        let (mut listeners, mut acceptors) = (Vec::new(), Vec::new());
+        for (listener, side, connections_max) in [public].into_iter().chain(peers) {
+            // An acceptor has a thread of its own to wait in.
+            listener.set_nonblocking(false)?;
+            listeners.push(SockRef::from(&listener).try_clone()?);
+            acceptors.push(Acceptor {
+                listener,
+                side,
+                doors: doors.clone(),
+                connections_max,
+                is_ending: Arc::clone(&is_ending),
+                random: u64::from_le_bytes(crate::random_bytes()?),
+                refused: Cell::new(0),
+            });
+        }
+        Ok(Self { address, listeners, is_ending, doors, acceptors, threads })
     }
 
     /// Starts to accept: from here on the gateway serves.
     ///
     /// # Errors
-    /// When the acceptor's thread cannot be made.
+    /// When an acceptor's thread cannot be made.
     pub fn open(&mut self) -> io::Result<()> {
-        if let Some(acceptor) = self.acceptor.take() {
+        for acceptor in self.acceptors.drain(..) {
             let thread = std::thread::Builder::new().name("acceptor".to_owned());
             self.threads.push(thread.spawn(|| acceptor.run())?);
         }
@@ -118,7 +126,9 @@ impl Server {
     pub fn drain(&self) {
         self.is_ending.store(true, Ordering::Release);
         // On Linux this ends the acceptor's call; a listener that is shut already stays so.
-        drop(self.listener.shutdown(std::net::Shutdown::Both));
+        for listener in &self.listeners {
+            drop(listener.shutdown(std::net::Shutdown::Both));
+        }
         self.doors.iter().for_each(|door| door.drain());
     }
 

@@ -14,10 +14,10 @@ use seckill_shards::record::{Digest, PaymentStatus};
 pub use error::{Fault, OutOfStep, Refusal, StoreError};
 pub use flush::{Batch, FlushBatch};
 pub use rows::{
-    Activity, ActivityUpdate, JournalFound, JournalPosition, LeaseMember, LeaseRoll, NewActivity,
-    NewProduct, NewUser, Once, OrderChunk, OrderCursor, OrderFilter, OrderRow, OrdersOf, Outcome,
-    Page, PasswordReset, PaymentRow, Product, ProductUpdate, Revocation, Revoked, Roles, SignOut,
-    Snapshot, StatusSum, StoredOrder, User, UserUpdate,
+    Activity, ActivityUpdate, GatewayRow, JournalFound, JournalPosition, LeaseMember, LeaseRoll,
+    NewActivity, NewProduct, NewUser, Once, OrderChunk, OrderCursor, OrderFilter, OrderRow,
+    OrdersOf, Outcome, Page, PasswordReset, PaymentRow, Product, ProductUpdate, Revocation,
+    Revoked, Roles, SignOut, Snapshot, StatusSum, StoredOrder, User, UserUpdate,
 };
 
 #[cfg(test)]
@@ -177,6 +177,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// [`OutOfStep`] where this is not the journal that the store has followed.
     async fn register(&self, found: JournalFound) -> Stored<u64>;
+
+    /// A gateway says that it is there, where one does; returns all that the store knows of, by
+    /// number. What it says of what the store has never takes back what it said before, and one of an
+    /// epoch that is over changes nothing.
+    async fn announce(&self, own: Option<GatewayRow>) -> Stored<Vec<GatewayRow>>;
 
     /// How far the store has followed a gateway; none for one it has never seen.
     async fn position(&self, gateway: u16) -> Stored<Option<JournalPosition>>;

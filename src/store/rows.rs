@@ -500,6 +500,21 @@ pub struct JournalFound {
     pub end: u64,
 }
 
+/// A gateway, as the others find it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GatewayRow {
+    /// Its number.
+    pub number: u16,
+    /// Its epoch.
+    pub epoch: u8,
+    /// Where the others call it: `http://host:port`; empty while it has not said so.
+    pub address: String,
+    /// When it last said that it is there, on its own clock.
+    pub seen_at: Timestamp,
+    /// Everything that it had journaled by then is in the store.
+    pub as_of: Timestamp,
+}
+
 /// A gateway, in one of its epochs, that may hold units of an activity.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LeaseMember {

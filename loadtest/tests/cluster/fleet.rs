@@ -3,11 +3,15 @@
 //! It must not know what a test asserts.
 
 use std::collections::BTreeMap;
+use std::fs::{self, DirEntry};
+use std::net::SocketAddr;
 
+use rustix::process::{Signal, kill_process};
 use seckill_loadtest::client::{Client, Response};
 use seckill_loadtest::gateway::{Gateway, Scratch, Start};
 use seckill_loadtest::order::{Order, Status};
 use seckill_loadtest::patience::{GENEROUS, until};
+use seckill_loadtest::provider;
 use seckill_loadtest::shop::{self, Sale, Shop, id_of};
 
 use crate::redis::Redis;
@@ -21,7 +25,13 @@ pub(crate) struct Fleet {
     _store: Scratch,
 }
 
-pub(crate) const START: Start = Start { cores: 1, through: &[] };
+/// The secret that all gateways have.
+pub(crate) const SECRET: &str = "the secret that all gateways have";
+
+/// One core, and the sandbox to pay by.
+pub(crate) fn start() -> Start {
+    provider::start(1)
+}
 
 impl Fleet {
     pub(crate) fn start(gateways: usize) -> Self {
@@ -29,14 +39,15 @@ impl Fleet {
         let gateways: Vec<_> = (0..gateways)
             .map(|number| {
                 let variables = [
-                    ("SECKILL_SECRET", "the secret that all gateways have".to_owned()),
+                    ("SECKILL_SECRET", SECRET.to_owned()),
                     ("SECKILL_GATEWAY_ID", number.to_string()),
                     ("SECKILL_STORE_URL", format!("sqlite:{}/store.db", store.path().display())),
                     ("SECKILL_REDIS_URL", redis.url()),
+                    ("SECKILL_PEER_LISTEN", "127.0.0.1:0".to_owned()),
                     ("SECKILL_LOG", "info,seckill=debug".to_owned()),
                 ];
                 let variables = variables.map(|(name, value)| (name.to_owned(), value));
-                Gateway::start_with(START, variables.into())
+                Gateway::start_with(start(), variables.into())
             })
             .collect();
         let shop = Shop::open(&gateways[0]);
@@ -71,9 +82,14 @@ impl Fleet {
 
     /// A figure of an activity from a gateway's metrics.
     pub(crate) fn figure(&self, gateway: usize, name: &str, activity: &str) -> Option<u64> {
+        self.labelled(gateway, &format!("{name}{{activity=\"{activity}\"}}"))
+    }
+
+    /// A figure of a gateway's metrics, by its name and labels as they stand there.
+    pub(crate) fn labelled(&self, gateway: usize, name: &str) -> Option<u64> {
         let text =
             Client::new(self.gateways[gateway].operations()).get("/metrics").expect(200).text();
-        let head = format!("{name}{{activity=\"{activity}\"}} ");
+        let head = format!("{name} ");
         let line = text.lines().find_map(|line| line.strip_prefix(&head).map(str::to_owned))?;
         line.parse::<u64>().ok()
     }
@@ -84,10 +100,40 @@ impl Fleet {
         (0..self.gateways.len()).map(units).sum()
     }
 
+    /// The listeners on which gateways answer each other, by `seckill gateway list`.
+    pub(crate) fn listeners(&self) -> Vec<SocketAddr> {
+        let list = self.gateways[0].run(&["gateway", "list"]).expect(0);
+        let address = |line: &str| {
+            let (_, url) = line.split_once("http://")?;
+            url.split_once(',')?.0.parse().ok()
+        };
+        list.lines().map(|line| address(line).unwrap_or_else(|| panic!("{line}"))).collect()
+    }
+
+    /// Has a gateway stand still, all its threads, until it is told to go on.
+    pub(crate) fn stop(&self, gateway: usize) {
+        let pid = self.gateways[gateway].pid();
+        kill_process(pid, Signal::STOP).expect("it runs");
+        let tasks = format!("/proc/{}/task", pid.as_raw_nonzero());
+        until("every thread stands still", GENEROUS, || {
+            let stands = |task: std::io::Result<DirEntry>| {
+                // A thread that has ended meanwhile is looked for again.
+                let stat = task.and_then(|it| fs::read_to_string(it.path().join("stat")));
+                let state = stat.unwrap_or_default();
+                state.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('T'))
+            };
+            fs::read_dir(&tasks).unwrap().all(stands).then_some(())
+        });
+    }
+
+    pub(crate) fn go_on(&self, gateway: usize) {
+        kill_process(self.gateways[gateway].pid(), Signal::CONT).expect("it runs");
+    }
+
     /// Kills a gateway as a power cut would, and starts it again on its data.
     pub(crate) fn crash(&mut self, gateway: usize) {
         self.gateways[gateway].kill();
-        self.gateways[gateway].restart(START);
+        self.gateways[gateway].restart(start());
     }
 }
 

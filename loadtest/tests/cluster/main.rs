@@ -5,6 +5,8 @@
 
 mod faults;
 mod fleet;
+mod forged;
+mod owners;
 mod redis;
 mod selling;
 mod sessions;

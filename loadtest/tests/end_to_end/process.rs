@@ -188,6 +188,18 @@ fn a_data_directory_has_one_gateway() {
 }
 
 #[test]
+fn a_gateway_that_is_alone_has_no_peers() {
+    let gateway = Gateway::start(Start::cores(1));
+    let list = gateway.run(&["gateway", "list"]).expect(0);
+    assert_eq!(list, "gateway 0, epoch 0: alone, or not seen yet\n");
+    let metrics = Client::new(gateway.operations()).get("/metrics").expect(200).text();
+    assert!(!metrics.contains("seckill_peer"), "{metrics}");
+    let nowhere = Scratch::new();
+    let data = nowhere.path().to_str().unwrap();
+    gateway::run(&["gateway", "list", "--data", data], &[]).refused("there is no store");
+}
+
+#[test]
 fn a_taken_port_is_one_clear_line() {
     let gateway = Gateway::start(Start::cores(1));
     let data = Scratch::new();

@@ -25,6 +25,7 @@ const SHARDS: Floors = &[
 const GATEWAY: Floors = &[
     &["flow", "payment"],
     &["config", "reconcile", "store"],
+    &["peers"],
     &["api", "audit"],
     &["control", "server"],
     &["metrics"],
@@ -46,6 +47,7 @@ const WINDOWS: &[(&str, &[&str])] = &[
     ("api", &["clock", "command", "engine", "ids", "limits", "record", "shard"]),
     ("config", &["ids", "limits"]),
     ("payment", &["clock", "ids"]),
+    ("peers", &["clock", "ids"]),
     ("reconcile", &["ids"]),
     ("server", &["clock", "engine", "shard"]),
     ("store", &["clock", "ids", "limits", "record"]),

@@ -161,7 +161,12 @@ fn order() -> ObjectBuilder {
         may("closed_at", instant()),
         may("reason", text()),
         must("payments", list(payment)),
-        may("as_of", instant()),
+        may(
+            "as_of",
+            instant().description(Some(
+                "Another gateway has the order: what it did later may be missing here",
+            )),
+        ),
     ])
 }
 

@@ -83,6 +83,7 @@ pub(super) fn orders() -> Vec<Operation> {
             .answers(StatusCode::OK, "OrderList")
             .reads(),
         Operation::new(Get, ORDER, "showOrder", "Shows one of one's orders")
+            .says("With `as_of` its gateway is away: what has happened since then may be missing.")
             .by(Who::Shopper)
             .answers(StatusCode::OK, "Order")
             .reads(),
@@ -146,13 +147,13 @@ pub(super) fn payments() -> Vec<Operation> {
             .says("Only where the sandbox is the provider, and while its order is in memory.")
             .by(Who::Shopper)
             .answers(StatusCode::OK, "SandboxPayment")
-            .refuses(&[Slug::Overloaded]),
+            .reads(),
         Operation::new(Post, SANDBOX, "endSandboxPayment", "Has the sandbox tell the shop")
             .says("Only where the sandbox is the provider: it tells each word after its delay.")
             .by(Who::Shopper)
             .takes("SandboxChoice")
             .answers_nothing(StatusCode::ACCEPTED)
-            .refuses(&[Slug::Overloaded]),
+            .writes(),
     ];
     operations.into_iter().map(|operation| operation.of("Payments")).collect()
 }

@@ -7,6 +7,7 @@ mod view;
 use bytes::Bytes;
 use http::StatusCode;
 use hyper::body::Body;
+use seckill_shards::clock::Timestamp;
 use seckill_shards::command::{Command, OrderView, PlaceOrder, Refusal, Verdict};
 use seckill_shards::ids::{ActivityId, OrderId, UserId};
 use seckill_shards::limits::PER_USER_LIMIT_MAX;
@@ -20,7 +21,7 @@ use super::json::{self, Fields};
 use super::problem::{Effect, Problem, Slug, denied};
 use super::query::{Query, page};
 use super::reply::Reply;
-use super::{Answer, Call, Context, idempotency, text};
+use super::{Answer, Call, Context, elsewhere, idempotency, text};
 use crate::store::{self, OrderFilter, OrdersOf, Page};
 
 /// `POST /api/v1/activities/{id}/orders`: the button.
@@ -143,6 +144,19 @@ pub(super) async fn show(call: &Call<'_>, id: OrderId) -> Answer {
     Ok(Reply::json(StatusCode::OK, body).no_store())
 }
 
+/// The same of another gateway's order while that is away: as the store has it.
+pub(super) async fn show_as_of(call: &Call<'_>, id: OrderId, as_of: Timestamp) -> Answer {
+    let user = call.caller()?.user();
+    let stored = call.context.store(Effect::Read, |store| async move { store.order(id).await });
+    let stored = stored.await.map_err(elsewhere::unless_away)?;
+    if stored.order.user != user {
+        return Err(Slug::NotFound.into());
+    }
+    let order = OrderFacts::stored(stored).dated(Some(as_of));
+    let body = call.context.desk.bytes(|out| order.write(out));
+    Ok(Reply::json(StatusCode::OK, body).no_store())
+}
+
 /// `DELETE /api/v1/orders/{id}`.
 pub(super) async fn cancel(call: &Call<'_>, id: OrderId) -> Answer {
     let user = call.caller()?.user();
@@ -183,7 +197,10 @@ pub(super) async fn list(call: &Call<'_>) -> Answer {
     let floor = stored.last().filter(|_| is_full).map(|last| position(&last.order));
     let known: std::collections::HashSet<_> = orders.iter().map(|order| order.id).collect();
     let stored = stored.into_iter().filter(|stored| !known.contains(&stored.order.id));
-    orders.extend(stored.map(OrderFacts::stored));
+    orders.extend(stored.map(|stored| {
+        let as_of = elsewhere::as_of(call, stored.order.id);
+        OrderFacts::stored(stored).dated(as_of)
+    }));
     orders.retain(|order| {
         status.is_none_or(|status| order.status == status)
             && after.is_none_or(|after| order.is_older_than(after))

@@ -28,6 +28,8 @@ pub(in crate::api) struct OrderFacts<'a> {
     product_title: Cow<'a, str>,
     unit_price: i64,
     currency: [u8; 3],
+    /// What has happened since may be missing; none where nothing is.
+    as_of: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug)]
@@ -64,6 +66,7 @@ impl<'a> OrderFacts<'a> {
             product_title: Cow::Borrowed(&terms.product_title),
             unit_price: terms.sale_price,
             currency: terms.currency,
+            as_of: None,
         }
     }
 
@@ -71,6 +74,11 @@ impl<'a> OrderFacts<'a> {
     pub(in crate::api) fn into_owned(self) -> OrderFacts<'static> {
         let product_title = Cow::Owned(self.product_title.into_owned());
         OrderFacts { product_title, ..self }
+    }
+
+    /// The same, of which what has happened since may be missing.
+    pub(in crate::api) fn dated(self, as_of: Option<Timestamp>) -> Self {
+        Self { as_of, ..self }
     }
 
     /// Says where a payment that is under way is paid, so that whoever goes on paying in another tab
@@ -128,6 +136,10 @@ impl<'a> OrderFacts<'a> {
         self.write_times(out);
         text::raw(out, ",\"payments\":");
         text::list(out, &self.payments, |out, payment| payment.write(out, self.currency));
+        if let Some(as_of) = self.as_of {
+            text::raw(out, ",\"as_of\":");
+            text::instant(out, as_of);
+        }
     }
 
     fn write_times(&self, out: &mut Vec<u8>) {
@@ -182,6 +194,7 @@ impl OrderFacts<'static> {
             product_title: Cow::Owned(stored.product_title),
             unit_price: stored.unit_price,
             currency: stored.currency,
+            as_of: None,
         }
     }
 }
@@ -281,6 +294,16 @@ mod tests {
             "payments": [],
         });
         assert_eq!(json(&order(Status::AwaitingPayment, None)), expected);
+    }
+
+    #[test]
+    fn what_may_be_older_says_of_when_it_is() {
+        let (order, terms) = (order(Status::AwaitingPayment, None), terms());
+        let mut out = Vec::new();
+        let as_of = Some(Timestamp(1_795_737_600_001));
+        OrderFacts::in_memory(&order, &terms).dated(as_of).write(&mut out);
+        let json: Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(json["as_of"], "2026-11-27T00:00:00.001Z");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! It must not know which store it is given.
 
 pub(super) mod flushes;
+pub(super) mod gateways;
 pub(super) mod leases;
 pub(super) mod sales;
 pub(super) mod users;
@@ -38,6 +39,8 @@ macro_rules! conformance {
                 a_confirmed_order_gets_its_deadline_then,
                 the_last_member_brings_home_what_none_keeps,
                 a_phase_that_is_followed_is_not_written_back;
+            gateways: gateways_find_each_other, what_the_store_has_of_a_gateway_never_shrinks,
+                a_gateway_that_says_nothing_is_known_by_its_journal;
         }
     };
     ($open:expr; $($part:ident: $($case:ident),+;)+) => {$($(

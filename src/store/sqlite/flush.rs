@@ -7,7 +7,7 @@ use seckill_shards::ids::OrderId;
 use seckill_shards::record::NO_KEY;
 
 use super::values::{Number, Word};
-use super::{activities, leases};
+use super::{activities, gateways, leases};
 use crate::store::flush::Changes;
 use crate::store::{
     Fault, FlushBatch, JournalFound, JournalPosition, OrderRow, PaymentRow, Stored, steps,
@@ -50,6 +50,7 @@ pub(super) fn register(db: &Connection, found: &JournalFound) -> Stored<u64> {
         return Ok(position);
     }
     set_position(db, gateway, JournalPosition { journal_id, epoch, position: 0 })?;
+    gateways::enter(db, gateway, epoch)?;
     Ok(0)
 }
 

@@ -6,6 +6,7 @@
 mod activities;
 mod connections;
 mod flush;
+mod gateways;
 mod leases;
 mod once;
 mod orders;
@@ -31,10 +32,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::connections::Connections;
 use super::{
-    Activity, ActivityUpdate, Fault, FlushBatch, JournalFound, JournalPosition, LeaseRoll,
-    NewActivity, NewProduct, NewUser, Once, OrderCursor, OrderFilter, Outcome, Page, PasswordReset,
-    PaymentRow, Product, ProductUpdate, Revocation, Snapshot, StatusSum, Store, StoreError, Stored,
-    StoredOrder, User, UserUpdate,
+    Activity, ActivityUpdate, Fault, FlushBatch, GatewayRow, JournalFound, JournalPosition,
+    LeaseRoll, NewActivity, NewProduct, NewUser, Once, OrderCursor, OrderFilter, Outcome, Page,
+    PasswordReset, PaymentRow, Product, ProductUpdate, Revocation, Snapshot, StatusSum, Store,
+    StoreError, Stored, StoredOrder, User, UserUpdate,
 };
 
 /// Chunks of an audit that wait to be taken.
@@ -236,6 +237,17 @@ impl Store for Sqlite {
 
     async fn register(&self, found: JournalFound) -> Stored<u64> {
         self.connections.write(move |tx| flush::register(tx, &found)).await
+    }
+
+    async fn announce(&self, own: Option<GatewayRow>) -> Stored<Vec<GatewayRow>> {
+        let Some(own) = own else {
+            return self.connections.read(|tx| gateways::all(tx)).await;
+        };
+        let announce = move |tx: &rusqlite::Transaction<'_>| {
+            gateways::announce(tx, &own)?;
+            gateways::all(tx)
+        };
+        self.connections.write(announce).await
     }
 
     async fn position(&self, gateway: u16) -> Stored<Option<JournalPosition>> {

@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_5_copied.sql"),
     include_str!("schema_6_leases.sql"),
     include_str!("schema_7_payments.sql"),
+    include_str!("schema_8_gateways.sql"),
 ];
 
 /// Brings a database to the newest schema.

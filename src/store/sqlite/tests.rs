@@ -113,12 +113,15 @@ async fn an_older_schema_is_brought_up_to_date() {
     for (table, rows) in [("sales_order", orders), ("payment", payments)] {
         db.execute_batch(&format!("INSERT INTO {table} VALUES {rows}")).unwrap();
     }
+    db.execute_batch("INSERT INTO journal VALUES (3, x'07', 1, 5)").unwrap();
     db.pragma_update(None, "user_version", 1).unwrap();
     drop(db);
     let store = Sqlite::open(&file).unwrap();
     assert_eq!(store.user(UserId(7)).await.unwrap().username, "ann");
     let reset = PasswordReset { user: UserId(7), token: [1; 16], until: Timestamp(1) };
     store.open_reset(reset).await.unwrap();
+    let gateways = store.announce(None).await.unwrap();
+    assert_eq!(gateways.iter().map(|it| (it.number, it.epoch)).collect::<Vec<_>>(), [(3, 1)]);
     assert_eq!(store.payments_owed_back(None, 10).await.unwrap(), [PaymentId(1)]);
     assert_eq!(store.payment(PaymentId(1)).await.unwrap().key, NO_KEY);
     drop(store);

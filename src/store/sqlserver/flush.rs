@@ -8,7 +8,7 @@ use tiberius::{IntoRow, Row};
 
 use super::sessions::Transaction;
 use super::values::{Columns, number};
-use super::{activities, gateway_number, leases};
+use super::{activities, gateway_number, gateways, leases};
 use crate::store::flush::{Changes, Move};
 use crate::store::{
     Fault, FlushBatch, JournalFound, JournalPosition, OrderRow, PaymentRow, Stored, steps,
@@ -66,6 +66,7 @@ pub(super) async fn register(tx: &mut Transaction, found: &JournalFound) -> Stor
         return Ok(position);
     }
     set_position(tx, gateway, JournalPosition { journal_id, epoch, position: 0 }).await?;
+    gateways::enter(tx, gateway, epoch).await?;
     Ok(0)
 }
 

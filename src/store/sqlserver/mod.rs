@@ -8,6 +8,7 @@ mod activities;
 mod changes;
 mod counters;
 mod flush;
+mod gateways;
 mod leases;
 mod once;
 mod orders;
@@ -34,10 +35,10 @@ use tokio::sync::{OnceCell, mpsc};
 use self::counters::{Counter, draw};
 use self::sessions::{Transaction, Transactions, is_deadlock};
 use super::{
-    Activity, ActivityUpdate, FlushBatch, JournalFound, JournalPosition, LeaseRoll, NewActivity,
-    NewProduct, NewUser, Once, OrderCursor, OrderFilter, Outcome, Page, PasswordReset, PaymentRow,
-    Product, ProductUpdate, Revocation, Snapshot, StatusSum, Store, Stored, StoredOrder, User,
-    UserUpdate,
+    Activity, ActivityUpdate, FlushBatch, GatewayRow, JournalFound, JournalPosition, LeaseRoll,
+    NewActivity, NewProduct, NewUser, Once, OrderCursor, OrderFilter, Outcome, Page, PasswordReset,
+    PaymentRow, Product, ProductUpdate, Revocation, Snapshot, StatusSum, Store, Stored,
+    StoredOrder, User, UserUpdate,
 };
 
 /// Chunks of an audit that wait to be taken.
@@ -241,6 +242,10 @@ impl Store for SqlServer {
         within!(self.write, |tx| flush::register(tx, &found))
     }
 
+    async fn announce(&self, own: Option<GatewayRow>) -> Stored<Vec<GatewayRow>> {
+        within!(self.write, |tx| announce(tx, own.as_ref()))
+    }
+
     async fn position(&self, gateway: u16) -> Stored<Option<JournalPosition>> {
         within!(self.read, |tx| flush::position(tx, gateway))
     }
@@ -353,6 +358,13 @@ async fn send_orders(
     }
     // Nothing was written.
     drop(tx.end(Ok(())).await);
+}
+
+async fn announce(tx: &mut Transaction, own: Option<&GatewayRow>) -> Stored<Vec<GatewayRow>> {
+    if let Some(own) = own {
+        gateways::announce(tx, own).await?;
+    }
+    gateways::all(tx).await
 }
 
 async fn redeem(

@@ -130,3 +130,12 @@ CREATE TABLE journal (
     epoch      SMALLINT NOT NULL,
     position   BIGINT NOT NULL
 );
+
+-- The gateways, as they find each other.
+CREATE TABLE gateway (
+    number  SMALLINT NOT NULL PRIMARY KEY,
+    epoch   SMALLINT NOT NULL,
+    address NVARCHAR(512) NOT NULL, -- where the others call it; empty while it has not said so
+    seen_at BIGINT NOT NULL,        -- when it last said that it is there
+    as_of   BIGINT NOT NULL         -- everything that it had journaled by then is here
+);

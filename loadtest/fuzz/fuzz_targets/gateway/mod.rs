@@ -95,6 +95,7 @@ impl Gateway {
             trusted_proxies: Vec::new(),
             cores: 1,
             payment: None,
+            peers: None,
             breakers: StoreBreakers::default(),
         });
         let context = Rc::new(Context::new(Arc::new(shared), Rc::clone(&shards), 1));

@@ -1,0 +1,106 @@
+//! The fleet: each second this gateway says that it is there, and hears who else is.
+//!
+//! It must not know what gateways ask of each other.
+
+use std::sync::Arc;
+
+use seckill_shards::clock::Timestamp;
+use tokio::time::{MissedTickBehavior, timeout};
+
+use super::limits::NEWS;
+use super::{Control, SECOND};
+use crate::peers::Peers;
+use crate::store::{Fault, GatewayRow, StoreError};
+
+/// Up to when the store has all that was journaled here.
+#[derive(Debug, Default)]
+pub(super) struct Followed {
+    as_of: Timestamp,
+    /// An instant, and a position of the journal behind all that was durable by then.
+    noted: Option<(Timestamp, u64)>,
+}
+
+impl Followed {
+    /// Looks at `now`, which was read before the `durable` position was; the store has what is
+    /// before `flushed`.
+    fn look(&mut self, now: Timestamp, durable: u64, flushed: u64) -> Timestamp {
+        for _ in 0..2 {
+            let (at, position) = *self.noted.get_or_insert((now, durable));
+            if flushed < position {
+                break;
+            }
+            self.as_of = at;
+            self.noted = None;
+        }
+        self.as_of
+    }
+}
+
+impl Control {
+    /// Announces until the task is ended, where there are other gateways.
+    pub(super) async fn keep_fleet(self: Arc<Self>) {
+        let mut second = tokio::time::interval(SECOND);
+        second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            second.tick().await;
+            if let Err(error) = self.announce().await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "nobody hears of this gateway"
+                );
+            }
+        }
+    }
+
+    /// Says that this gateway is there, and hears who else is; one that is alone says nothing. With
+    /// the store away the others stay where they were.
+    pub(super) async fn announce(&self) -> Result<(), StoreError> {
+        let Some(peers) = &self.peers else { return Ok(()) };
+        let announced = self.store.announce(Some(self.own_row(peers)));
+        let late = |_| StoreError::from(Fault::unavailable("it is slow to take an announcement"));
+        peers.learn(&timeout(NEWS, announced).await.map_err(late)??);
+        Ok(())
+    }
+
+    fn own_row(&self, peers: &Peers) -> GatewayRow {
+        let now = self.now();
+        let durable = self.engine.journal().durable_position();
+        let mut followed = self.followed.lock().expect("nobody panics under this lock");
+        let as_of = followed.look(now, durable, self.engine.flushed_position());
+        let origin = self.engine.origin();
+        GatewayRow {
+            number: origin.gateway,
+            epoch: origin.epoch,
+            address: peers.url().to_owned(),
+            seen_at: now,
+            as_of,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instant_counts_once_the_flush_has_passed_what_was_durable_by_then() {
+        let mut followed = Followed::default();
+        let looks = [
+            // Something is durable that the store lacks.
+            ((1, 5, 0), 0),
+            ((2, 9, 4), 0),
+            // The first note is passed; what came later is not.
+            ((3, 9, 5), 1),
+            ((4, 9, 8), 1),
+            // All of it, and so of now.
+            ((5, 9, 9), 5),
+            ((6, 9, 9), 6),
+            ((7, 10, 9), 6),
+            ((8, 12, 12), 8),
+        ];
+        for ((now, durable, flushed), expected) in looks {
+            let as_of = followed.look(Timestamp(now), durable, flushed);
+            assert_eq!(as_of, Timestamp(expected), "at {now}");
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The other gateways of the fleet: who there is, and calls to them about what they own.
+//!
+//! A call is the request itself, signed, to the listener that its owner has for such calls, once:
+//! whoever forwards a call has authenticated who sends it, and the owner takes its word. It must not
+//! know routes, nor what an answer means.
+
+mod exchange;
+pub mod limits;
+mod peer;
+mod signature;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use seckill_shards::clock::Clock;
+use tokio::runtime::Handle;
+
+use self::exchange::exchange;
+use self::signature::{Envelope, PeerKey};
+use crate::store::GatewayRow;
+
+pub use self::peer::{Outcome, Peer};
+pub use self::signature::Vouched;
+pub use self::wire::{Answered, Call, Claim, Proven};
+
+/// The header of an answer that proves whose it is.
+pub const SEAL: &str = wire::SEAL;
+
+/// Why a call has no answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unanswered {
+    /// It never went out: nothing happened.
+    NotSent,
+    /// It may have been carried out.
+    Unknown,
+}
+
+/// What [`Peers`] are made of.
+#[derive(Debug)]
+pub struct PeersParts<'a> {
+    /// This gateway's number.
+    pub own: u16,
+    /// Where the others call it, as `host:port`.
+    pub address: String,
+    /// The secret that all gateways have.
+    pub secret: &'a [u8; 32],
+    /// The gateway's clock.
+    pub clock: Arc<dyn Clock>,
+    /// Where calls wait for their answers, away from the cores.
+    pub runtime: Handle,
+}
+
+/// The fleet, seen from one gateway.
+#[derive(Debug)]
+pub struct Peers {
+    own: u16,
+    url: String,
+    key: PeerKey,
+    clock: Arc<dyn Clock>,
+    runtime: Handle,
+    /// All others that the store knows of, by number: as many as there are numbers at most.
+    fleet: Mutex<BTreeMap<u16, Arc<Peer>>>,
+}
+
+impl Peers {
+    /// Nobody else is known yet.
+    #[must_use]
+    pub fn new(parts: PeersParts<'_>) -> Self {
+        let PeersParts { own, address, secret, clock, runtime } = parts;
+        let (url, key) = (format!("http://{address}"), PeerKey::new(secret));
+        Self { own, url, key, clock, runtime, fleet: Mutex::default() }
+    }
+
+    /// This gateway's number.
+    #[must_use]
+    pub fn own(&self) -> u16 {
+        self.own
+    }
+
+    /// Where the others call this gateway: `http://host:port`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Takes over what the store says of all gateways.
+    pub fn learn(&self, rows: &[GatewayRow]) {
+        let (now, now_us) = (self.clock.now(), self.clock.elapsed_us());
+        let mut fleet = self.fleet.lock().expect("nobody panics under this lock");
+        for row in rows.iter().filter(|row| row.number != self.own) {
+            let peer = fleet.entry(row.number).or_insert_with(|| Arc::new(Peer::new(row.number)));
+            peer.learn(row, now, now_us);
+        }
+    }
+
+    /// The gateway of a number, where the store knows of it.
+    #[must_use]
+    pub fn find(&self, number: u16) -> Option<Arc<Peer>> {
+        self.fleet.lock().expect("nobody panics under this lock").get(&number).cloned()
+    }
+
+    /// All others, by number.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Peer>> {
+        self.fleet.lock().expect("nobody panics under this lock").values().cloned().collect()
+    }
+
+    /// Has a peer answer a call. It goes on if the caller goes away.
+    ///
+    /// # Errors
+    /// [`Unanswered`], which says whether anything may have happened.
+    pub async fn call(&self, peer: &Arc<Peer>, call: Call) -> Result<Answered, Unanswered> {
+        let answered = self.attempt(peer, call).await;
+        let outcome = answered.as_ref().err().copied().unwrap_or(Outcome::Answered);
+        peer.note(outcome);
+        answered.map_err(|outcome| match outcome {
+            Outcome::Away | Outcome::Crowded | Outcome::Unreached => Unanswered::NotSent,
+            Outcome::Answered | Outcome::Unanswered | Outcome::Unproven => Unanswered::Unknown,
+        })
+    }
+
+    async fn attempt(&self, peer: &Arc<Peer>, call: Call) -> Result<Answered, Outcome> {
+        let address = peer.address().ok_or(Outcome::Away)?;
+        let room = Arc::clone(&peer.room).try_acquire_owned().map_err(|_| Outcome::Crowded)?;
+        let pass = peer.breaker.ask(self.clock.elapsed_us()).ok_or(Outcome::Away)?;
+        let (from, to, sent_at) = (self.own, peer.number, self.clock.now());
+        let envelope = Envelope { from, to, sent_at, vouched: call.vouched };
+        let (request, signature) = wire::request(&self.key, &envelope, &address, call);
+        let clock = Arc::clone(&self.clock);
+        let exchanged = self.runtime.spawn(async move {
+            let exchanged = exchange(&address, request).await;
+            pass.done(exchanged.is_ok(), clock.elapsed_us());
+            drop(room);
+            exchanged
+        });
+        match exchanged.await {
+            Ok(Ok(answer)) => wire::answered(&self.key, &signature, answer).ok_or_else(|| {
+                let gateway = peer.number;
+                tracing::warn!(gateway, "an answer is not signed: clock, secret or address differ");
+                Outcome::Unproven
+            }),
+            Ok(Err(exchange::Lost::Unreached)) => Err(Outcome::Unreached),
+            // The control runtime is going down, with the call under way.
+            Ok(Err(exchange::Lost::Unanswered)) | Err(_) => Err(Outcome::Unanswered),
+        }
+    }
+
+    /// What the head of a call claims, where it may be a peer's: looked at before its body is read.
+    #[must_use]
+    pub fn claim(&self, head: &Parts) -> Option<Claim> {
+        wire::claim(head, self.own, self.clock.now())
+    }
+
+    /// Whether a call is what its head claims, which then has what was signed and nothing else.
+    #[must_use]
+    pub fn prove(&self, claim: &Claim, head: &mut Parts, body: &[u8]) -> Option<Proven> {
+        wire::prove(&self.key, claim, head, body)
+    }
+
+    /// The value of [`SEAL`] for the answer to a call.
+    #[must_use]
+    pub fn seal(&self, call: &Proven, answer: (StatusCode, &HeaderMap, &[u8])) -> HeaderValue {
+        wire::seal(&self.key, call, answer)
+    }
+}
