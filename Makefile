@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 60
 REQUIRED ?=
 left_out = { echo "$(1)"; test -z "$(REQUIRED)"; }
 # Quick to build and checked throughout; see Cargo.toml.
-PROFILE := --locked --profile checked
+PROFILE := --locked --profile checked --all-features
 FUZZ := cargo +nightly fuzz run --fuzz-dir loadtest/fuzz
 REPORT := loadtest/soak-report.txt
 BROWSER := loadtest/browser
@@ -41,7 +41,8 @@ test: lint scripts loom unit api-sample browser-sample ## Everything that proves
 
 lint: ## Format and lints
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --all-targets --quiet -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets --all-features --quiet -- -D warnings
+	$(CARGO) clippy --locked --workspace --quiet -- -D warnings
 
 scripts: ## The pages' scripts, where there is Node.js
 	@if command -v node >/dev/null; then cd pages && node --test tests/scripts/; \

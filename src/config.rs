@@ -76,6 +76,37 @@ impl fmt::Debug for RedisUrl {
     }
 }
 
+/// Where the store is.
+#[derive(Clone)]
+pub enum StorePlace {
+    /// A file of SQLite.
+    Sqlite(PathBuf),
+    /// A database of SQL Server, by an ADO connection string, which may hold a password: it is never
+    /// printed.
+    SqlServer(String),
+}
+
+impl fmt::Debug for StorePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => f.debug_tuple("Sqlite").field(path).finish(),
+            Self::SqlServer(_) => f.write_str("SqlServer(…)"),
+        }
+    }
+}
+
+impl StorePlace {
+    /// What a URL names; none where it names nothing.
+    fn of(url: &str) -> Option<Self> {
+        let (kind, rest) = url.split_once(':').filter(|(_, rest)| !rest.is_empty())?;
+        match kind {
+            "sqlite" => Some(Self::Sqlite(rest.into())),
+            "sqlserver" => Some(Self::SqlServer(rest.to_owned())),
+            _ => None,
+        }
+    }
+}
+
 /// How the other gateways reach this one.
 #[derive(Clone, Debug)]
 pub struct PeerOptions {
@@ -100,8 +131,8 @@ pub struct Config {
     pub demo: bool,
     /// This gateway's number.
     pub gateway_id: u16,
-    /// Path of the SQLite store.
-    pub store: PathBuf,
+    /// The store.
+    pub store: StorePlace,
     /// The Redis through which several gateways share what they sell; none: this one is alone.
     pub redis_url: Option<RedisUrl>,
     /// How the other gateways reach this one; there where a Redis is.
@@ -253,13 +284,7 @@ impl Layers {
         let redis_url = self.redis_url(secret.is_some())?;
         let peers = self.peers(redis_url.is_some())?;
         let data: PathBuf = self.take("data", "a path")?.unwrap_or_else(|| "data".into());
-        let store = match self.take::<String>("store_url", "sqlite:PATH")? {
-            None => data.join("store.db"),
-            Some(url) => match url.strip_prefix("sqlite:") {
-                Some(path) if !path.is_empty() => path.into(),
-                _ => return Err(ConfigError("store_url must be sqlite:PATH".to_owned())),
-            },
-        };
+        let store = self.store()?.unwrap_or_else(|| StorePlace::Sqlite(data.join("store.db")));
         let address = "an address and port, as 127.0.0.1:8080";
         let listen = self.take("listen", address)?.unwrap_or(LISTEN);
         let ops_listen = self.take("ops_listen", address)?.unwrap_or(OPS_LISTEN);
@@ -333,6 +358,13 @@ impl Layers {
             }
         }
         Ok(Some(RedisUrl(text.trim().to_owned())))
+    }
+
+    fn store(&mut self) -> Result<Option<StorePlace>, ConfigError> {
+        let form = "sqlite:PATH, or sqlserver: and an ADO connection string";
+        let Some(url) = self.take::<String>("store_url", form)? else { return Ok(None) };
+        let unusable = || ConfigError(format!("store_url must be {form}"));
+        StorePlace::of(&url).ok_or_else(unusable).map(Some)
     }
 
     /// How gateways that share what they sell reach this one; one that is alone is not reached.
@@ -535,6 +567,10 @@ mod tests {
             ),
             (vec![("SECKILL_GATEWAY_ID", "1024")], "gateway_id must be 0 to 1023"),
             (vec![("SECKILL_STORE_URL", "mysql:x")], "store_url must be sqlite:PATH"),
+            (
+                vec![("SECKILL_STORE_URL", "sqlserver:")],
+                "or sqlserver: and an ADO connection string",
+            ),
             (vec![("SECKILL_PUBLIC_URL", "shop.example/x")], "public_url must be"),
             (vec![("SECKILL_SECRET", "short")], "at least 32 characters"),
             (vec![("SECKILL_SECRET", secret.as_str()), ("SECKILL_SECRET_FILE", "/x")], "not both"),

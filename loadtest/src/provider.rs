@@ -21,11 +21,16 @@ const VARIABLES: [(&str, &str); 2] = [
     ),
 ];
 
-/// A gateway with the sandbox, that takes these deliveries.
+/// What a gateway is told that has the sandbox and takes these deliveries.
+#[must_use]
+pub fn variables() -> Vec<(String, String)> {
+    VARIABLES.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+}
+
+/// Such a gateway.
 #[must_use]
 pub fn gateway(start: Start) -> Gateway {
-    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-    Gateway::start_with(start, VARIABLES.map(owned).into())
+    Gateway::start_with(start, variables())
 }
 
 fn signature(id: &str, sent_s: i64, body: &[u8]) -> String {

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Config, ConfigError, Layers};
+use crate::config::{Config, ConfigError, Layers, StorePlace};
 use crate::store::Store;
 use crate::store::sqlite::Sqlite;
 
@@ -194,15 +194,37 @@ impl Place {
 
 /// Opens the store of a configuration, making it where there is none.
 fn open_store(config: &Config) -> Result<Arc<dyn Store>, Unusable> {
-    let store = Sqlite::open(&config.store).map_err(|error| Unusable::from(&error))?;
+    match &config.store {
+        StorePlace::Sqlite(path) => {
+            let store = Sqlite::open(path).map_err(|error| Unusable::from(&error))?;
+            Ok(Arc::new(store))
+        }
+        StorePlace::SqlServer(connection) => open_server(connection),
+    }
+}
+
+#[cfg(feature = "sqlserver")]
+fn open_server(connection: &str) -> Result<Arc<dyn Store>, Unusable> {
+    let store = crate::store::sqlserver::SqlServer::new(connection);
+    let store =
+        store.map_err(|what| Unusable(format!("store_url: what follows sqlserver: {what}")))?;
     Ok(Arc::new(store))
+}
+
+#[cfg(not(feature = "sqlserver"))]
+fn open_server(_: &str) -> Result<Arc<dyn Store>, Unusable> {
+    let text = "store_url names SQL Server, which this build is without: build it with \
+                `--features sqlserver`";
+    Err(Unusable(text.to_owned()))
 }
 
 /// The same for a command that only reads: a mistyped path is not made a store.
 fn open_present_store(config: &Config) -> Result<Arc<dyn Store>, Unusable> {
-    match config.store.exists() {
-        true => open_store(config),
-        false => Err(Unusable(format!("there is no store at {}", config.store.display()))),
+    match &config.store {
+        StorePlace::Sqlite(path) if !path.exists() => {
+            Err(Unusable(format!("there is no store at {}", path.display())))
+        }
+        StorePlace::Sqlite(_) | StorePlace::SqlServer(_) => open_store(config),
     }
 }
 

@@ -10,7 +10,7 @@ use seckill_loadtest::provider::{delivery, failed, succeeded};
 use seckill_loadtest::shop::{self, Sale};
 use serde_json::{Value, json};
 
-use crate::fleet::{Fleet, await_status, buy, start};
+use crate::fleet::{Fleet, START, await_status, buy};
 
 /// Where the shoppers of these tests buy, and where they ask then.
 const OWNER: usize = 1;
@@ -170,7 +170,7 @@ fn with_its_owner_killed_an_order_can_be_read_and_nothing_else() {
     let list = fleet.gateways[0].run(&["gateway", "list"]).expect(0);
     let is_whole = |line: &str| line.contains(" seen ") && line.contains(" as of 20");
     assert!(list.lines().count() == 2 && list.lines().all(is_whole), "{list}");
-    fleet.gateways[OWNER].restart(start());
+    fleet.gateways[OWNER].restart(START);
     let back = until("its owner is back", GENEROUS, || {
         let read = show(&mut ann[0], &order).expect(200).json();
         read.get("as_of").is_none().then_some(read)

@@ -4,6 +4,7 @@
 //! again: what comes next on it would be the rest of an old answer.
 
 use std::fmt;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use bb8::{ManageConnection, Pool, PooledConnection, RunError};
@@ -34,6 +35,7 @@ pub(super) struct Session {
 }
 
 /// Makes sessions. The configuration holds the password, so it is never printed.
+#[derive(Clone)]
 struct Sessions(Config);
 
 impl fmt::Debug for Sessions {
@@ -80,24 +82,33 @@ async fn connect(config: Config) -> Result<Session, tiberius::error::Error> {
     timeout(CONNECT, connect).await.unwrap_or_else(|_| Err(late()))
 }
 
-/// The pool.
-#[derive(Clone, Debug)]
-pub(super) struct Transactions(Pool<Sessions>);
+/// The pool, made with the first transaction: it runs in the runtime that asks for it.
+#[derive(Debug)]
+pub(super) struct Transactions {
+    config: Sessions,
+    pool: OnceLock<Pool<Sessions>>,
+}
 
 impl Transactions {
     /// For a server that need not be there yet.
     pub(super) fn new(mut config: Config) -> Self {
         config.command_timeout(Some(EXCHANGE));
-        let pool = Pool::builder().max_size(SESSIONS_MAX).connection_timeout(SESSION_WAIT);
-        let pool = pool.test_on_check_out(false).retry_connection(false);
-        Self(pool.build_unchecked(Sessions(config)))
+        Self { config: Sessions(config), pool: OnceLock::new() }
+    }
+
+    fn pool(&self) -> &Pool<Sessions> {
+        self.pool.get_or_init(|| {
+            let pool = Pool::builder().max_size(SESSIONS_MAX).connection_timeout(SESSION_WAIT);
+            let pool = pool.test_on_check_out(false).retry_connection(false);
+            pool.build_unchecked(self.config.clone())
+        })
     }
 
     /// Begins a transaction. A session that was cut off while it was idle is left for another:
     /// nothing was done by it.
     pub(super) async fn begin(&self, isolation: IsolationLevel) -> Stored<Transaction> {
         for _ in 0..SESSIONS_MAX {
-            let mut session = self.0.get_owned().await.map_err(|error| match error {
+            let mut session = self.pool().get_owned().await.map_err(|error| match error {
                 RunError::User(error) => StoreError::from(error),
                 RunError::TimedOut => Fault::Overloaded.into(),
             })?;
