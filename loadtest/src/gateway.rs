@@ -234,6 +234,16 @@ impl Gateway {
         self.process = Some(Process::start(start, self.data.path(), &self.variables));
     }
 
+    /// Starts it again with other variables, which it keeps instead.
+    ///
+    /// # Panics
+    /// Where it runs already, or does not serve.
+    #[track_caller]
+    pub fn restart_with(&mut self, start: Start, variables: Vec<(String, String)>) {
+        self.variables = variables;
+        self.restart(start);
+    }
+
     /// Where shoppers are served.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

@@ -29,7 +29,7 @@ use crate::payment::sandbox::Sandbox;
 use crate::peers::{Peers, PeersParts};
 use crate::reconcile::Leases;
 use crate::server::{Server, ServerOptions, pin};
-use crate::store::{JournalFound, Store};
+use crate::store::Store;
 
 /// How long the last flush may take when the gateway goes down; the rest is flushed at its start.
 const LAST_FLUSH: Duration = Duration::from_secs(10);
@@ -94,12 +94,6 @@ impl Gateway {
         let clock = Arc::new(MachineClock::start());
         let Parts { engine, shards, writer, keeper } = open_engine(config, &clock)?;
         let store = open_store(config)?;
-        register(&control_runtime, &*store, &engine)?;
-        let cpus = cpus(config.cores);
-        // A lone core and the journal wake each other all the time, which costs least on one CPU.
-        let beside = cpus[0].filter(|_| config.cores == 1);
-        let place = move || beside.into_iter().for_each(pin);
-        let threads = Threads::start(writer, keeper, place, tell_fault)?;
         let owners = Owners::new(config.cores);
         let runtime = control_runtime.handle();
         let payment = payment_port(config, &clock, runtime, listener.local_addr()?)?;
@@ -108,7 +102,6 @@ impl Gateway {
         let breakers = StoreBreakers::default();
         let settling = settling(&config.redis_url, &engine, &control_runtime)?;
         let secret = config.token_secret()?.0;
-        // Bound when the store knows this gateway: before, a call would wait for nothing.
         let (peer_listener, peers) = peers(config, &secret, &clock, runtime)?.unzip();
         let control = Control::new(ControlParts {
             engine: Arc::clone(&engine),
@@ -123,6 +116,12 @@ impl Gateway {
             settling,
             peers: peers.clone(),
         });
+        register(&control_runtime, &control)?;
+        let cpus = cpus(config.cores);
+        // A lone core and the journal wake each other all the time, which costs least on one CPU.
+        let beside = cpus[0].filter(|_| config.cores == 1);
+        let place = move || beside.into_iter().for_each(pin);
+        let threads = Threads::start(writer, keeper, place, tell_fault)?;
         let shared = Arc::new(Shared::new(SharedParts {
             engine: Arc::clone(&engine),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
@@ -232,30 +231,16 @@ fn open_engine(config: &Config, clock: &Arc<MachineClock>) -> anyhow::Result<Par
     Ok(parts)
 }
 
-/// Asks the store whether this is the journal that it follows, and from where to flush.
-fn register(runtime: &Runtime, store: &dyn Store, engine: &Engine) -> Result<(), Unusable> {
-    let recovery = engine.recovery();
-    let found = JournalFound {
-        gateway: engine.origin().gateway,
-        journal_id: engine.journal_id(),
-        epoch: engine.origin().epoch,
-        begin: recovery.begin,
-        end: recovery.position,
-    };
-    let flushed = runtime.block_on(store.register(found));
-    engine.set_flushed(flushed.map_err(|error| Unusable::from(&error))?);
-    for activity in engine.activities().values() {
-        let known = activity.sale().version;
-        let row = runtime.block_on(store.activity(activity.id));
-        if !row.is_ok_and(|row| row.version >= known) {
-            let id = activity.id;
-            return Err(Unusable(format!(
-                "the store lacks what the journal has copied of activity {id}: an older copy of \
-                 the store was restored, or it is another store"
-            )));
+/// A store that is away does not keep a gateway from its buyers: it is asked again by the flush.
+fn register(runtime: &Runtime, control: &Control) -> Result<(), Unusable> {
+    match runtime.block_on(control.register()) {
+        Err(error) if error.is_away() => {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "the store is away: nothing is flushed until it is back");
+            Ok(())
         }
+        done => done.map_err(|error| Unusable::from(&error)),
     }
-    Ok(())
 }
 
 /// What is settled with the other gateways, where a Redis is configured. What this one sells alone

@@ -38,6 +38,9 @@ pub struct FlushStatus {
 
 /// Follows the journal until the control is stopped and nothing durable is left to flush.
 pub(super) fn run(control: &Arc<Control>, runtime: &Handle) {
+    if !control.registers(runtime) {
+        return;
+    }
     let mut tail = control.engine.tail(control.engine.flushed_position());
     let mut batch = None;
     let mut storm = Storm::new(&control.engine);

@@ -12,6 +12,7 @@ pub mod leases;
 mod limits;
 mod pages;
 mod refunds;
+mod register;
 #[cfg(test)]
 mod testing;
 mod views;
@@ -39,6 +40,7 @@ use leases::Settling;
 pub use closing::SumsTail;
 pub use flush::FlushStatus;
 pub use refunds::RefundStatus;
+pub use register::RegisterError;
 
 /// How often the store and the clock are looked at.
 const SECOND: Duration = Duration::from_secs(1);
@@ -78,6 +80,8 @@ pub struct Control {
     peers: Option<Arc<Peers>>,
     /// What they are told of the store.
     followed: std::sync::Mutex<fleet::Followed>,
+    /// Whether the store has said that it follows this journal, and from where to flush.
+    registered: AtomicBool,
     /// Why the gateway must not go on; none while it may.
     must_stop: watch::Sender<Option<String>>,
     /// Ends the tasks that ask the shards.
@@ -141,6 +145,7 @@ impl Control {
             settling: parts.settling,
             peers: parts.peers,
             followed: std::sync::Mutex::default(),
+            registered: AtomicBool::new(false),
             must_stop: watch::Sender::new(None),
             stop,
             is_last: AtomicBool::new(false),
@@ -149,14 +154,15 @@ impl Control {
 
     /// Takes over what the store has that the journal lacks, and renders the pages: done before
     /// the gateway serves, since it must know which tokens were taken back, and the others where it is.
+    /// With the store away it serves by what it knows itself, and learns the rest later.
     ///
     /// # Errors
-    /// What the store says.
+    /// What the store says, unless it is away.
     pub async fn prepare(&self) -> Result<(), StoreError> {
-        self.learn_all(&mut *self.learned.lock().await).await?;
+        unless_away(self.learn_all(&mut *self.learned.lock().await).await)?;
         self.preheat().await;
         self.render_pages().await;
-        self.announce().await
+        unless_away(self.announce().await)
     }
 
     /// Makes the memory of newly published activities ready.
@@ -248,6 +254,10 @@ impl Control {
     fn is_last(&self) -> bool {
         self.is_last.load(Ordering::Acquire)
     }
+}
+
+fn unless_away(done: Result<(), StoreError>) -> Result<(), StoreError> {
+    done.or_else(|error| if error.is_away() { Ok(()) } else { Err(error) })
 }
 
 #[async_trait]

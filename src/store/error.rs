@@ -21,6 +21,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the store cannot be asked now, and may be later.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Fault(Fault::Overloaded | Fault::Unavailable(_)))
+    }
+
     /// Whether the store itself is in trouble, so that other calls would fare alike. A refusal is an
     /// answer; so is a row that is not as it must be, or a journal that is not the one.
     #[must_use]

@@ -99,3 +99,38 @@ fn signing_out_holds_here_without_the_store() {
     store.execute_batch("ALTER TABLE revocations_away RENAME TO revocation").unwrap();
     last.get("/api/v1/orders").problem(401, "unauthenticated");
 }
+
+/// A gateway that starts after a crash, with nobody where its store should be, sells what it has.
+#[test]
+fn a_gateway_that_starts_without_its_store_sells_and_catches_up() {
+    let mut gateway = Gateway::start(Start::cores(2));
+    let mut shop = Shop::open(&gateway);
+    let [ann, bob] = shop::shoppers(&gateway, "ann");
+    let activity = shop.sale(Sale::of(10));
+    let mut clients = [ann, bob];
+    drop(clients[0].send(buy(&activity, "a", 1)).expect(202));
+    gateway.kill();
+    // A port that was given and is free again: connecting to it is refused.
+    let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = format!("sqlserver:Server=tcp:127.0.0.1,{};User Id=sa;Password=x", nowhere.port());
+    gateway.restart_with(Start::cores(1), vec![("SECKILL_STORE_URL".to_owned(), url)]);
+    let again = |gateway: &Gateway, client: &Client| {
+        Client::with_token(gateway.address(), client.token.as_ref().unwrap())
+    };
+    let [mut ann, mut bob] = clients.each_ref().map(|client| again(&gateway, client));
+    ann.send(buy(&activity, "b", 1)).problem(409, "limit-reached");
+    drop(bob.send(buy(&activity, "a", 1)).expect(202));
+    assert_eq!(ann.get("/api/v1/orders").expect(200).json()["partial"], true);
+    drop(Client::new(gateway.address()).get(&format!("/activities/{activity}")).expect(200));
+    let sign_in = json!({ "username": "ann", "password": "not looked at" });
+    Client::new(gateway.address()).post("/api/v1/sessions", &sign_in).problem(503, "unavailable");
+    let mut operations = Client::new(gateway.operations());
+    drop(operations.get("/readyz").expect(200));
+    assert!(lag(&mut operations) >= 2, "nothing is flushed");
+
+    gateway.kill();
+    gateway.restart_with(Start::cores(2), Vec::new());
+    drained(&mut Client::new(gateway.operations()));
+    assert_eq!(gateway.audit(&activity)["held"], 2);
+    gateway.run(&["audit"]).expect(0);
+}

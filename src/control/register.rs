@@ -1,0 +1,90 @@
+//! Registering: the store is asked whether this is the journal that it follows, and from where to
+//! flush. A store that is away is asked until it answers; until then nothing is flushed, and the
+//! journal keeps everything.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use seckill_shards::ids::ActivityId;
+use tokio::runtime::Handle;
+
+use super::Control;
+use crate::store::{JournalFound, StoreError};
+
+/// Rest before a store that is away is asked again.
+const REST: Duration = Duration::from_millis(500);
+
+/// Why a gateway is not registered.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// What the store says: that it is away, or that the journal is another.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store is behind what the journal has taken from it.
+    #[error(
+        "the store lacks what the journal has copied of activity {0}: an older copy of the store was \
+         restored, or it is another store"
+    )]
+    Lacks(ActivityId),
+}
+
+impl RegisterError {
+    /// Whether it may go well later.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_away(),
+            Self::Lacks(_) => false,
+        }
+    }
+}
+
+impl Control {
+    /// Registers this gateway's journal with the store.
+    ///
+    /// # Errors
+    /// [`RegisterError`]; the gateway must not run on unless the store is away.
+    pub async fn register(&self) -> Result<(), RegisterError> {
+        let (recovery, origin) = (self.engine.recovery(), self.engine.origin());
+        let found = JournalFound {
+            gateway: origin.gateway,
+            journal_id: self.engine.journal_id(),
+            epoch: origin.epoch,
+            begin: recovery.begin,
+            end: recovery.position,
+        };
+        let flushed = self.store.register(found).await?;
+        for activity in self.engine.activities().values() {
+            let known = activity.sale().version;
+            let row = match self.store.activity(activity.id).await {
+                Ok(row) => Some(row),
+                Err(error) if error.is_away() => return Err(error.into()),
+                Err(_) => None,
+            };
+            if row.is_none_or(|row| row.version < known) {
+                return Err(RegisterError::Lacks(activity.id));
+            }
+        }
+        self.engine.set_flushed(flushed);
+        self.registered.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Asks a store that was away at the start until it answers; false where the gateway goes down
+    /// before. Where the journal is not the one, the gateway must stop.
+    pub(super) fn registers(&self, runtime: &Handle) -> bool {
+        // Acquire, paired with the store above: where to flush from was set before.
+        while !self.registered.load(Ordering::Acquire) {
+            match runtime.block_on(self.register()) {
+                Ok(()) => tracing::info!("the store is there, and follows this journal"),
+                Err(error) if error.is_away() && !self.is_last() => std::thread::sleep(REST),
+                Err(error) if error.is_away() => return false,
+                Err(error) => {
+                    self.must_stop.send_replace(Some(error.to_string()));
+                    return false;
+                }
+            }
+        }
+        true
+    }
+}
