@@ -20,7 +20,10 @@ pub const CALLS_MAX: usize = 64;
 /// Bytes of an answer's body: an order with many payments, and more.
 pub const ANSWER_BYTES_MAX: usize = 256 << 10;
 /// A peer whose row has not moved for so long is away, in microseconds.
-pub const PRESENT_US: u64 = 10_000_000;
+pub const STILL_US_MAX: u64 = 10_000_000;
+/// What counts of the time between two looks at the rows, in microseconds: while nobody could look,
+/// the store was away, and no row could move.
+pub const LOOK_US_MAX: u64 = 2_000_000;
 /// When a peer is left alone, and how it is asked again.
 pub const PEER_BREAKER: Rule =
     Rule { calls: 10, age_us: 30_000_000, bad: 3, rest_us: 2_000_000, probes: 1 };
@@ -35,4 +38,5 @@ const _: () = {
     );
     assert!(PEER_BREAKER.age_us > 2 * CALL.as_secs() * 1_000_000, "slow failures come together");
     assert!(CALLS_MAX <= CONNECTIONS_MAX);
+    assert!(LOOK_US_MAX * 2 < STILL_US_MAX, "a gateway that misses one look is there still");
 };

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use seckill_shards::clock::Timestamp;
 use tokio::sync::Semaphore;
 
-use super::limits::{CALLS_MAX, PEER_BREAKER, PRESENT_US};
+use super::limits::{CALLS_MAX, LOOK_US_MAX, PEER_BREAKER, STILL_US_MAX};
 use crate::flow::Breaker;
 use crate::store::GatewayRow;
 
@@ -72,8 +72,10 @@ struct Known {
     /// `host:port`.
     address: String,
     seen_at: Option<Timestamp>,
-    /// When its row was found to have moved last, on this gateway's microseconds.
-    moved_us: Option<u64>,
+    /// When its row was looked at last, on this gateway's microseconds.
+    looked_us: u64,
+    /// For how long it has been seen to stand still.
+    still_us: u64,
     is_present: bool,
     as_of: Timestamp,
 }
@@ -85,7 +87,7 @@ impl Peer {
             number,
             breaker: Breaker::new(format!("gateway {number}"), PEER_BREAKER),
             room: Arc::new(Semaphore::new(CALLS_MAX)),
-            known: Mutex::default(),
+            known: Mutex::new(Known { still_us: STILL_US_MAX, ..Known::default() }),
             outcomes: Default::default(),
         }
     }
@@ -95,16 +97,15 @@ impl Peer {
     pub(super) fn learn(&self, row: &GatewayRow, now: Timestamp, now_us: u64) {
         let mut known = self.known.lock().expect("nobody panics under this lock");
         let has_moved = match known.seen_at.replace(row.seen_at) {
-            None => row.seen_at.0.abs_diff(now.0) < PRESENT_US / 1_000,
+            None => row.seen_at.0.abs_diff(now.0) < STILL_US_MAX / 1_000,
             Some(before) => before != row.seen_at,
         };
-        if has_moved {
-            known.moved_us = Some(now_us);
-        }
+        let since_us = now_us.saturating_sub(known.looked_us).min(LOOK_US_MAX);
+        known.looked_us = known.looked_us.max(now_us);
+        known.still_us = if has_moved { 0 } else { known.still_us.saturating_add(since_us) };
         known.as_of = row.as_of;
         known.address = row.address.strip_prefix("http://").unwrap_or_default().to_owned();
-        let is_fresh = known.moved_us.is_some_and(|at| now_us.saturating_sub(at) < PRESENT_US);
-        let is_present = is_fresh && !known.address.is_empty();
+        let is_present = known.still_us < STILL_US_MAX && !known.address.is_empty();
         if std::mem::replace(&mut known.is_present, is_present) != is_present {
             let gateway = self.number;
             match is_present {
@@ -161,20 +162,27 @@ mod tests {
         peer.is_present()
     }
 
+    /// A row that says the same each second from one to another.
+    fn still(seen_ms: u64, seconds: std::ops::RangeInclusive<u64>) -> Vec<(u64, u64)> {
+        seconds.map(|read_s| (seen_ms, read_s)).collect()
+    }
+
     #[test]
     fn a_peer_is_there_while_its_row_moves_whatever_its_clock_says() {
         for (rows, expected) in [
-            (&[(NOW.0, 0)][..], true),
-            (&[(NOW.0 - 60_000, 0)], false),
-            (&[(NOW.0 + 60_000, 0)], false),
-            (&[(NOW.0 - 60_000, 0), (NOW.0 - 59_000, 1)], true),
-            (&[(NOW.0, 0), (NOW.0, 9)], true),
-            (&[(NOW.0, 0), (NOW.0, 10)], false),
-            (&[(NOW.0, 0), (NOW.0, 10), (NOW.0 + 1, 60)], true),
+            (vec![(NOW.0, 0)], true),
+            (vec![(NOW.0 - 60_000, 0)], false),
+            (vec![(NOW.0 + 60_000, 0)], false),
+            (vec![(NOW.0 - 60_000, 0), (NOW.0 - 59_000, 1)], true),
+            (still(NOW.0, 0..=9), true),
+            (still(NOW.0, 0..=10), false),
+            ([still(NOW.0, 0..=30), vec![(NOW.0 + 1, 31)]].concat(), true),
             // Its clock was set back.
-            (&[(NOW.0, 0), (NOW.0 - 60_000, 60)], true),
+            ([still(NOW.0, 0..=30), vec![(NOW.0 - 60_000, 31)]].concat(), true),
+            // Nobody could look for an hour.
+            (vec![(NOW.0, 0), (NOW.0, 3_600), (NOW.0, 3_601)], true),
         ] {
-            assert_eq!(is_present(rows), expected, "{rows:?}");
+            assert_eq!(is_present(&rows), expected, "{rows:?}");
         }
     }
 
