@@ -202,6 +202,7 @@ function ignoreSecondHalf(event) {
 }
 
 $("buy").addEventListener("click", press);
+$("retry").addEventListener("click", comeBack);
 $("orders").addEventListener("click", ignoreSecondHalf, { capture: true });
 document.addEventListener("visibilitychange", comeBack);
 addEventListener("online", comeBack);
