@@ -107,6 +107,12 @@ export class Shop {
     return username;
   }
 
+  /** The path of a one-time link by which a shopper sets a new password. */
+  async resetLink(username) {
+    const { id } = await (await this.as(username)).ask("GET", "/users/me");
+    return (await this.admin("POST", `/admin/users/${id}/password-reset`)).path;
+  }
+
   /** A shopper who needs no browser; `ask` is the API as they have it. */
   async shopper() {
     return this.as(await this.register());
