@@ -7,8 +7,7 @@ import { journey } from "../journey.js";
 import { atOrder } from "../order_page.js";
 import { SalePage } from "../sale_page.js";
 import { fillSignIn } from "../sign_in_page.js";
-
-const STILL_LOADING = "The page is still loading. If that goes on, load it again.";
+import { refused, STILL_LOADING } from "../unavailable.js";
 
 /** Holds what a script's address fits, until the function that comes back is called. */
 async function holdBack(ann, address) {
@@ -19,11 +18,6 @@ async function holdBack(ann, address) {
     await route.continue();
   });
   return release;
-}
-
-async function refuse(ann, address) {
-  ann.expects("net::ERR_FAILED", "/assets/");
-  await ann.route(address, (route) => route.abort());
 }
 
 /** Goes to a page without waiting for its scripts. */
@@ -52,7 +46,7 @@ for (const script of ["activity", "clock", "shell"]) {
     const ann = await visitor({ as: await shop.register() });
     const there = new SalePage(ann.page);
     const address = `**/assets/${script}-*.js`;
-    await refuse(ann, address);
+    await refused(ann, address);
     await ann.open(sale.path);
     await there.says(STILL_LOADING);
     assert.ok(await there.buy.isDisabled(), "Buy is closed where nobody hears it");
@@ -78,7 +72,7 @@ journey("a form whose script is slow says so, and can be sent when it is there",
 journey("every page that needs its script says so where it is refused", async (world) => {
   const { id, ann, api } = await atOrder(world);
   const { payment_id: payment } = await api.ask("POST", `/orders/${id}/payments`, { method: "sandbox" });
-  await refuse(ann, "**/assets/api-*.js");
+  await refused(ann, "**/assets/api-*.js");
   for (const path of ["/sign-in", "/register", "/reset#something", "/orders", `/orders/${id}`, "/account", `/pay/${payment}`]) {
     await ann.open(path);
     await ann.page.getByText(STILL_LOADING).waitFor();

@@ -8,7 +8,7 @@ import { unavailable } from "../unavailable.js";
 
 /** What each page asks the API for, what it says without an answer, and what with one. */
 const PAGES = [
-  { name: "the list of orders", at: () => "/orders", asks: "**/api/v1/orders?*", lost: "Your orders could not be loaded.", found: "Kettles for a song" },
+  { name: "the list of orders", at: () => "/orders", asks: "**/api/v1/orders?*", lost: "Your orders could not be loaded.", found: "Waiting for payment" },
   { name: "an order", at: ({ id }) => `/orders/${id}`, asks: "**/api/v1/orders/*", lost: "The order could not be loaded.", found: "What you ordered" },
   { name: "the account", at: () => "/account", asks: "**/api/v1/users/me", lost: "Your account could not be loaded.", found: "Signed in as" },
   { name: "the bank", at: ({ payment }) => `/pay/${payment}`, asks: "**/api/v1/sandbox/payments/*", lost: "The payment could not be shown.", found: "Unusual endings" },
