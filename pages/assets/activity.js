@@ -8,7 +8,7 @@ import { keyAfter } from "./key.js";
 import { OpenPress } from "./open_press.js";
 import { holdsUnits } from "./order.js";
 import { placeOrder } from "./press.js";
-import { sells } from "./sale.js";
+import { failureDelay, sells } from "./sale.js";
 import { SaleOrders } from "./sale_orders.js";
 import { SaleWatch } from "./sale_watch.js";
 import { lookWhoIsSignedIn, signedInAtLoad } from "./shell.js";
@@ -38,7 +38,7 @@ let arrival; // settles when the shopper's orders have been read, or could not b
 let user; // undefined until the shop has said who it is
 let pressed = false; // a press is under way
 let restsUntil = 0; // monotonic
-let tickTimer;
+let tickTimer, ordersTimer;
 
 /** Shows everything as of now, and comes back when the first thing shown is no longer right. */
 function tick() {
@@ -109,7 +109,7 @@ async function refused(advice, slug, key) {
       await orders.loadNamed(advice.orders);
       break;
     case "look-up":
-      await orders.load();
+      await readOrders();
       break;
     case "retry":
       return gaveUp(advice, slug, key);
@@ -131,7 +131,7 @@ async function gaveUp(advice, slug, key) {
 
 /** Reads the shopper's orders: what they tell of a press that was not answered, "" where they do not. */
 async function outcomeOf(key) {
-  const areAll = await orders.load();
+  const areAll = await readOrders();
   const newest = orders.ids.at(-1);
   // What comes after an order is bought by one key, so an order that has come was bought by this one.
   if (!areAll || newest === undefined || key === nextKey()) return "";
@@ -140,6 +140,17 @@ async function outcomeOf(key) {
 }
 
 // ---- orders ---------------------------------------------------------------------------------
+
+/** Reads the shopper's orders, and goes on by itself until all are known. Returns whether they are by now. */
+async function readOrders(failures = 1) {
+  clearTimeout(ordersTimer);
+  const areAll = await orders.load();
+  // A page that no one looks at reads them when it comes back.
+  if (!areAll && user && !document.hidden) {
+    ordersTimer = setTimeout(readOrders, failureDelay(failures, null, Math.random()), failures + 1);
+  }
+  return areAll;
+}
 
 /** An order is shown as it is now; `was` is its status as it was shown before. */
 function shown(order, was) {
@@ -173,7 +184,7 @@ async function arrive(who) {
   if (wasSignedOut) notice("");
   orders.lookAtAll();
   const { key } = openPress;
-  if (key === null) return orders.load();
+  if (key === null) return readOrders();
   const outcome = await outcomeOf(key);
   if (!pressed) notice(outcome || "An earlier press was not answered. Press Buy again: it cannot become a second order.");
 }
@@ -191,7 +202,7 @@ function comeBack() {
 /** Another tab may have bought in the meantime. */
 function lookAgain() {
   orders.lookAtAll();
-  orders.load();
+  readOrders();
 }
 
 /** The order may be there before the second half of a double click, which was not meant for it. */
