@@ -1,7 +1,9 @@
 // The home page, the forms and the page of a sale in every state that a visitor can find them in, and how
 // to get there. It must not know what is examined there.
 
+import { until } from "./patience.js";
 import { SalePage } from "./sale_page.js";
+import { refused, STILL_LOADING, unavailable } from "./unavailable.js";
 
 const WORD_WITHOUT_BREAKS = "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft";
 
@@ -10,8 +12,13 @@ export const SALE_STATES = [
   // Before any sale is made; the order of this list matters to it alone.
   { name: "home-empty", reach: strangerAt("/", /No sale is planned/) },
   { name: "home", reach: home },
+  { name: "home-of-many", reach: ofMany(() => "/", "Sales 1 to 24") },
+  { name: "home-further", reach: ofMany(() => "/sales/2", "Sales 25 to") },
+  { name: "product-in-many-sales", reach: ofMany((product) => product, "more sales of it") },
+  { name: "docs", reach: docs },
   { name: "not-found", reach: notFound },
   { name: "sign-in", reach: strangerAt("/sign-in", "No account yet?") },
+  { name: "sign-in-still-loading", reach: withoutScript(() => "/sign-in") },
   { name: "sign-in-wrong", reach: signInWrong },
   { name: "register", reach: strangerAt("/register", "Have an account?") },
   { name: "register-invalid", reach: registerInvalid },
@@ -25,6 +32,8 @@ export const SALE_STATES = [
   { name: "sale-paused", reach: saleAfter("pause", "The shop has paused this sale.") },
   { name: "sale-ended", reach: saleAfter("end", "This sale has ended.") },
   { name: "sale-refused", reach: saleRefused },
+  { name: "sale-still-loading", reach: withoutScript(async (shop) => (await shop.sale()).path) },
+  { name: "sale-unreachable", reach: saleUnreachable },
   { name: "sale-offline", reach: saleOffline },
   { name: "order-placed", reach: bought({ limit: 1 }) },
   { name: "order-and-another", reach: bought({ limit: 5 }) },
@@ -49,6 +58,45 @@ async function home(shop, visitor) {
   const ann = await visitor({ as: await shop.register() });
   await ann.open("/");
   await ann.page.getByRole("button", { name: "Sign out" }).waitFor();
+  return ann;
+}
+
+// Made once for all the states with many sales.
+let manySales;
+
+function ofMany(pathOf, says) {
+  return async (shop, visitor) => {
+    manySales ??= shop.manySales(30);
+    return strangerAt(pathOf(await manySales), says)(shop, visitor);
+  };
+}
+
+/** At a problem of the API, as its address has it. */
+async function docs(shop, visitor) {
+  const ann = await visitor();
+  await ann.open("/docs#problem-sold-out");
+  const isInSight = (problem) => problem.getBoundingClientRect().top < innerHeight && problem.getBoundingClientRect().bottom > 0;
+  await until("the problem is in sight", () => ann.page.locator("#problem-sold-out").evaluate(isInSight));
+  return ann;
+}
+
+/** A stranger at a page whose script cannot be had. */
+function withoutScript(pathOf) {
+  return async (shop, visitor) => {
+    const ann = await visitor();
+    await refused(ann, "**/assets/api-*.js");
+    await ann.open(await pathOf(shop));
+    await ann.page.getByText(STILL_LOADING).waitFor();
+    return ann;
+  };
+}
+
+async function saleUnreachable(shop, visitor) {
+  const sale = await shop.sale();
+  const ann = await visitor({ as: await shop.register() });
+  await unavailable(ann, "**/state");
+  await ann.open(sale.path);
+  await new SalePage(ann.page).says("The shop cannot be reached.");
   return ann;
 }
 

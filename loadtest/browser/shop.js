@@ -27,17 +27,8 @@ export class Shop {
    * `terms` may replace anything that the API takes for an activity, `goods` for its product.
    */
   async sale({ stock = 100, limit = 1, payWithinS = 3600, opensInMs = -1000, lastsMs = SALE_LASTS_MS, terms, goods } = {}) {
-    const product = await this.admin("POST", "/admin/products", {
-      title: "Kettle",
-      description: "Pours where you point it.",
-      price: { amount: 5900, currency: "USD" },
-      stock,
-      ...goods,
-    });
-    const activity = await this.admin("POST", "/admin/activities", {
-      title: "Kettles for a song",
-      product_id: product.id,
-      sale_price: { amount: 1000, currency: "USD" },
+    const product = await this.#product(stock, goods);
+    const activity = await this.#publish(product, {
       stock_total: stock,
       per_user_limit: limit,
       pay_within_seconds: payWithinS,
@@ -45,13 +36,57 @@ export class Shop {
       ends_at: instant(opensInMs + lastsMs),
       ...terms,
     });
-    await this.step(activity.id, "publish");
     const path = `/activities/${activity.id}`;
-    await until("the page of the sale is there", async () => {
-      const isThere = async (page, text) => (await (await fetch(this.#origin + page)).text()).includes(text);
-      return (await isThere(path, `data-activity-id="${activity.id}"`)) && isThere("/", `"${path}"`);
-    });
+    await until("the page of the sale is there", async () => (await this.#page(path)).includes(`data-activity-id="${activity.id}"`));
     return { id: activity.id, path, startsAt: Date.parse(activity.starts_at), endsAt: Date.parse(activity.ends_at) };
+  }
+
+  /** One product in so many published sales that start one after the other, and they are listed; its page. */
+  async manySales(count) {
+    const product = await this.#product(count);
+    for (let night = 1; night <= count; night += 1) {
+      const startsInMs = night * SALE_LASTS_MS;
+      await this.#publish(product, {
+        title: `Kettles for a song, night ${night}`,
+        starts_at: instant(startsInMs),
+        ends_at: instant(startsInMs + SALE_LASTS_MS),
+      });
+    }
+    const path = `/products/${product.id}`;
+    const last = `night ${count}<`;
+    await until("all sales are listed", async () => {
+      const pages = await Promise.all([1, 2, 3].map((number) => this.#page(number === 1 ? "/" : `/sales/${number}`)));
+      return pages.some((page) => page.includes(last)) && (await this.#page(path)).includes("more sale");
+    });
+    return path;
+  }
+
+  async #page(path) {
+    return (await fetch(this.#origin + path)).text();
+  }
+
+  async #product(stock, goods) {
+    return this.admin("POST", "/admin/products", {
+      title: "Kettle",
+      description: "Pours where you point it.",
+      price: { amount: 5900, currency: "USD" },
+      stock,
+      ...goods,
+    });
+  }
+
+  async #publish(product, terms) {
+    const activity = await this.admin("POST", "/admin/activities", {
+      title: "Kettles for a song",
+      product_id: product.id,
+      sale_price: { amount: 1000, currency: "USD" },
+      stock_total: 1,
+      per_user_limit: 1,
+      pay_within_seconds: 3600,
+      ...terms,
+    });
+    await this.step(activity.id, "publish");
+    return activity;
   }
 
   /** Takes a step of an activity: `publish`, `pause`, `resume` or `end`. */
@@ -70,6 +105,12 @@ export class Shop {
     const username = `shopper-${process.pid}-${this.#shoppers}`;
     await this.#ask(null, "POST", "/users", { username, password: PASSWORD, display_name: `Ann ${this.#shoppers}` });
     return username;
+  }
+
+  /** The path of a one-time link by which a shopper sets a new password. */
+  async resetLink(username) {
+    const { id } = await (await this.as(username)).ask("GET", "/users/me");
+    return (await this.admin("POST", `/admin/users/${id}/password-reset`)).path;
   }
 
   /** A shopper who needs no browser; `ask` is the API as they have it. */

@@ -28,6 +28,7 @@ export class Visitor {
       javaScriptEnabled: javaScript,
     });
     visitor.#context.setDefaultTimeout(GENEROUS_MS);
+    if (javaScript) await visitor.#context.addInitScript(tellOfViolations);
     if (clockOffMs !== 0) await visitor.#context.addInitScript(setClock, clockOffMs);
     visitor.#context.on("console", (message) => visitor.#hear(message));
     visitor.#context.on("weberror", (error) => visitor.#complaints.push(`thrown: ${error.error().stack}`));
@@ -48,6 +49,11 @@ export class Visitor {
   /** Goes to a path in the first tab. */
   async open(path) {
     return this.page.goto(path);
+  }
+
+  /** What a path answers to a browser, without anything of it being run. */
+  async get(path) {
+    return this.#context.request.get(path, { headers: { accept: "text/html" } });
   }
 
   /** The back button, and the other one. A page that the browser has kept is there without loading. */
@@ -117,6 +123,13 @@ export class Visitor {
     const [text, { url }] = [message.text(), message.location()];
     if (!this.#expected.some((fits) => fits(text, url))) this.#complaints.push(`${message.type()}: ${text} (${url})`);
   }
+}
+
+/** Runs in the page before anything else: what the page's policy forbids it is told, whatever the browser makes of it. */
+function tellOfViolations() {
+  addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) => {
+    console.error(`the policy was violated: ${violatedDirective}: ${blockedURI}`);
+  });
 }
 
 /** Runs in the page before anything else: the visitor's time of day is off, the monotonic clock is not. */

@@ -10,6 +10,7 @@ import { safeNext } from "./next.js";
 export function openForm(send, { form = document.getElementById("account-form"), done = goOn } = {}) {
   const button = form.querySelector("[type=submit]");
   button.disabled = false;
+  form.querySelector(".slow")?.remove();
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (button.disabled) return;

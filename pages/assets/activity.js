@@ -4,10 +4,11 @@
 
 import { BuyPanel } from "./buy_panel.js";
 import { LONGEST_SLEEP_MS, ShopClock } from "./clock.js";
-import { hasBought, PurchaseKey, tabStorage } from "./key.js";
+import { keyAfter } from "./key.js";
+import { OpenPress } from "./open_press.js";
 import { holdsUnits } from "./order.js";
 import { placeOrder } from "./press.js";
-import { sells } from "./sale.js";
+import { failureDelay, sells } from "./sale.js";
 import { SaleOrders } from "./sale_orders.js";
 import { SaleWatch } from "./sale_watch.js";
 import { lookWhoIsSignedIn, signedInAtLoad } from "./shell.js";
@@ -15,6 +16,12 @@ import { setText } from "./when.js";
 
 // After an answer the button rests, so that the second half of a double click buys nothing.
 const REST_MS = 1500;
+// A press that comes before the shopper's orders waits for them, but not for long.
+const ORDERS_WAIT_MS = 2000;
+// The shop's clock is known to about a second from afar.
+const CLOCK_ERROR_MS = 1000;
+// Answers after which the shop may have placed the order, or be about to.
+const UNCERTAIN = ["lost", "outcome-unknown", "limit-reached"];
 
 const $ = (id) => document.getElementById(id);
 const { activityId, stockTotal, perUserLimit } = $("sale").dataset;
@@ -22,15 +29,16 @@ const limit = Number(perUserLimit);
 const api = `/api/v1/activities/${activityId}`;
 
 const clock = new ShopClock();
-const key = new PurchaseKey(activityId, tabStorage());
+const openPress = new OpenPress(activityId);
 const panel = new BuyPanel(Number(stockTotal));
 const sale = new SaleWatch(api, clock, tick);
 const orders = new SaleOrders(activityId, clock, { shown, gone: tick, signedOut: sessionEnded, say: notice });
 
+let arrival; // settles when the shopper's orders have been read, or could not be
 let user; // undefined until the shop has said who it is
 let pressed = false; // a press is under way
 let restsUntil = 0; // monotonic
-let tickTimer;
+let tickTimer, ordersTimer;
 
 /** Shows everything as of now, and comes back when the first thing shown is no longer right. */
 function tick() {
@@ -58,13 +66,14 @@ async function press() {
   if (pressed || !opensToPresses()) return;
   pressed = true;
   notice("Placing your order…");
-  // The key is in the tab's storage before the request goes out: whatever happens, this press is one order.
-  const pressKey = key.take(orders.ids, clock.now());
   tick();
   try {
-    const { order, advice, slug } = await placeOrder(api, pressKey, { say: notice, learnOpening: (answer) => sale.learnOpening(answer) });
-    if (order) placed(pressKey, order);
-    else await refused(advice, slug);
+    await Promise.race([arrival, new Promise((resolve) => setTimeout(resolve, ORDERS_WAIT_MS))]);
+    const [key, pressedAt] = [nextKey(), clock.now()];
+    openPress.open(key);
+    const { order, advice, slug } = await placeOrder(api, key, { say: notice, learnOpening: (answer) => sale.learnOpening(answer) });
+    if (order) placed(order, pressedAt);
+    else await refused(advice, slug, key);
   } finally {
     pressed = false;
     restsUntil = performance.now() + REST_MS;
@@ -72,74 +81,82 @@ async function press() {
   }
 }
 
-function placed(pressKey, order) {
-  const seen = orders.ids.has(order.id);
-  key.bind(pressKey, order.id);
+/** The key of a press now: whoever sees the same orders, in whatever tab, has the same. */
+function nextKey() {
+  return keyAfter(activityId, orders.ids.at(-1));
+}
+
+function placed(order, pressedAt) {
+  openPress.close();
   orders.show(order);
   sale.askIn(0);
   if (!holdsUnits(order)) {
-    notice("Your earlier press had already been answered, and that order is closed. Press again to buy.");
+    notice("An earlier press had bought this order, and it is closed by now. Press again to buy.");
     return;
   }
-  notice(seen ? "That press had already bought the order shown here. Press again to buy another." : "Your order is placed.");
+  const isOlder = Date.parse(order.created_at) < pressedAt - CLOCK_ERROR_MS;
+  notice(isOlder ? "An earlier press had already bought this order. Press again to buy another." : "Your order is placed.");
   orders.focus(order.id);
 }
 
-async function refused(advice, slug) {
+async function refused(advice, slug, key) {
   switch (advice.act) {
     case "sign-in":
-      signedOut();
-      break;
+      // An earlier attempt of this press may have bought all the same.
+      notice(advice.say);
+      return signedOut();
     case "orders":
       await orders.loadNamed(advice.orders);
       break;
-    case "new-key":
-      // What the old key bought, if anything, is shown before a new one can buy again.
-      if ((await loadOrders())?.partial === false) key.drop();
+    case "look-up":
+      await readOrders();
       break;
     case "retry":
-      return gaveUp(advice, slug);
+      return gaveUp(advice, slug, key);
   }
+  openPress.close();
   notice(advice.say);
   sale.askIn(0);
 }
 
 /** The shopper gets the press back; if its outcome is open, their orders may tell. */
-async function gaveUp(advice, slug) {
-  const press = key.last;
-  const uncertain = slug === "lost" || slug === "outcome-unknown";
-  const read = uncertain ? await loadOrders() : null;
-  if (press && read && hasBought(press, read.held, limit)) {
-    // With a higher limit the key is kept: should it have been another order, the next press is still this one.
-    if (limit === 1) key.adopt(read.held[0].id);
-    notice("Your order went through.");
+async function gaveUp(advice, slug, key) {
+  if (!UNCERTAIN.includes(slug)) {
+    openPress.close();
+    notice(`${advice.say} Nothing was ordered yet. Press again when you like.`);
     return;
   }
-  notice(uncertain
-    ? "The shop has not answered. Press again when you like: it cannot become a second order."
-    : `${advice.say} Nothing was ordered yet. Press again when you like.`);
+  notice((await outcomeOf(key)) || "The shop has not answered. Press again when you like: it cannot become a second order.");
+}
+
+/** Reads the shopper's orders: what they tell of a press that was not answered, "" where they do not. */
+async function outcomeOf(key) {
+  const areAll = await readOrders();
+  const newest = orders.ids.at(-1);
+  // What comes after an order is bought by one key, so an order that has come was bought by this one.
+  if (!areAll || newest === undefined || key === nextKey()) return "";
+  openPress.close();
+  return orders.shows(newest) ? "Your last press went through." : "Your last press went through, but that order is closed by now.";
 }
 
 // ---- orders ---------------------------------------------------------------------------------
 
-async function loadOrders() {
-  const read = await orders.load();
-  for (const { id } of read?.closed ?? []) key.close(id);
-  return read;
+/** Reads the shopper's orders, and goes on by itself until all are known. Returns whether they are by now. */
+async function readOrders(failures = 1) {
+  clearTimeout(ordersTimer);
+  const areAll = await orders.load();
+  // A page that no one looks at reads them when it comes back.
+  if (!areAll && user && !document.hidden) {
+    ordersTimer = setTimeout(readOrders, failureDelay(failures, null, Math.random()), failures + 1);
+  }
+  return areAll;
 }
 
 /** An order is shown as it is now; `was` is its status as it was shown before. */
 function shown(order, was) {
-  if (holdsUnits(order)) {
-    // With a limit of one, an order that counts is all that an unanswered press can have bought.
-    if (!pressed && limit === 1) key.adopt(order.id);
-  } else {
-    // The stored key has done its work: the next press is a new purchase.
-    key.close(order.id);
-    if (was !== undefined && was !== order.status) {
-      notice(sells(sale.stage) ? "You can buy again." : "");
-      sale.askIn(0);
-    }
+  if (!holdsUnits(order) && was !== undefined && was !== order.status) {
+    notice(sells(sale.stage) ? "You can buy again." : "");
+    sale.askIn(0);
   }
   tick();
 }
@@ -166,11 +183,10 @@ async function arrive(who) {
   if (!user) return;
   if (wasSignedOut) notice("");
   orders.lookAtAll();
-  const press = key.last;
-  const read = await loadOrders();
-  if (press?.order !== null) return;
-  if (read && hasBought(press, read.held, limit)) notice("Your last press went through.");
-  else notice("An earlier press was not answered. Press Buy again: it cannot become a second order.");
+  const { key } = openPress;
+  if (key === null) return readOrders();
+  const outcome = await outcomeOf(key);
+  if (!pressed) notice(outcome || "An earlier press was not answered. Press Buy again: it cannot become a second order.");
 }
 
 /** A page that was away has an old state, a clock that may have slept, and perhaps a new session. */
@@ -178,9 +194,15 @@ function comeBack() {
   if (document.hidden) return;
   clock.distrust();
   sale.askIn(0);
-  if (user) orders.lookAtAll();
-  else arrive(lookWhoIsSignedIn());
+  if (user) lookAgain();
+  else arrival = arrive(lookWhoIsSignedIn());
   tick();
+}
+
+/** Another tab may have bought in the meantime. */
+function lookAgain() {
+  orders.lookAtAll();
+  readOrders();
 }
 
 /** The order may be there before the second half of a double click, which was not meant for it. */
@@ -191,9 +213,10 @@ function ignoreSecondHalf(event) {
 }
 
 $("buy").addEventListener("click", press);
+$("retry").addEventListener("click", comeBack);
 $("orders").addEventListener("click", ignoreSecondHalf, { capture: true });
 document.addEventListener("visibilitychange", comeBack);
 addEventListener("online", comeBack);
 addEventListener("pageshow", ({ persisted }) => persisted && comeBack());
-arrive(signedInAtLoad);
+arrival = arrive(signedInAtLoad);
 sale.ask();

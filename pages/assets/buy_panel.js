@@ -3,7 +3,7 @@
 
 import { counted, countdownHolds, countdownText } from "./format.js";
 import { sells, STAGE_SENTENCES } from "./sale.js";
-import { setText } from "./when.js";
+import { setHidden, setText } from "./when.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -29,8 +29,10 @@ export class BuyPanel {
 
   /** Shows how the sale stands; returns whether it has gone on from another stage. */
   showStage({ stage, state, failures }, now) {
+    const isUnknown = stage === null && failures > 0;
+    setHidden($("retry"), !isUnknown);
     if (stage === null) {
-      setText($("stage"), failures > 0 ? "The shop cannot be reached. This page keeps trying." : "");
+      setText($("stage"), isUnknown ? "The shop cannot be reached. This page keeps trying." : "");
       return false;
     }
     const goesOn = this.#shownStage !== null && this.#shownStage !== stage;

@@ -1,4 +1,4 @@
-// The first page: says of each sale how it stands now.
+// A page of sales: says of each how it stands now.
 // It must not know how a sale is bought: each card leads to its own page. Where the shop does not
 // answer, a card stays as it was rendered.
 
@@ -7,19 +7,17 @@ import { ShopClock } from "./clock.js";
 import { stageOf, STAGE_WORDS, stateFrom } from "./sale.js";
 import { setText } from "./when.js";
 
-// No more than so many sales are asked for at once; the first are those that come first.
-const CARDS_MAX = 20;
 const REST_MS = 60_000;
 const LEAST_MS = 1000;
 
 const clock = new ShopClock();
-const cards = [...document.querySelectorAll("[data-activity-id]")].slice(0, CARDS_MAX);
+const cards = document.querySelectorAll("[data-activity-id]");
 
 let timer;
 
 async function look() {
   clearTimeout(timer);
-  const states = await Promise.all(cards.map(lookAt));
+  const states = await Promise.all([...cards].map(lookAt));
   // The next opening is shown when it comes; anything else is no hurry here.
   const openings = states.map((state) => (state ? state.startsAt - clock.now() : NaN)).filter((wait) => wait > 0);
   const wait = Math.min(REST_MS, ...openings) + LEAST_MS * Math.random();

@@ -6,7 +6,7 @@ import { request } from "./api.js";
 import { cancelIsMeant, cancelOrder } from "./cancel.js";
 import { LONGEST_SLEEP_MS, ShopClock } from "./clock.js";
 import { countdownHolds, countdownText } from "./format.js";
-import { PurchaseKey, tabStorage } from "./key.js";
+import { keyAfter } from "./key.js";
 import { payAddress } from "./next.js";
 import { canBePaid, isOpen, leftToPay, lookDelay, orderSentence, paymentsUnderWay } from "./order.js";
 import { showFacts } from "./order_facts.js";
@@ -21,7 +21,6 @@ const id = location.pathname.split("/").pop();
 const api = `/api/v1/orders/${encodeURIComponent(id)}`;
 
 const clock = new ShopClock();
-const key = new PurchaseKey(`pay.${id}`, tabStorage());
 
 let order = null;
 let busy = false; // a press is under way
@@ -151,24 +150,21 @@ async function payAnew() {
 }
 
 /**
- * Starts a payment: `{ id, address }`, or undefined when it has said why not. The key of one that is
- * `over` has done its work; any other is sent again and stays one payment.
+ * Starts a payment: `{ id, address }`, or undefined when it has said why not. It follows those that are
+ * `over`: whoever else begins the one after them begins this very payment.
  */
 async function startPayment(over) {
-  const pressKey = key.take(new Set(over.map((payment) => payment.payment_id)));
-  const answer = await request("POST", `${api}/payments`, { body: { method: "sandbox" }, headers: { "idempotency-key": pressKey } });
+  const key = keyAfter(`pay.${id}`, over.at(-1)?.payment_id);
+  const answer = await request("POST", `${api}/payments`, { body: { method: "sandbox" }, headers: { "idempotency-key": key } });
   if (answer.ok) {
     const { payment_id: id, status, redirect_url: url } = answer.body;
-    key.bind(pressKey, id);
     const address = payAddress(url, location.origin);
     if (status === "started" && address) return { id, address };
     // It ended in the meantime: the order is shown as it is, and the next press is another payment.
     return say("");
   }
   if (answer.slug === "unauthenticated") showUser(null);
-  const { say: sentence, dropsKey } = payAdvice(answer);
-  if (dropsKey) key.drop();
-  say(sentence);
+  say(payAdvice(answer));
 }
 
 function leaveFor(address) {

@@ -11,7 +11,7 @@ const LONGEST_STEP_MS = 8000;
  *   "sign-in"  show the way to sign in
  *   "orders"   show the orders that the shopper has, which `orders` names
  *   "look"     ask how the sale stands now
- *   "new-key"  the key is of no more use
+ *   "look-up"  read the orders that the shopper has: one is not known yet
  *   "stop"     there is nothing to do but read
  * `unprompted` counts the answers to this press, this one included, that did not say when to come
  * back; `random` lies in 0..1.
@@ -51,46 +51,42 @@ export function advise({ slug, problem, retryAfterMs }, unprompted, random) {
     case "not-found":
       return { act: "stop", say: "The shop does not know this sale any more." };
     case "idempotency-mismatch":
-      return { act: "new-key", say: "An earlier press got in the way. Press again." };
+      return { act: "look-up", say: "An earlier press got in the way. Press again." };
     default:
       return { act: "stop", say: plain(problem.detail ?? problem.title) };
   }
 }
 
-/**
- * What to say of a payment that was not begun, and whether its key is of no more use. The key of
- * one that may have been begun is sent again: it stays one payment.
- */
+/** What to say of a payment that was not begun. One that may have been begun stays one payment. */
 export function payAdvice({ slug, problem, retryAfterMs }) {
   const again = retryAfterMs ? `in ${Math.ceil(retryAfterMs / 1000)} seconds` : "in a moment";
-  const keep = (say) => ({ say, dropsKey: false });
   switch (slug) {
     case "order-state":
-      return { say: "No payment can be begun for this order any more; it is shown as it is now.", dropsKey: true };
+      return "No payment can be begun for this order any more; it is shown as it is now.";
     case "idempotency-mismatch":
-      return { say: "An earlier press got in the way. Press again.", dropsKey: true };
+      return "An earlier press got in the way. Press again.";
     case "unavailable":
       // What the shop says of it itself, as that paying is switched off, is not over in a few seconds.
-      return keep(problem.detail
+      return problem.detail
         ? `${problem.detail} Your order stays as it is; try again later.`
-        : `The shop cannot take payments for a moment. Your order stays as it is. Press again ${again}.`);
+        : `The shop cannot take payments for a moment. Your order stays as it is. Press again ${again}.`;
     case "rate-limited":
-      return keep(`That was a little too fast. Press again ${again}.`);
+      return `That was a little too fast. Press again ${again}.`;
     case "overloaded":
-      return keep(`Very many people are paying right now. Press again ${again}.`);
+      return `Very many people are paying right now. Press again ${again}.`;
     case "limit-reached":
-      return keep("Your earlier press is still being worked on. Press again in a moment.");
+      return "Your earlier press is still being worked on. Press again in a moment.";
     case "outcome-unknown":
     case "lost":
-      return keep("The shop has not answered. Press again when you like: it stays one payment.");
+      return "The shop has not answered. Press again when you like: it stays one payment.";
     case "unauthenticated":
-      return keep("You are signed out. Sign in again to pay; the order is kept for you.");
+      return "You are signed out. Sign in again to pay; the order is kept for you.";
     case "not-found":
-      return keep("The shop does not know this order any more.");
+      return "The shop does not know this order any more.";
     case "cross-origin":
-      return keep("This page is open under another address than the shop's, so it cannot pay. Open the shop under its own address.");
+      return "This page is open under another address than the shop's, so it cannot pay. Open the shop under its own address.";
     default:
-      return keep(problem.detail || problem.title || "The payment could not be begun. Try again in a moment.");
+      return problem.detail || problem.title || "The payment could not be begun. Try again in a moment.";
   }
 }
 

@@ -4,6 +4,7 @@
 import { request } from "./api.js";
 import { cancelIsMeant, cancelOrder } from "./cancel.js";
 import { LONGEST_SLEEP_MS } from "./clock.js";
+import { oldestFirst } from "./key.js";
 import { holdsUnits, lookDelay, unitsOf } from "./order.js";
 import { OrderCard } from "./order_card.js";
 import { lookAgainDelay } from "./sale.js";
@@ -18,6 +19,7 @@ export class SaleOrders {
   #clock;
   #tell;
   #cards = new Map(); // order id -> OrderCard
+  #known = new Map(); // order id -> the order, of those too that were closed before they could be shown
   #looks = new Map(); // order id -> { timer, failures } of its next look
 
   /**
@@ -30,9 +32,14 @@ export class SaleOrders {
     this.#tell = tell;
   }
 
-  /** The ids of those that are shown. */
+  /** The ids of all that are known, the oldest first. */
   get ids() {
-    return new Set(this.#cards.keys());
+    return oldestFirst(this.#known.values());
+  }
+
+  /** Whether the order is shown. */
+  shows(id) {
+    return this.#cards.has(id);
   }
 
   /** Units of those that count against the shopper's limit. */
@@ -51,17 +58,18 @@ export class SaleOrders {
   }
 
   /**
-   * Shows the shopper's orders in this sale that still count. They come back as `{ held, closed, partial }`,
-   * null where they could not be read; with `partial` older ones may be missing.
+   * Shows the shopper's orders in this sale that still count; those that count no more are known from here
+   * on. Returns whether all are known now.
    */
   async load() {
     const answer = await request("GET", "/api/v1/orders?limit=100");
-    if (!answer.ok) return null;
+    if (!answer.ok) return false;
     const orders = answer.body.items.filter((order) => order.activity_id === this.#activityId);
-    const held = orders.filter(holdsUnits);
-    for (const order of [...held].reverse()) this.show(order);
-    const closed = orders.filter((order) => !holdsUnits(order));
-    return { held, closed, partial: answer.body.partial === true };
+    for (const order of orders.reverse()) {
+      if (holdsUnits(order) || this.shows(order.id)) this.show(order);
+      else this.#known.set(order.id, order);
+    }
+    return answer.body.partial !== true;
   }
 
   /** Shows orders that are known by their ids alone. */
@@ -74,6 +82,7 @@ export class SaleOrders {
 
   /** Shows an order as it is now, and goes on watching it until it is closed. */
   show(order) {
+    this.#known.set(order.id, order);
     const card = this.#cards.get(order.id);
     const was = card?.order.status;
     if (card) {
@@ -117,6 +126,7 @@ export class SaleOrders {
   #remove(id) {
     this.#cards.get(id)?.element.remove();
     this.#cards.delete(id);
+    this.#known.delete(id);
     this.#tell.gone();
   }
 

@@ -4,8 +4,8 @@
 import { request } from "./api.js";
 import "./connection.js";
 import { localInstantText } from "./format.js";
-import { dropEveryKey, tabStorage } from "./key.js";
 import { withNext } from "./next.js";
+import { forgetOpenPresses } from "./open_press.js";
 import { mark } from "./session.js";
 
 /**
@@ -36,7 +36,7 @@ export async function endSession(path) {
   const answer = await request("DELETE", path);
   if (!answer.ok && answer.slug !== "unauthenticated") return false;
   mark.clear();
-  dropEveryKey(tabStorage());
+  forgetOpenPresses();
   return true;
 }
 

@@ -4,8 +4,15 @@
 /** Shows what belongs to `state`, and hides what belongs to the others. */
 export function showState(state) {
   for (const part of document.querySelectorAll("[data-when]")) {
-    part.hidden = !part.dataset.when.split(" ").includes(state);
+    setHidden(part, !part.dataset.when.split(" ").includes(state));
   }
+}
+
+/** Hides a part or shows it. Whoever is at something in it, as with the keyboard, goes on at the top of the content. */
+export function setHidden(part, hidden) {
+  const takesFocus = hidden && part.contains(document.activeElement);
+  part.hidden = hidden;
+  if (takesFocus) document.querySelector("main").focus({ preventScroll: true });
 }
 
 /** The state for an answer that is no success. */

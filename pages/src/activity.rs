@@ -7,7 +7,7 @@ use crate::{
     format::{Money, counted, duration_text, grouped},
     layout::{Shell, document},
     order::cancel_dialog,
-    parts::{Alt, description, picture, time},
+    parts::{Alt, description, picture, still_loading, time},
     prerender::{self, Page},
 };
 
@@ -131,9 +131,10 @@ fn buy_panel(view: &ActivityView) -> Markup {
             button #buy.primary type="button" disabled { "Buy" }
             a #sign-in-to-buy.primary data-keep-next href="/sign-in" hidden { "Sign in to buy" }
             div.status aria-live="polite" {
-                p #stage {}
+                p #stage { (still_loading()) }
                 p #notice {}
             }
+            button #retry.quiet type="button" hidden { "Try again" }
         }
     }
 }

@@ -20,7 +20,7 @@ struct Asset {
 
 /// Every asset. What is imported stands before what imports it, so that a change in one file
 /// changes the name of each file that stands on it.
-const SOURCES: [(&str, &str); 35] = [
+const SOURCES: [(&str, &str); 36] = [
     ("shop.css", include_str!("../assets/shop.css")),
     ("pages.css", include_str!("../assets/pages.css")),
     ("pay.css", include_str!("../assets/pay.css")),
@@ -32,6 +32,7 @@ const SOURCES: [(&str, &str); 35] = [
     ("format.js", include_str!("../assets/format.js")),
     ("key.js", include_str!("../assets/key.js")),
     ("next.js", include_str!("../assets/next.js")),
+    ("open_press.js", include_str!("../assets/open_press.js")),
     ("problems.js", include_str!("../assets/problems.js")),
     ("sale.js", include_str!("../assets/sale.js")),
     ("sale_watch.js", include_str!("../assets/sale_watch.js")),

@@ -3,7 +3,7 @@
 
 use maud::{DOCTYPE, Markup, html};
 
-use crate::assets;
+use crate::{assets, parts::still_loading};
 
 /// What a page tells its shell.
 pub(crate) struct Shell<'a> {
@@ -122,7 +122,10 @@ impl Waiting {
         html! {
             noscript { p.warning { (self.no_script) } }
             div.waiting aria-live="polite" {
-                p.loading data-when="loading" { (self.loading) }
+                div.loading data-when="loading" {
+                    p { (self.loading) }
+                    p { (still_loading()) }
+                }
                 div.told data-when="signed-out" hidden {
                     p { (self.signed_out) }
                     a.quiet data-keep-next href="/sign-in" { "Sign in" }

@@ -29,14 +29,14 @@ pub use docs::{
     AnswerView, CallGroup, CallView, DocsView, MemberView, ProblemView, ShapeView, docs,
 };
 pub use format::Money;
-pub use home::{HomeView, home};
+pub use home::{HOME_SALES_MAX, HomeView, home};
 pub use negotiation::matches;
 pub use not_found::not_found;
 pub use order::order;
 pub use orders::orders;
 pub use pay::pay;
 pub use prerender::{Encoded, Page, prerender};
-pub use product::{ProductView, SaleView, Stock, product};
+pub use product::{PRODUCT_SALES_MAX, ProductView, SaleView, Stock, product};
 pub use register::register;
 pub use reset::reset;
 pub use sign_in::sign_in;

@@ -34,6 +34,12 @@ pub(crate) fn time(millis: u64) -> Markup {
     html! { time datetime=(instant_attribute(millis)) { (instant_text(millis)) } }
 }
 
+/// What is told where a page needs its script, which may be slow to come, or be refused. It is seen
+/// when a moment has passed; the script takes it away, and a browser without scripts hides it.
+pub(crate) fn still_loading() -> Markup {
+    html! { span.slow { "The page is still loading. If that goes on, load it again." } }
+}
+
 /// Plain text; a line break starts a paragraph.
 pub(crate) fn description(text: &str) -> Markup {
     html! {

@@ -6,6 +6,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use crate::{
     layout::{Shell, connection, head_of},
+    parts::still_loading,
     prerender::{self, Page},
 };
 
@@ -27,7 +28,7 @@ fn markup() -> Markup {
                     p.no-money { "No real money" }
                 }
                 (connection())
-                main {
+                main tabindex="-1" {
                     h1 { "Pay the shop" }
                     (waiting())
                     (payment())
@@ -46,7 +47,10 @@ fn waiting() -> Markup {
             }
         }
         div.waiting aria-live="polite" {
-            p data-when="loading" { "Asking for the payment…" }
+            div data-when="loading" {
+                p { "Asking for the payment…" }
+                p { (still_loading()) }
+            }
             p.told data-when="signed-out" hidden {
                 "You are signed out of the shop. " a href="/sign-in" { "Sign in" } " and pay from your order."
             }

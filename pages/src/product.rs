@@ -25,9 +25,15 @@ pub struct ProductView {
     pub price: Money,
     /// Whether it can be had outside a sale.
     pub stock: Stock,
-    /// The sales that have it, in the order in which they are shown.
+    /// The sales that have it and come first, in the order in which they are shown: at most
+    /// [`PRODUCT_SALES_MAX`].
     pub sales: Vec<SaleView>,
+    /// How many more there are.
+    pub later_sales: usize,
 }
+
+/// Sales on a product's page: as many as are read there.
+pub const PRODUCT_SALES_MAX: usize = 10;
 
 /// What a shopper is told of a product's stock. Above a handful the count is not shown: it changes
 /// with every order, and each change would have the page compressed anew.
@@ -99,7 +105,7 @@ fn markup(view: &ProductView) -> Markup {
                 h1 { (view.title) }
                 p.prices { span.sr { "Price " } strong { (view.price.text()) } }
                 p.stock { (view.stock.text()) }
-                (sales(&view.sales))
+                (sales(view))
             }
             (description(&view.description))
         }
@@ -107,15 +113,21 @@ fn markup(view: &ProductView) -> Markup {
     document(&shell, &main)
 }
 
-fn sales(sales: &[SaleView]) -> Markup {
+fn sales(view: &ProductView) -> Markup {
     html! {
         section.panel aria-labelledby="sales-title" {
             h2 #sales-title { "Flash sales" }
-            @if sales.is_empty() {
+            @if view.sales.is_empty() {
                 p.empty { "No sale of it is planned right now." }
             } @else {
                 ul.lines {
-                    @for sale in sales { li { (sale_line(sale)) } }
+                    @for sale in &view.sales { li { (sale_line(sale)) } }
+                }
+                @if view.later_sales > 0 {
+                    p.hint {
+                        "And " (counted(view.later_sales as u64, "more sale")) " of it, later than \
+                        these. " a href="/" { "See all sales" }
+                    }
                 }
             }
         }

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 
 use crate::{
     layout::{Shell, document},
+    parts::still_loading,
     prerender::{self, Page},
 };
 
@@ -68,6 +69,7 @@ pub(crate) fn submit(label: &str) -> Markup {
     html! {
         p.error #form-error role="alert" {}
         button #submit.primary type="submit" disabled { (label) }
+        (still_loading())
         noscript {
             p.warning { "This form needs JavaScript. Please allow it for this shop." }
         }

@@ -105,7 +105,8 @@ fn lamp_itself() -> ProductView {
         ends_at: 1_795_741_200_000,
     };
     let (id, price, stock) = ("3".to_owned(), usd(4_900), Stock::Few(2));
-    ProductView { id, title, description, image_url, price, stock, sales: vec![sale] }
+    let sales = vec![sale];
+    ProductView { id, title, description, image_url, price, stock, sales, later_sales: 0 }
 }
 
 fn hostile_itself() -> ProductView {
@@ -115,21 +116,34 @@ fn hostile_itself() -> ProductView {
     ProductView { id, title: SCRIPT.to_owned(), description, image_url, sales, ..lamp_itself() }
 }
 
+fn first_page(sales: &[ActivityView]) -> Page {
+    home(&HomeView::all(sales)[0])
+}
+
+/// Hundreds of sales, each a little different.
+fn many_lamps() -> Vec<ActivityView> {
+    let sale = |id: u64| ActivityView {
+        id: id.to_string(),
+        title: format!("Midnight lamps, night {id}"),
+        starts_at: lamp().starts_at + id * 3_600_000,
+        ..lamp()
+    };
+    (1..=300).map(sale).collect()
+}
+
 /// Every page once: compressing is slow.
 static PAGES: LazyLock<Vec<(&'static str, Page)>> = LazyLock::new(|| {
     vec![
-        (
-            "home",
-            home(&HomeView {
-                activities: vec![lamp(), ActivityView { image_url: None, ..lamp() }],
-            }),
-        ),
-        ("home_empty", home(&HomeView { activities: Vec::new() })),
-        ("home_hostile", home(&HomeView { activities: vec![hostile()] })),
+        ("home", first_page(&[lamp(), ActivityView { image_url: None, ..lamp() }])),
+        ("home_empty", first_page(&[])),
+        ("home_hostile", first_page(&[hostile()])),
+        ("home_of_many", first_page(&many_lamps())),
+        ("home_further", home(&HomeView::all(&many_lamps())[1])),
         ("activity", activity(&lamp())),
         ("activity_hostile", activity(&hostile())),
         ("product", product(&lamp_itself())),
         ("product_alone", product(&ProductView { sales: Vec::new(), ..lamp_itself() })),
+        ("product_in_many_sales", product(&ProductView { later_sales: 290, ..lamp_itself() })),
         ("product_hostile", product(&hostile_itself())),
         ("sign_in", sign_in()),
         ("register", register()),
@@ -194,7 +208,7 @@ fn nothing_runs_or_styles_from_within_a_page() {
 
 #[test]
 fn hostile_words_stay_words() {
-    let home = home(&HomeView { activities: vec![hostile()] });
+    let home = first_page(&[hostile()]);
     for page in [activity(&hostile()), home, product(&hostile_itself())] {
         let html = text(&page);
         assert!(!html.contains("<script>") && !html.contains("<img src=x"));

@@ -12,6 +12,9 @@ pub(super) const PRODUCT_PAGES_MAX: usize = 2_000;
 pub(super) const PRODUCT_PAGES_AT_ONCE: usize = 50;
 /// Pages of sales that are over, likewise.
 pub(super) const OVER_PAGES_AT_ONCE: usize = 50;
+/// Pages that list sales, likewise; each is some 30 KiB before it is compressed, and one sale that
+/// ends changes all behind it.
+pub(super) const LIST_PAGES_AT_ONCE: usize = 15;
 
 const _: () = assert!(PRODUCT_PAGES_AT_ONCE <= PRODUCT_PAGES_MAX);
 /// How long the store may take to tell its news.

@@ -8,7 +8,7 @@ use seckill_shards::ids::ProductId;
 use seckill_shards::shard::{Activity, Phase, Sale};
 
 use super::catalogue::Catalogue;
-use super::limits::{OVER_PAGES_AT_ONCE, PRODUCT_PAGES_AT_ONCE};
+use super::limits::{LIST_PAGES_AT_ONCE, OVER_PAGES_AT_ONCE, PRODUCT_PAGES_AT_ONCE};
 use super::views;
 use super::{Control, has_sandbox};
 use crate::api::{self, ORDER_SHELL, PAY_SHELL, PageMap};
@@ -113,7 +113,7 @@ struct Content {
 pub(super) struct Rendered {
     has_sandbox: bool,
     pages: PageMap,
-    home: Option<HomeView>,
+    lists: Vec<HomeView>,
     activities: HashMap<String, ActivityView>,
     products: HashMap<String, ProductView>,
     catalogue: Catalogue,
@@ -125,7 +125,7 @@ impl Rendered {
         Self {
             has_sandbox,
             pages: PageMap::default(),
-            home: None,
+            lists: Vec::new(),
             activities: HashMap::new(),
             products: HashMap::new(),
             catalogue: Catalogue::default(),
@@ -158,12 +158,30 @@ impl Rendered {
             }
         }
         let on_sale = views.into_iter().filter(|(is_over, _)| !is_over);
-        let home = HomeView { activities: on_sale.map(|(_, view)| view).collect() };
-        if self.home.as_ref() != Some(&home) {
-            self.pages.insert("/".to_owned(), seckill_pages::home(&home));
-            self.home = Some(home);
+        let has_lists = self.update_lists(on_sale.map(|(_, view)| view).collect());
+        has_lists && over <= OVER_PAGES_AT_ONCE
+    }
+
+    /// The pages that list the sales, the first page first.
+    fn update_lists(&mut self, sales: Vec<ActivityView>) -> bool {
+        let lists = HomeView::all(&sales);
+        for number in lists.len() + 1..=self.lists.len() {
+            self.pages.remove(&HomeView::path(number));
         }
-        over <= OVER_PAGES_AT_ONCE
+        self.lists.truncate(lists.len());
+        let mut rendered = 0;
+        for (index, list) in lists.into_iter().enumerate() {
+            if self.lists.get(index) == Some(&list) {
+                continue;
+            }
+            rendered += 1;
+            if rendered > LIST_PAGES_AT_ONCE {
+                return false;
+            }
+            self.pages.insert(HomeView::path(index + 1), seckill_pages::home(&list));
+            self.lists.splice(index..(index + 1).min(self.lists.len()), [list]);
+        }
+        true
     }
 
     /// Drops the pages of sales that the engine has forgotten.
@@ -210,7 +228,7 @@ fn fixed_pages(has_sandbox: bool) -> Vec<(String, Page)> {
 
 #[cfg(test)]
 mod tests {
-    use seckill_pages::{Money, Stock};
+    use seckill_pages::{HOME_SALES_MAX, Money, Stock};
 
     use super::*;
 
@@ -223,6 +241,7 @@ mod tests {
             price: Money { amount: 100, currency: "USD".to_owned() },
             stock: Stock::Plenty,
             sales: Vec::new(),
+            later_sales: 0,
         }
     }
 
@@ -255,6 +274,27 @@ mod tests {
         assert_eq!([1, 2, 3].map(|id| has(&rendered, id)), [true, false, true]);
         assert!(rendered.update_sales(views));
         assert!(has(&rendered, 2));
+    }
+
+    #[test]
+    fn hundreds_of_sales_are_listed_on_pages_that_come_and_go() {
+        let count = (HOME_SALES_MAX * (LIST_PAGES_AT_ONCE + 1) + 1) as u64;
+        let mut open: Vec<_> = (1..=count).map(|id| (false, sale(id).1)).collect();
+        let mut rendered = Rendered::new(false);
+        let lists = |rendered: &Rendered| {
+            (1..).take_while(|n| rendered.pages.contains_key(&HomeView::path(*n))).count()
+        };
+        assert!(!rendered.update_sales(open.clone()));
+        assert_eq!(lists(&rendered), LIST_PAGES_AT_ONCE);
+        assert!(rendered.update_sales(open.clone()));
+        assert_eq!(lists(&rendered), LIST_PAGES_AT_ONCE + 2);
+        // The last page had one sale, which goes forward when an earlier one ends.
+        open.remove(0);
+        while !rendered.update_sales(open.clone()) {}
+        assert_eq!(lists(&rendered), LIST_PAGES_AT_ONCE + 1);
+        let first = String::from_utf8(rendered.pages["/"].identity.body.to_vec()).unwrap();
+        assert_eq!(first.matches("data-activity-id").count(), HOME_SALES_MAX);
+        assert!(first.contains("href=\"/sales/2\"") && !first.contains("\"/activities/1\""));
     }
 
     #[test]

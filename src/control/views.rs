@@ -2,7 +2,7 @@
 //!
 //! It must not know where they were found, nor when they are rendered.
 
-use seckill_pages::{ActivityView, Money, ProductView, SaleView, Stock};
+use seckill_pages::{ActivityView, Money, PRODUCT_SALES_MAX, ProductView, SaleView, Stock};
 use seckill_shards::ids::ActivityId;
 use seckill_shards::record::Terms;
 
@@ -34,8 +34,10 @@ pub(super) fn activity(
     }
 }
 
-/// A product's own page.
-pub(super) fn product(product: &Product, sales: Vec<SaleView>) -> ProductView {
+/// A product's own page; of its sales those that come first are shown there.
+pub(super) fn product(product: &Product, mut sales: Vec<SaleView>) -> ProductView {
+    let later_sales = sales.len().saturating_sub(PRODUCT_SALES_MAX);
+    sales.truncate(PRODUCT_SALES_MAX);
     ProductView {
         id: product.id.to_string(),
         title: product.title.clone(),
@@ -44,6 +46,7 @@ pub(super) fn product(product: &Product, sales: Vec<SaleView>) -> ProductView {
         price: money(product.price, product.currency),
         stock: Stock::of(product.stock.try_into().unwrap_or(0)),
         sales,
+        later_sales,
     }
 }
 
@@ -64,4 +67,35 @@ fn image_url(product: &Product) -> Option<String> {
 
 fn money(amount: i64, currency: [u8; 3]) -> Money {
     Money { amount, currency: String::from_utf8_lossy(&currency).into_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use seckill_shards::ids::ProductId;
+    use seckill_shards::testing::world::published;
+
+    use super::*;
+
+    #[test]
+    fn a_product_in_hundreds_of_sales_shows_the_first_and_counts_the_rest() {
+        let lamp = Product {
+            id: ProductId(3),
+            title: "A lamp".to_owned(),
+            description: String::new(),
+            image_url: String::new(),
+            price: 100,
+            currency: *b"USD",
+            stock: 1,
+            version: 1,
+        };
+        let sales = |count| {
+            let rows = (1..=count).map(|id| published(id, 1));
+            rows.map(|row| sale(row.activity, &row.terms)).collect::<Vec<_>>()
+        };
+        for (count, shown, later) in [(0, 0, 0), (10, 10, 0), (11, 10, 1), (300, 10, 290)] {
+            let view = product(&lamp, sales(count));
+            assert_eq!((view.sales.len(), view.later_sales), (shown, later));
+            assert_eq!(view.sales, sales(shown as u64));
+        }
+    }
 }

@@ -63,9 +63,7 @@ journey("signing out everywhere ends the session of another browser", async ({ s
 
 journey("a forgotten password is set anew by a link, once", async ({ shop, visitor }) => {
   const username = await shop.register();
-  const { ask } = await shop.as(username);
-  const { id } = await ask("GET", "/users/me");
-  const { path } = await shop.admin("POST", `/admin/users/${id}/password-reset`);
+  const path = await shop.resetLink(username);
   const ann = await visitor();
   const { page } = ann;
   await ann.open(path);

@@ -14,6 +14,8 @@ const BROKEN = {
   "throws": () => setTimeout(() => {
     throw new Error("broken");
   }),
+  "has a script within": () => document.body.append(Object.assign(document.createElement("script"), { textContent: "broken" })),
+  "asks elsewhere": () => fetch("https://elsewhere.example/").catch(() => {}),
   "asks for what is not there": () => fetch("/api/v1/nothing"),
 };
 
@@ -29,6 +31,19 @@ for (const [what, breaks] of Object.entries(BROKEN)) {
     await assert.rejects(walkOnce("canary", walk, 390), /the browser complained/);
   }, [390]);
 }
+
+journey("what the policy forbids is told by the page itself", async () => {
+  const walk = async ({ visitor }) => {
+    const ann = await visitor();
+    // Even if the browser's own words were expected.
+    ann.expects("", "");
+    await ann.open("/");
+    const told = ann.page.waitForEvent("console", (message) => message.text().startsWith("the policy was violated: img-src"));
+    await ann.page.evaluate(() => (new Image().src = "ftp://elsewhere.example/"));
+    await told;
+  };
+  await walkOnce("canary", walk, 390);
+}, [390]);
 
 journey("axe minds a picture without a text and grey on grey", async ({ visitor }) => {
   const ann = await visitor();

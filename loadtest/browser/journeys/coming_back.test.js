@@ -14,7 +14,22 @@ async function atSale({ shop, visitor }, terms = {}) {
   const ann = await visitor({ as: username });
   await ann.open(sale.path);
   const orders = async () => (await (await shop.as(username)).orders()).map((order) => order.id);
-  return { sale, ann, orders, there: new SalePage(ann.page) };
+  return { sale, username, ann, orders, there: new SalePage(ann.page) };
+}
+
+/** The same shopper at the same sale once more, in another tab. */
+async function inAnotherTab({ ann, sale }) {
+  const tab = new SalePage(await ann.tab());
+  await tab.page.goto(sale.path);
+  return tab;
+}
+
+/** And in another browser, on another machine as it were. */
+async function inAnotherBrowser({ username, sale }, { visitor }) {
+  const other = await visitor({ as: username });
+  other.expects(409, "/orders");
+  await other.open(sale.path);
+  return new SalePage(other.page);
 }
 
 journey("a reload after a buy shows the same order", async (world) => {
@@ -91,14 +106,53 @@ journey("back and forward show the same order", async (world) => {
   assert.deepEqual(await orders(), [id]);
 });
 
-journey("two tabs of one shopper keep to the limit", async (world) => {
-  const { ann, sale, orders, there } = await atSale(world, { limit: 1 });
-  const second = new SalePage(await ann.tab());
-  await second.page.goto(sale.path);
-  for (const tab of [there, second]) await tab.buy.and(tab.page.locator(":enabled")).waitFor();
-  ann.expects(409, "/orders");
-  await Promise.all([there, second].map((tab) => tab.buy.evaluate((buy) => buy.click())));
-  const ids = [await there.orderShown(), await second.orderShown()];
-  assert.equal(ids[0], ids[1], "both tabs show the one order");
-  assert.deepEqual(await orders(), [ids[0]]);
+for (const [place, comes] of [["tabs", inAnotherTab], ["browsers", inAnotherBrowser]]) {
+  for (const limit of [1, 3]) {
+    journey(`two ${place} that press at once end at one order, with a limit of ${limit}`, async (world) => {
+      const at = await atSale(world, { limit });
+      const pages = [at.there, await comes(at, world)];
+      // The second finds the first at work: it waits by itself.
+      at.ann.expects(409, "/orders");
+      for (const { buy, page } of pages) await buy.and(page.locator(":enabled")).waitFor();
+      await Promise.all(pages.map(({ buy }) => buy.evaluate((button) => button.click())));
+      const ids = await Promise.all(pages.map((it) => it.orderShown()));
+      assert.equal(ids[0], ids[1], "both show the one order");
+      assert.deepEqual(await at.orders(), [ids[0]]);
+    });
+  }
+}
+
+journey("a second tab that has not seen the order ends at it, and then buys another", async (world) => {
+  const at = await atSale(world);
+  const { there, orders } = at;
+  const second = await inAnotherTab(at);
+  await second.buy.and(second.page.locator(":enabled")).waitFor();
+  await there.press();
+  const id = await there.orderShown();
+  await second.press();
+  assert.equal(await second.orderShown(), id, "both show the one order");
+  assert.deepEqual(await orders(), [id]);
+
+  await second.page.getByRole("button", { name: "Buy another" }).click();
+  await second.orders.nth(1).waitFor();
+  assert.equal((await orders()).length, 2);
+  // The first has not seen that one either.
+  await there.page.getByRole("button", { name: "Buy another" }).click();
+  await there.orders.nth(1).waitFor();
+  assert.equal(await there.orderShown(), await second.orderShown());
+  assert.equal((await orders()).length, 2);
+});
+
+journey("a cancelled order can be bought again, after a reload too", async (world) => {
+  const { ann, there, orders } = await atSale(world, { limit: 1 });
+  await there.press();
+  const ids = [await there.orderShown()];
+  await ann.page.getByRole("button", { name: "Cancel this order" }).click();
+  await ann.page.getByRole("dialog").getByRole("button", { name: "Cancel the order" }).click();
+  await there.says("This order is cancelled");
+  await Promise.all([ann.page.waitForResponse("**/api/v1/orders?*"), ann.page.reload()]);
+  await there.press();
+  ids.unshift(await there.orderShown());
+  assert.deepEqual(await orders(), ids);
+  assert.notEqual(ids[0], ids[1]);
 });

@@ -22,7 +22,8 @@ journey("a press without a network goes out when it is back, once", async ({ sho
 });
 
 journey("what happened while the network was away is shown when it is back", async ({ shop, visitor }) => {
-  const sale = await shop.sale({ payWithinS: 3 });
+  // The network has to go before the time to pay does.
+  const sale = await shop.sale({ payWithinS: 12 });
   const ann = await visitor({ as: await shop.register() });
   const there = new SalePage(ann.page);
   await ann.open(sale.path);

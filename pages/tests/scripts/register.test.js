@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 // The script opens its form when it is loaded; here nobody presses it.
-globalThis.document = { getElementById: () => ({ querySelector: () => ({}), addEventListener() {} }) };
+globalThis.document = { getElementById: () => ({ querySelector: () => ({ remove() {} }), addEventListener() {} }) };
 const { registration } = await import("../../assets/register.js");
 
 const ANN = { username: "ann", password: "correct horse" };

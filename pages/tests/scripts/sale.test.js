@@ -56,7 +56,7 @@ test("every refusal of the contract has its sentence and its act", () => {
   assert.equal(act("limit-reached", { orders: ["1"] }), "orders");
   assert.equal(act("limit-reached", { pending: true }), "retry");
   assert.equal(act("unauthenticated"), "sign-in");
-  assert.equal(act("idempotency-mismatch"), "new-key");
+  assert.equal(act("idempotency-mismatch"), "look-up");
   for (const slug of ["cross-origin", "admission-required", "not-found", "forbidden", "anything-new"]) assert.equal(act(slug), "stop");
   const sold = (mayReturn) => advise({ slug: "sold-out", problem: { may_return: mayReturn } }, 1, 0).say;
   assert.match(sold(true), /unpaid ones come back/);
