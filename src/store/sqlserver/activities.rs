@@ -196,7 +196,8 @@ pub(super) async fn restock(
     Ok(())
 }
 
-/// What a gateway did to an activity; the units that left it are the product's again.
+/// What a gateway did to an activity, in a transaction that has drawn a version; the units that left
+/// it are the product's again.
 pub(super) async fn apply(tx: &mut Transaction, change: &ActivityChange) -> Stored<()> {
     let key = number(change.activity);
     if let Some(copied) = change.copied {

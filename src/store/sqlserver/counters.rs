@@ -39,9 +39,13 @@ pub(super) async fn draw(tx: &mut Transaction, counter: Counter) -> Stored<u64> 
 /// Draws so many numbers; the last of them.
 pub(super) async fn draw_many(tx: &mut Transaction, counter: Counter, count: u32) -> Stored<u64> {
     // Read behind the update: what an update itself gives out may be from before its wait.
-    let sql = "UPDATE counter SET last = last + @P2 WHERE name = @P1;
-               SELECT last FROM counter WHERE name = @P1;";
-    let drawn = tx.row(sql, &[&counter.name(), &i64::from(count)]).await?;
+    // The name is written out: a value of text is wider than the column, which would be read through.
+    let name = counter.name();
+    let sql = format!(
+        "UPDATE counter SET last = last + @P1 WHERE name = '{name}';
+         SELECT last FROM counter WHERE name = '{name}';"
+    );
+    let drawn = tx.row(&sql, &[&i64::from(count)]).await?;
     let row = drawn.ok_or_else(|| Fault::Diverged(format!("there is no {counter:?} counter")))?;
     Columns::of(&row).number()
 }

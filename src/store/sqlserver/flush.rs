@@ -6,6 +6,7 @@
 use seckill_shards::record::{Digest, NO_KEY};
 use tiberius::{IntoRow, Row};
 
+use super::counters::{Counter, draw};
 use super::sessions::Transaction;
 use super::values::{Columns, number};
 use super::{activities, gateway_number, gateways, leases};
@@ -79,6 +80,10 @@ pub(super) async fn flush(tx: &mut Transaction, batch: &FlushBatch) -> Stored<()
     move_orders(tx, &batch.orders).await?;
     insert_payments(tx, &batch.payments.new).await?;
     move_payments(tx, &batch.payments).await?;
+    if !batch.activities.is_empty() {
+        // Before any activity is touched, as whoever else changes one does.
+        draw(tx, Counter::Version).await?;
+    }
     for change in &batch.activities {
         activities::apply(tx, change).await?;
         if let Some(kept) = change.kept {

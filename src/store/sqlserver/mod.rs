@@ -243,7 +243,11 @@ impl Store for SqlServer {
     }
 
     async fn announce(&self, own: Option<GatewayRow>) -> Stored<Vec<GatewayRow>> {
-        within!(self.write, |tx| announce(tx, own.as_ref()))
+        if let Some(own) = own {
+            within!(self.write, |tx| gateways::announce(tx, &own))?;
+        }
+        // Apart from the writing: gateways that hold their rows and look at each other's would wait.
+        within!(self.read, |tx| gateways::all(tx))
     }
 
     async fn position(&self, gateway: u16) -> Stored<Option<JournalPosition>> {
@@ -358,13 +362,6 @@ async fn send_orders(
     }
     // Nothing was written.
     drop(tx.end(Ok(())).await);
-}
-
-async fn announce(tx: &mut Transaction, own: Option<&GatewayRow>) -> Stored<Vec<GatewayRow>> {
-    if let Some(own) = own {
-        gateways::announce(tx, own).await?;
-    }
-    gateways::all(tx).await
 }
 
 async fn redeem(

@@ -68,7 +68,8 @@ pub(super) async fn list(
     } else {
         let sql = format!(
             "SELECT TOP (@P2) {COLUMNS} FROM product
-             WHERE id > @P1 AND CHARINDEX(LOWER(@P3), LOWER(title)) > 0 ORDER BY id"
+             WHERE id > @P1 AND CHARINDEX(LOWER(@P3) COLLATE Latin1_General_BIN2,
+                 LOWER(title) COLLATE Latin1_General_BIN2) > 0 ORDER BY id"
         );
         tx.rows(&sql, &[&after, &i64::from(limit), &query]).await?
     };

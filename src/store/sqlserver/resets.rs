@@ -11,14 +11,16 @@ use super::values::{Columns, number};
 use crate::store::{PasswordReset, Refusal, Stored};
 
 pub(super) async fn open(tx: &mut Transaction, reset: &PasswordReset) -> Stored<()> {
+    // Holds the account: of two who open one at once the later comes after the other.
+    let held = "UPDATE account SET roles = roles WHERE id = @P1";
+    if tx.run(held, &[&number(reset.user)]).await? == 0 {
+        return Err(Refusal::NotFound.into());
+    }
     close(tx, reset.user).await?;
     let sql = "INSERT INTO password_reset (user_id, token, until)
-               SELECT id, @P2, @P3 FROM account WHERE id = @P1";
-    let values = (number(reset.user), &reset.token[..], number(reset.until));
-    match tx.run(sql, &[&values.0, &values.1, &values.2]).await? {
-        0 => Err(Refusal::NotFound.into()),
-        _ => Ok(()),
-    }
+               VALUES (@P1, @P2, @P3)";
+    tx.run(sql, &[&number(reset.user), &&reset.token[..], &number(reset.until)]).await?;
+    Ok(())
 }
 
 pub(super) async fn user_of(

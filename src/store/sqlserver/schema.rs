@@ -6,7 +6,7 @@ use tiberius::IsolationLevel;
 
 use super::sessions::{Transaction, Transactions};
 use super::values::Columns;
-use crate::store::{Fault, Stored};
+use crate::store::{Fault, StoreError, Stored};
 
 /// Each makes the next schema out of the one before: the first, schema 1 out of nothing.
 const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql")];
@@ -18,16 +18,37 @@ const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql")];
 /// [`Fault::NewerSchema`] where a newer version of seckill made it, [`Fault::Diverged`] where it
 /// is another program's.
 pub(super) async fn migrate(transactions: &Transactions) -> Stored<()> {
+    allow_snapshots(transactions).await?;
     let mut tx = transactions.begin(IsolationLevel::ReadCommitted).await?;
     let done = migrate_within(&mut tx).await;
     tx.end(done).await
 }
 
+/// Reads see one instant, which a database of SQL Server has to be told to allow.
+async fn allow_snapshots(transactions: &Transactions) -> Stored<()> {
+    let mut tx = transactions.begin(IsolationLevel::ReadCommitted).await?;
+    let sql =
+        "SELECT CAST(snapshot_isolation_state AS BIGINT) FROM sys.databases WHERE name = DB_NAME()";
+    let state = tx.row(sql, &[]).await.map_err(StoreError::from);
+    let state = tx.end(state).await?;
+    let is_allowed = state.is_some_and(|row| Columns::of(&row).signed().is_ok_and(|it| it == 1));
+    if is_allowed {
+        return Ok(());
+    }
+    let allow = "ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION ON";
+    transactions.alone(allow).await.map_err(|error| {
+        Fault::Diverged(format!("snapshots are not allowed, and could not be ({allow}): {error}"))
+            .into()
+    })
+}
+
 async fn migrate_within(tx: &mut Transaction) -> Stored<()> {
     // Held until the end of the transaction.
     tx.batch(
-        "EXEC sp_getapplock @Resource = N'seckill_schema', @LockMode = 'Exclusive',
-             @LockOwner = 'Transaction', @LockTimeout = 20000",
+        "DECLARE @got INT;
+         EXEC @got = sp_getapplock @Resource = N'seckill_schema', @LockMode = 'Exclusive',
+             @LockOwner = 'Transaction', @LockTimeout = 20000;
+         IF @got < 0 RAISERROR (N'another gateway has been migrating the schema for too long', 16, 1)",
     )
     .await?;
     let found = version(tx).await?;

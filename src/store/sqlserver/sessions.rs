@@ -4,10 +4,10 @@
 //! again: what comes next on it would be the rest of an old answer.
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use bb8::{ManageConnection, Pool, PooledConnection, RunError};
+use bb8::{ErrorSink, ManageConnection, Pool, PooledConnection, RunError};
 use tiberius::{Client, Config, IsolationLevel, Row, ToSql, TokenRow};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -21,8 +21,14 @@ const SESSIONS_MAX: u32 = 16;
 const SESSION_WAIT: Duration = Duration::from_secs(2);
 /// How long connecting and logging in may take.
 const CONNECT: Duration = Duration::from_secs(2);
+/// How long the beginning of a transaction may take: a session that was cut off shows then.
+const BEGIN: Duration = Duration::from_secs(2);
 /// How long one exchange may take before its session is given up.
 const EXCHANGE: Duration = Duration::from_secs(30);
+/// Rows that go out in one exchange of a bulk load.
+const ROWS_AT_ONCE: usize = 4_096;
+/// An error of the server: user and password do not fit.
+const LOGIN_FAILED: u32 = 18_456;
 /// Errors of the server: a row with the same key is there, by a constraint or by an index.
 const DUPLICATE: [u32; 2] = [2627, 2601];
 
@@ -78,8 +84,33 @@ async fn connect(config: Config) -> Result<Session, tiberius::error::Error> {
         let connection = Client::connect(config, stream.compat_write()).await?;
         Ok(Session { connection, is_at_rest: true })
     };
+    in_time(CONNECT, connect).await
+}
+
+/// What comes of an exchange, where it comes in time.
+async fn in_time<T>(limit: Duration, exchange: impl Future<Output = Answered<T>>) -> Answered<T> {
     let late = || std::io::Error::from(std::io::ErrorKind::TimedOut).into();
-    timeout(CONNECT, connect).await.unwrap_or_else(|_| Err(late()))
+    timeout(limit, exchange).await.unwrap_or_else(|_| Err(late()))
+}
+
+/// Why the last session could not be made; the pool itself only says that there is none.
+#[derive(Clone, Debug, Default)]
+struct LastFailure(Arc<Mutex<Option<tiberius::error::Error>>>);
+
+impl LastFailure {
+    fn replace(&self, error: Option<tiberius::error::Error>) -> Option<tiberius::error::Error> {
+        std::mem::replace(&mut *self.0.lock().expect("nobody panics under this lock"), error)
+    }
+}
+
+impl ErrorSink<tiberius::error::Error> for LastFailure {
+    fn sink(&self, error: tiberius::error::Error) {
+        self.replace(Some(error));
+    }
+
+    fn boxed_clone(&self) -> Box<dyn ErrorSink<tiberius::error::Error>> {
+        Box::new(self.clone())
+    }
 }
 
 /// The pool, made with the first transaction: it runs in the runtime that asks for it.
@@ -87,19 +118,23 @@ async fn connect(config: Config) -> Result<Session, tiberius::error::Error> {
 pub(super) struct Transactions {
     config: Sessions,
     pool: OnceLock<Pool<Sessions>>,
+    failure: LastFailure,
 }
 
 impl Transactions {
     /// For a server that need not be there yet.
     pub(super) fn new(mut config: Config) -> Self {
-        config.command_timeout(Some(EXCHANGE));
-        Self { config: Sessions(config), pool: OnceLock::new() }
+        // Each exchange has a limit here, for what goes out as well.
+        config.command_timeout(None);
+        let (pool, failure) = (OnceLock::new(), LastFailure::default());
+        Self { config: Sessions(config), pool, failure }
     }
 
     fn pool(&self) -> &Pool<Sessions> {
         self.pool.get_or_init(|| {
             let pool = Pool::builder().max_size(SESSIONS_MAX).connection_timeout(SESSION_WAIT);
             let pool = pool.test_on_check_out(false).retry_connection(false);
+            let pool = pool.error_sink(self.failure.boxed_clone());
             pool.build_unchecked(self.config.clone())
         })
     }
@@ -108,16 +143,40 @@ impl Transactions {
     /// nothing was done by it.
     pub(super) async fn begin(&self, isolation: IsolationLevel) -> Stored<Transaction> {
         for _ in 0..SESSIONS_MAX {
-            let mut session = self.pool().get_owned().await.map_err(|error| match error {
-                RunError::User(error) => StoreError::from(error),
-                RunError::TimedOut => Fault::Overloaded.into(),
-            })?;
-            session.is_at_rest = false;
-            if session.connection.begin_transaction_with_isolation(isolation).await.is_ok() {
-                return Ok(Transaction(session));
+            let mut session = self.session().await?;
+            let begun = session.connection.begin_transaction_with_isolation(isolation);
+            match in_time(BEGIN, begun).await {
+                Ok(()) => return Ok(Transaction(session)),
+                Err(error) => drop(self.failure.replace(Some(error))),
             }
         }
-        Err(Fault::unavailable("no session with the server lasts").into())
+        Err(self.failure.replace(None).map_or_else(|| Fault::Overloaded.into(), StoreError::from))
+    }
+
+    /// Carries out one statement outside any transaction.
+    pub(super) async fn alone(&self, sql: &str) -> Stored<()> {
+        let mut session = self.session().await?;
+        in_time(EXCHANGE, async {
+            session.connection.simple_query(sql).await?.into_results().await.map(drop)
+        })
+        .await?;
+        session.is_at_rest = true;
+        Ok(())
+    }
+
+    /// A session that is not at rest until its user says so.
+    async fn session(&self) -> Stored<PooledConnection<'static, Sessions>> {
+        match self.pool().get_owned().await {
+            Ok(mut session) => {
+                session.is_at_rest = false;
+                Ok(session)
+            }
+            Err(RunError::User(error)) => Err(error.into()),
+            Err(RunError::TimedOut) => {
+                let failure = self.failure.replace(None);
+                Err(failure.map_or_else(|| Fault::Overloaded.into(), StoreError::from))
+            }
+        }
     }
 }
 
@@ -127,12 +186,15 @@ pub(super) struct Transaction(PooledConnection<'static, Sessions>);
 impl Transaction {
     /// Carries out one statement; how many rows it changed.
     pub(super) async fn run(&mut self, sql: &str, values: &[&dyn ToSql]) -> Answered<u64> {
-        Ok(self.0.connection.execute(sql, values).await?.total())
+        in_time(EXCHANGE, async { Ok(self.0.connection.execute(sql, values).await?.total()) }).await
     }
 
     /// The rows of the first answer to a batch of statements.
     pub(super) async fn rows(&mut self, sql: &str, values: &[&dyn ToSql]) -> Answered<Vec<Row>> {
-        self.0.connection.query(sql, values).await?.into_first_result().await
+        in_time(EXCHANGE, async {
+            self.0.connection.query(sql, values).await?.into_first_result().await
+        })
+        .await
     }
 
     /// The first of them, if there is one.
@@ -142,31 +204,44 @@ impl Transaction {
 
     /// Carries out statements that take no values: temporary tables made so last for the session.
     pub(super) async fn batch(&mut self, sql: &str) -> Answered<()> {
-        self.0.connection.simple_query(sql).await?.into_results().await.map(drop)
+        in_time(EXCHANGE, async {
+            self.0.connection.simple_query(sql).await?.into_results().await.map(drop)
+        })
+        .await
     }
 
     /// Sends many rows into a table.
     pub(super) async fn load(
         &mut self,
         table: &str,
-        rows: impl Iterator<Item = TokenRow<'static>> + Send,
+        mut rows: impl Iterator<Item = TokenRow<'static>> + Send,
     ) -> Answered<()> {
-        let mut load = self.0.connection.bulk_insert(table).await?;
-        for row in rows {
-            load.send(row).await?;
-        }
-        load.finalize().await.map(drop)
+        let mut load = in_time(EXCHANGE, self.0.connection.bulk_insert(table)).await?;
+        while in_time(EXCHANGE, async {
+            for sent in 0..ROWS_AT_ONCE {
+                let Some(row) = rows.next() else { return Ok(sent > 0) };
+                load.send(row).await?;
+            }
+            Ok(true)
+        })
+        .await?
+        {}
+        in_time(EXCHANGE, load.finalize()).await.map(drop)
     }
 
     /// Ends it: keeps what was done where that went well, undoes it where it was refused. After a
     /// fault of the server the session is given up, and the server undoes it.
     pub(super) async fn end<T>(mut self, done: Stored<T>) -> Stored<T> {
         match &done {
-            Ok(_) => self.0.connection.commit_transaction().await?,
+            Ok(_) => in_time(EXCHANGE, self.0.connection.commit_transaction()).await?,
             Err(StoreError::Fault(Fault::Unavailable(_))) => return done,
             // The refusal stands, whatever becomes of the session.
-            Err(_) if self.0.connection.rollback_transaction().await.is_err() => return done,
-            Err(_) => {}
+            Err(_) => {
+                let undone = in_time(BEGIN, self.0.connection.rollback_transaction()).await;
+                if undone.is_err() {
+                    return done;
+                }
+            }
         }
         self.0.is_at_rest = true;
         done
@@ -179,8 +254,11 @@ pub(super) type Answered<T> = Result<T, tiberius::error::Error>;
 impl From<tiberius::error::Error> for StoreError {
     fn from(error: tiberius::error::Error) -> Self {
         match &error {
-            // A key, a check or a reference that no statement here breaks on a whole database.
-            tiberius::error::Error::Server(told) if is_constraint(told.code()) => {
+            // A key, a check or a reference that no statement here breaks on a whole database; or who
+            // asks is nobody there, which no waiting mends.
+            tiberius::error::Error::Server(told)
+                if is_constraint(told.code()) || told.code() == LOGIN_FAILED =>
+            {
                 Fault::Diverged(error.to_string()).into()
             }
             _ => Fault::unavailable(error).into(),
