@@ -24,6 +24,8 @@ use crate::peers::{self, Peer, Peers, Proven, Unanswered, Vouched};
 
 /// Why an order cannot be found or moved now.
 const AWAY: &str = "The gateway that has this order is away.";
+/// Why a call of another gateway's is not carried out.
+const STALE: &str = "The call has been under way for too long, or the gateways' clocks differ.";
 
 /// The order that a call is about, where the gateway that owns it is the one to answer.
 fn order_of(route: Route) -> Option<OrderId> {
@@ -176,7 +178,11 @@ where
         by_cookie: false,
     });
     let call = Call { context, head, peer, came: Came::Forwarded(caller) };
-    let answer = super::caught(carry_out(&call, &body)).await;
+    let answer = match proven.is_fresh {
+        true => super::caught(carry_out(&call, &body)).await,
+        // Signed as any answer, so that whoever sent it knows that nothing happened.
+        false => Err(Problem::new(Slug::Unavailable, STALE)),
+    };
     context.counters().count(&answer);
     let reply = context.desk.reply(answer);
     let headers = all_headers(&reply);

@@ -3,6 +3,7 @@
 //! It must not know what gateways ask of each other.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use seckill_shards::clock::Timestamp;
 use tokio::time::{MissedTickBehavior, timeout};
@@ -18,6 +19,8 @@ pub(super) struct Followed {
     as_of: Timestamp,
     /// An instant, and a position of the journal behind all that was durable by then.
     noted: Option<(Timestamp, u64)>,
+    /// What was said last.
+    seen_at: Timestamp,
 }
 
 impl Followed {
@@ -33,6 +36,12 @@ impl Followed {
             self.noted = None;
         }
         self.as_of
+    }
+
+    /// The instant to say now: another one each time, also while the clock is held back.
+    fn see(&mut self, now: Timestamp) -> Timestamp {
+        self.seen_at = now.max(self.seen_at.plus_ms(1));
+        self.seen_at
     }
 }
 
@@ -52,11 +61,14 @@ impl Control {
         }
     }
 
-    /// Says that this gateway is there, and hears who else is; one that is alone says nothing. With
-    /// the store away the others stay where they were.
+    /// Says that this gateway is there, and hears who else is; one that is alone says nothing, nor does
+    /// one whose journal the store has not seen to be its own: it may be another's number that it has.
+    /// With the store away the others stay where they were.
     pub(super) async fn announce(&self) -> Result<(), StoreError> {
         let Some(peers) = &self.peers else { return Ok(()) };
-        let announced = self.store.announce(Some(self.own_row(peers)));
+        // Acquire: see `register`.
+        let is_own = self.registered.load(Ordering::Acquire);
+        let announced = self.store.announce(is_own.then(|| self.own_row(peers)));
         let late = |_| StoreError::from(Fault::unavailable("it is slow to take an announcement"));
         peers.learn(&timeout(NEWS, announced).await.map_err(late)??);
         Ok(())
@@ -67,12 +79,13 @@ impl Control {
         let durable = self.engine.journal().durable_position();
         let mut followed = self.followed.lock().expect("nobody panics under this lock");
         let as_of = followed.look(now, durable, self.engine.flushed_position());
+        let seen_at = followed.see(now);
         let origin = self.engine.origin();
         GatewayRow {
             number: origin.gateway,
             epoch: origin.epoch,
             address: peers.url().to_owned(),
-            seen_at: now,
+            seen_at,
             as_of,
         }
     }
@@ -81,6 +94,14 @@ impl Control {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A row that stood still, since the clock did, was taken for a gateway that was away.
+    #[test]
+    fn what_is_said_moves_whatever_the_clock_does() {
+        let mut followed = Followed::default();
+        let said = [5, 5, 5, 9, 2].map(|now| followed.see(Timestamp(now)).0);
+        assert_eq!(said, [5, 6, 7, 9, 10]);
+    }
 
     #[test]
     fn an_instant_counts_once_the_flush_has_passed_what_was_durable_by_then() {

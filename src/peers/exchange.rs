@@ -40,15 +40,22 @@ pub(super) async fn exchange(
     request: Request<Full<Bytes>>,
 ) -> Result<(StatusCode, HeaderMap, Bytes), Lost> {
     let patience = if *request.method() == Method::GET { READ } else { CALL };
-    let connected = timeout(CONNECT, connect(address)).await;
-    let mut connection = connected.ok().flatten().ok_or(Lost::Unreached)?;
-    let answer = timeout(patience - CONNECT, ask(&mut connection, request)).await;
-    answer.unwrap_or(Err(Lost::Unanswered))
+    let mut is_out = false;
+    let exchanged = timeout(patience, async {
+        let connected = timeout(CONNECT, connect(address)).await;
+        let mut connection = connected.ok().flatten().ok_or(Lost::Unreached)?;
+        is_out = true;
+        ask(&mut connection, request).await
+    });
+    let exchanged = exchanged.await;
+    exchanged.unwrap_or(Err(if is_out { Lost::Unanswered } else { Lost::Unreached }))
 }
 
 async fn connect(address: &str) -> Option<Connection> {
     let stream = TcpStream::connect(address).await.ok()?;
     stream.set_nodelay(true).ok()?;
+    // Closed without a wait: each call has a connection, and ports that wait would run out.
+    stream.set_zero_linger().ok()?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
     // A connection that breaks is told to whoever waits for its answer.
     let task = tokio::spawn(async move { drop(connection.await) });

@@ -64,6 +64,7 @@ pub struct Answered {
 pub struct Claim {
     envelope: Envelope,
     signature: Signature,
+    is_fresh: bool,
 }
 
 /// Whose answer it is to be.
@@ -71,6 +72,8 @@ pub struct Claim {
 pub struct Proven {
     /// Who has signed in, by the word of the gateway that has forwarded the call.
     pub vouched: Option<Vouched>,
+    /// Whether it was sent just now. One that was not is answered, and not carried out.
+    pub is_fresh: bool,
     signature: Signature,
 }
 
@@ -105,7 +108,7 @@ pub(super) fn request(
     (request, signature)
 }
 
-/// What a head claims, where it is from a peer to `own`, and fresh: looked at before a body is read.
+/// What a head claims, where it is from a peer to `own`: looked at before a body is read.
 pub(super) fn claim(head: &Parts, own: u16, now: Timestamp) -> Option<Claim> {
     let text = |name| {
         let mut values = head.headers.get_all(name).iter();
@@ -124,7 +127,7 @@ pub(super) fn claim(head: &Parts, own: u16, now: Timestamp) -> Option<Claim> {
     let signature = signature_of(text(SIGNATURE)?)?;
     let is_fresh = sent_at.0.abs_diff(now.0) <= AGE_MS_MAX;
     let envelope = Envelope { from, to, sent_at, vouched };
-    (is_fresh && to == own && from != own).then_some(Claim { envelope, signature })
+    (to == own && from != own).then_some(Claim { envelope, signature, is_fresh })
 }
 
 /// Whether a call is what it claims. From here on its head has what was signed and nothing else.
@@ -133,12 +136,12 @@ pub(super) fn prove(key: &PeerKey, claim: &Claim, head: &mut Parts, body: &[u8])
     let target = head.uri.path_and_query().map_or("", |target| target.as_str());
     let line = [head.method.as_str(), target];
     let content = Content { line: &line, headers: &signed(&head.headers, &OF_CALLS), body };
-    let Claim { envelope, signature } = *claim;
+    let Claim { envelope, signature, is_fresh } = *claim;
     if !key.verify(&envelope, &content, &signature) {
         return None;
     }
     head.headers = only(&head.headers, &OF_CALLS);
-    Some(Proven { vouched: envelope.vouched, signature })
+    Some(Proven { vouched: envelope.vouched, is_fresh, signature })
 }
 
 /// The header that proves whose answer it is.
@@ -228,7 +231,7 @@ mod tests {
 
     fn believed(head: &mut Parts, body: &[u8], own: u16, now: Timestamp) -> Option<Vouched> {
         let claim = claim(head, own, now)?;
-        prove(&key(), &claim, head, body)?.vouched
+        prove(&key(), &claim, head, body).filter(|proven| proven.is_fresh)?.vouched
     }
 
     #[test]
