@@ -56,10 +56,16 @@ pub const AUDIT: Duration = Duration::from_secs(60);
 pub const HASHES_AT_ONCE: usize = 2;
 /// Passwords that wait to be hashed.
 pub const HASHES_WAITING_MAX: usize = 64;
+/// How far ahead a sign-out is dated, in seconds: longer than its write may take, and clocks differ.
+/// Who signs in again before is dated later still.
+pub const SIGN_OUT_AHEAD_S: u32 = 20;
+const _: () = assert!(SIGN_OUT_AHEAD_S as u64 >= STORE_WRITE.as_secs() + 5);
 /// Revocations in memory, of tokens and of users each.
 pub const REVOCATIONS_MAX: usize = 1 << 20;
 /// Users and addresses whose attempts are counted.
 pub const THROTTLED_MAX: usize = 1 << 16;
+/// How often a full table of them is looked through, in milliseconds at least.
+pub const THROTTLE_SWEEP_MS: u64 = 1_000;
 /// Length of the window in which attempts are counted, in milliseconds.
 pub const THROTTLE_WINDOW_MS: u64 = 60_000;
 /// When to come back to a full table of counts, in seconds before jitter.

@@ -7,7 +7,7 @@ use seckill_shards::ids::UserId;
 
 use super::auth::Caller;
 use super::json::{Fields, expect_json};
-use super::limits::PASSWORD_CHARS;
+use super::limits::{PASSWORD_CHARS, SIGN_OUT_AHEAD_S};
 use super::problem::{Effect, Problem, Slug};
 use super::reply::Reply;
 use super::throttle::Attempt;
@@ -126,9 +126,9 @@ pub(super) async fn delete_all(call: &Call<'_>) -> Answer {
 /// What takes back every token that a user has now, for the store to keep and to tell.
 pub(super) fn planned_sign_out(call: &Call<'_>, user: UserId) -> SignOut {
     let shared = &call.context.shared;
-    // Tokens count seconds, so those of this very second are taken back as well; and those of a
-    // sign-in that an earlier sign-out of this second, theirs or another's, has dated ahead.
-    let ahead_s = seconds(shared.now()).saturating_add(1);
+    // Ahead of whatever may be issued by the row as it is now, here or by another gateway's clock,
+    // until this is written.
+    let ahead_s = seconds(shared.now()).saturating_add(SIGN_OUT_AHEAD_S);
     let valid_from_s = shared.access.user_valid_from_s(user).max(ahead_s).saturating_add(1);
     let until_s = valid_from_s.saturating_add(LIFETIME_S);
     SignOut { valid_from: instant(valid_from_s), until: instant(until_s) }

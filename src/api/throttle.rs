@@ -11,7 +11,7 @@ use seckill_shards::clock::Timestamp;
 
 use super::limits::{
     FAILURES_PER_ADDRESS_MAX, FAILURES_PER_USER_MAX, REGISTRATIONS_PER_ADDRESS_MAX,
-    RESETS_PER_ADDRESS_MAX, THROTTLE_FULL_S, THROTTLE_WINDOW_MS, THROTTLED_MAX,
+    RESETS_PER_ADDRESS_MAX, THROTTLE_FULL_S, THROTTLE_SWEEP_MS, THROTTLE_WINDOW_MS, THROTTLED_MAX,
 };
 use super::problem::{Problem, Retry, Slug};
 
@@ -81,7 +81,26 @@ struct Window {
 
 /// Attempts of the last minute, on this gateway.
 #[derive(Debug, Default)]
-pub(super) struct Throttle(Mutex<HashMap<Subject, Window>>);
+pub(super) struct Throttle(Mutex<Windows>);
+
+#[derive(Debug, Default)]
+struct Windows {
+    of: HashMap<Subject, Window>,
+    /// When windows that were over were dropped last.
+    swept_at: Timestamp,
+}
+
+impl Windows {
+    /// Drops those that are over where there is no room, and not at every attempt: a look at all of
+    /// them takes a core's time.
+    fn make_room(&mut self, now: Timestamp) {
+        if self.of.len() < THROTTLED_MAX || now.ms_since(self.swept_at) < THROTTLE_SWEEP_MS {
+            return;
+        }
+        self.of.retain(|_, window| now.ms_since(window.began) < THROTTLE_WINDOW_MS);
+        self.swept_at = now;
+    }
+}
 
 impl Throttle {
     /// Carries out an attempt. It is counted before it is looked at, so that a crowd of attempts
@@ -98,19 +117,17 @@ impl Throttle {
         self.take(attempt, now)?;
         let outcome = outcome.await;
         if !attempt.counts(&outcome) {
-            self.give(attempt);
+            self.give(attempt, now);
         }
         outcome
     }
 
     fn take(&self, attempt: Attempt<'_>, now: Timestamp) -> Result<(), Problem> {
         let mut windows = self.windows();
-        if windows.len() >= THROTTLED_MAX {
-            windows.retain(|_, window| now.ms_since(window.began) < THROTTLE_WINDOW_MS);
-        }
+        windows.make_room(now);
         let counted = attempt.counted();
         for (subject, most) in &counted {
-            let Some(window) = windows.get(subject) else { continue };
+            let Some(window) = windows.of.get(subject) else { continue };
             let age_ms = now.ms_since(window.began);
             if age_ms < THROTTLE_WINDOW_MS && window.attempts >= *most {
                 let left_s = (THROTTLE_WINDOW_MS - age_ms).div_ceil(1_000);
@@ -119,12 +136,12 @@ impl Throttle {
             }
         }
         // A full table of fresh windows is an attack from many places: it is met as one.
-        if windows.len() >= THROTTLED_MAX {
+        if windows.of.len() >= THROTTLED_MAX {
             return Err(attempt.limited(Retry::Jittered(THROTTLE_FULL_S)));
         }
         for (subject, _) in counted {
             let fresh = Window { began: now, attempts: 0 };
-            let window = windows.entry(subject).or_insert(fresh);
+            let window = windows.of.entry(subject).or_insert(fresh);
             if now.ms_since(window.began) >= THROTTLE_WINDOW_MS {
                 *window = fresh;
             }
@@ -133,10 +150,12 @@ impl Throttle {
         Ok(())
     }
 
-    fn give(&self, attempt: Attempt<'_>) {
+    /// Takes back what was counted at an instant, where its window goes on.
+    fn give(&self, attempt: Attempt<'_>, taken_at: Timestamp) {
         let mut windows = self.windows();
         for (subject, _) in attempt.counted() {
-            if let Some(window) = windows.get_mut(&subject) {
+            let window = windows.of.get_mut(&subject);
+            if let Some(window) = window.filter(|window| window.began <= taken_at) {
                 window.attempts = window.attempts.saturating_sub(1);
             }
         }
@@ -144,10 +163,10 @@ impl Throttle {
 
     /// Forgets the failures that were counted for a username; those of addresses stay.
     pub(super) fn forget(&self, username: &str) {
-        self.windows().remove(&user(username));
+        self.windows().of.remove(&user(username));
     }
 
-    fn windows(&self) -> MutexGuard<'_, HashMap<Subject, Window>> {
+    fn windows(&self) -> MutexGuard<'_, Windows> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -234,7 +253,7 @@ mod tests {
         assert!(sign_in(&throttle, "ann", HERE, 0).is_err());
         throttle.forget("ann");
         assert!(sign_in(&throttle, "ann", HERE, 0).is_ok());
-        while sign_in(&throttle, &format!("{}", throttle.windows().len()), HERE, 0).is_ok() {}
+        while sign_in(&throttle, &format!("{}", throttle.windows().of.len()), HERE, 0).is_ok() {}
         throttle.forget("ann");
         assert!(sign_in(&throttle, "ann", HERE, 0).is_err());
     }
@@ -278,6 +297,19 @@ mod tests {
         }
     }
 
+    /// A window's good attempts, answered in the next, were taken off the next one's failures.
+    #[tokio::test]
+    async fn what_ends_in_another_window_takes_nothing_off_it() {
+        let throttle = Throttle::default();
+        let attempt = Attempt::SignIn("ann", HERE);
+        let ends_late = throttle.attempt(attempt, Timestamp(59_999), async {
+            while sign_in(&throttle, "ann", HERE, 120_000).is_ok() {}
+            Ok(())
+        });
+        ends_late.await.unwrap();
+        assert!(sign_in(&throttle, "ann", HERE, 120_000).is_err());
+    }
+
     #[test]
     fn who_hangs_up_is_counted() {
         let throttle = Throttle::default();
@@ -297,7 +329,7 @@ mod tests {
         for index in 0..u32::try_from(THROTTLED_MAX).unwrap() {
             drop(sign_in(&throttle, &format!("user{index}"), address(index), 0));
         }
-        assert!(throttle.windows().len() <= THROTTLED_MAX + 1);
+        assert!(throttle.windows().of.len() <= THROTTLED_MAX + 1);
         let refused = sign_in(&throttle, "new", address(u32::MAX), 1).unwrap_err();
         let longest = (0..1_000).filter_map(|random| refused.retry_after(random)).max().unwrap();
         assert!(longest * 1_000 < THROTTLE_WINDOW_MS, "{longest}");
