@@ -107,23 +107,20 @@ async fn insert_orders(tx: &mut Transaction, orders: &[OrderRow]) -> Stored<()> 
              pay_before BIGINT NOT NULL, moved_at BIGINT NULL)",
     )
     .await?;
-    let rows: Vec<_> = orders
-        .iter()
-        .map(|order| {
-            (
-                number(order.id),
-                number(order.activity),
-                number(order.user),
-                i64::from(order.quantity),
-                order.status.number(),
-                number(order.placed_at),
-                number(order.pay_before),
-                order.moved_at.map(number),
-            )
-                .into_row()
-        })
-        .collect();
-    tx.load("#placed", rows.into_iter()).await?;
+    let rows = orders.iter().map(|order| {
+        (
+            number(order.id),
+            number(order.activity),
+            number(order.user),
+            i64::from(order.quantity),
+            order.status.number(),
+            number(order.placed_at),
+            number(order.pay_before),
+            order.moved_at.map(number),
+        )
+            .into_row()
+    });
+    tx.load("#placed", rows).await?;
     // In the order of the key, so that one page after the other is filled.
     tx.batch(
         "INSERT INTO sales_order
@@ -147,24 +144,21 @@ async fn insert_payments(tx: &mut Transaction, payments: &[PaymentRow]) -> Store
              digest BINARY(16) NULL, body BINARY(16) NULL)",
     )
     .await?;
-    let rows: Vec<_> = payments
-        .iter()
-        .map(|payment| {
-            let keyed = |digest: Digest| (payment.key != NO_KEY).then(|| digest.to_vec());
-            (
-                number(payment.id),
-                number(payment.order),
-                payment.amount,
-                payment.status.number(),
-                number(payment.started_at),
-                payment.moved_at.map(number),
-                keyed(payment.key),
-                keyed(payment.body),
-            )
-                .into_row()
-        })
-        .collect();
-    tx.load("#started", rows.into_iter()).await?;
+    let rows = payments.iter().map(|payment| {
+        let keyed = |digest: Digest| (payment.key != NO_KEY).then(|| digest.to_vec());
+        (
+            number(payment.id),
+            number(payment.order),
+            payment.amount,
+            payment.status.number(),
+            number(payment.started_at),
+            payment.moved_at.map(number),
+            keyed(payment.key),
+            keyed(payment.body),
+        )
+            .into_row()
+    });
+    tx.load("#started", rows).await?;
     tx.batch(
         "INSERT INTO payment (id, order_id, amount, status, started_at, moved_at, digest, body)
          SELECT id, order_id, amount, status, started_at, moved_at, digest, body

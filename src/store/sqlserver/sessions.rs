@@ -81,7 +81,8 @@ async fn connect(config: Config) -> Result<Session, tiberius::error::Error> {
     let connect = async {
         let stream = TcpStream::connect(config.get_addr()).await?;
         stream.set_nodelay(true)?;
-        let connection = Client::connect(config, stream.compat_write()).await?;
+        // On the heap: logging in takes some tens of kilobytes of state.
+        let connection = Box::pin(Client::connect(config, stream.compat_write())).await?;
         Ok(Session { connection, is_at_rest: true })
     };
     in_time(CONNECT, connect).await

@@ -65,6 +65,6 @@ impl Drop for Fresh {
 async fn command(server: &str, sql: &str) {
     let config = Config::from_ado_string(server).unwrap();
     let stream = TcpStream::connect(config.get_addr()).await.unwrap();
-    let mut client = Client::connect(config, stream.compat_write()).await.unwrap();
+    let mut client = Box::pin(Client::connect(config, stream.compat_write())).await.unwrap();
     client.simple_query(sql).await.unwrap().into_results().await.unwrap();
 }
