@@ -21,7 +21,7 @@ pub(in crate::store) async fn accounts_are_found_by_id_and_name(store: &dyn Stor
     for id in [UserId(0), UserId(made.id.0 + 1), UserId(u64::MAX)] {
         assert_eq!(refusal(store.user(id).await), Refusal::NotFound);
     }
-    for name in ["", "an", "ann ", "Ann", "' OR 1=1 --", "ann\0"] {
+    for name in ["", "an", "ann ", "Ann", "' OR 1=1 --", "ann\u{1}"] {
         assert_eq!(refusal(store.user_by_name(name.to_owned()).await), Refusal::NotFound);
     }
 }

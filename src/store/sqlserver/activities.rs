@@ -1,5 +1,5 @@
 //! Activities: drafted, published, restocked, and changed by what gateways flush. Whoever changes
-//! one has drawn a version first.
+//! one holds the versions.
 //!
 //! It must not know orders.
 
@@ -8,7 +8,7 @@ use seckill_shards::limits::STOCKED_MAX;
 use tiberius::{Row, ToSql};
 
 use super::changes::Changes;
-use super::counters::{Counter, draw};
+use super::counters::{Counter, draw, hold_versions, next_version};
 use super::products;
 use super::sessions::Transaction;
 use super::values::{Columns, number};
@@ -91,11 +91,7 @@ pub(super) async fn published(tx: &mut Transaction) -> Stored<Vec<Activity>> {
     select(tx, "WHERE a.published = 1 ORDER BY a.id", &[&i64::MAX]).await
 }
 
-pub(super) async fn create(
-    tx: &mut Transaction,
-    version: u64,
-    activity: &NewActivity,
-) -> Stored<ActivityId> {
+pub(super) async fn create(tx: &mut Transaction, activity: &NewActivity) -> Stored<ActivityId> {
     products::by_id(tx, activity.product).await?;
     let id = draw(tx, Counter::Activity).await?;
     let sql = "INSERT INTO activity
@@ -113,7 +109,7 @@ pub(super) async fn create(
         &number(activity.starts_at),
         &number(activity.ends_at),
         &activity.admission,
-        &number(version),
+        &next_version(tx).await?,
     ];
     tx.run(sql, &values).await?;
     Ok(ActivityId(id))
@@ -125,11 +121,12 @@ pub(super) async fn update(
     version: u64,
     update: &ActivityUpdate,
 ) -> Stored<Activity> {
-    let (key, next) = (number(id), Some(number(draw(tx, Counter::Version).await?)));
+    hold_versions(tx).await?;
     let activity = of_version(tx, id, version).await?;
     if !activity.allows(update) {
         return Err(Refusal::State.into());
     }
+    let (key, next) = (number(id), Some(next_version(tx).await?));
     let counts = [update.stocked, update.per_user_limit].map(|count| count.map(i64::from));
     let pay_window_ms = update.pay_window_ms.map(number);
     let instants = [update.starts_at, update.ends_at].map(|instant| instant.map(number));
@@ -162,7 +159,7 @@ pub(super) async fn publish(
     id: ActivityId,
     version: Option<u64>,
 ) -> Stored<Activity> {
-    let next = number(draw(tx, Counter::Version).await?);
+    hold_versions(tx).await?;
     let activity = by_id(tx, id).await?;
     // The state first: who is late is told that it is published, not that a version is old.
     if activity.published {
@@ -175,16 +172,12 @@ pub(super) async fn publish(
     let sql = "UPDATE activity SET published = 1, product_title = @P2, list_price = @P3,
                    version = @P4 WHERE id = @P1";
     let Activity { product_title, list_price, .. } = &activity;
-    tx.run(sql, &[&number(id), product_title, list_price, &next]).await?;
+    let version = next_version(tx).await?;
+    tx.run(sql, &[&number(id), product_title, list_price, &version]).await?;
     by_id(tx, id).await
 }
 
-pub(super) async fn restock(
-    tx: &mut Transaction,
-    version: u64,
-    id: ActivityId,
-    quantity: u32,
-) -> Stored<()> {
+pub(super) async fn restock(tx: &mut Transaction, id: ActivityId, quantity: u32) -> Stored<()> {
     let activity = by_id(tx, id).await?;
     let stocked = activity.stocked.saturating_add(quantity);
     if !activity.published || activity.is_over() || stocked > STOCKED_MAX {
@@ -192,12 +185,12 @@ pub(super) async fn restock(
     }
     products::take(tx, activity.product, quantity).await?;
     let sql = "UPDATE activity SET stocked = @P2, version = @P3 WHERE id = @P1";
-    tx.run(sql, &[&number(id), &i64::from(stocked), &number(version)]).await?;
+    let version = next_version(tx).await?;
+    tx.run(sql, &[&number(id), &i64::from(stocked), &version]).await?;
     Ok(())
 }
 
-/// What a gateway did to an activity, in a transaction that has drawn a version; the units that left
-/// it are the product's again.
+/// What a gateway did to an activity; the units that left it are the product's again.
 pub(super) async fn apply(tx: &mut Transaction, change: &ActivityChange) -> Stored<()> {
     let key = number(change.activity);
     if let Some(copied) = change.copied {
@@ -209,7 +202,6 @@ pub(super) async fn apply(tx: &mut Transaction, change: &ActivityChange) -> Stor
         // The version stays: a copy is no reason for another copy.
         return Ok(());
     }
-    let version = number(draw(tx, Counter::Version).await?);
     let activity = published_row(tx, change.activity).await?;
     let left = u32::try_from(change.left).ok();
     let left = left.filter(|left| *left <= activity.stocked - activity.left).ok_or_else(|| {
@@ -226,7 +218,7 @@ pub(super) async fn apply(tx: &mut Transaction, change: &ActivityChange) -> Stor
                WHERE id = @P1";
     let paused = change.paused.unwrap_or(activity.paused);
     let (ended, closed) = (change.ended || activity.ended, change.closed || activity.closed);
-    let (left, uncopied) = (i64::from(left), i64::from(uncopied));
+    let (left, uncopied, version) = (i64::from(left), i64::from(uncopied), next_version(tx).await?);
     tx.run(sql, &[&key, &paused, &ended, &closed, &left, &uncopied, &version]).await?;
     Ok(())
 }

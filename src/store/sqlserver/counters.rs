@@ -3,7 +3,7 @@
 //! It must not know what is numbered.
 
 use super::sessions::Transaction;
-use super::values::Columns;
+use super::values::{Columns, number};
 use crate::store::{Fault, Stored};
 
 /// What a counter counts.
@@ -29,9 +29,20 @@ impl Counter {
     }
 }
 
+/// Holds the versions until the end of the transaction. Whoever changes what has a version holds them
+/// first, so such changes come one after the other, and what is read behind this stays as it is.
+pub(super) async fn hold_versions(tx: &mut Transaction) -> Stored<()> {
+    tx.run("UPDATE counter SET last = last WHERE name = 'version'", &[]).await?;
+    Ok(())
+}
+
+/// Draws the next version.
+pub(super) async fn next_version(tx: &mut Transaction) -> Stored<i64> {
+    draw(tx, Counter::Version).await.map(number)
+}
+
 /// Draws the next number. Whoever else draws from the same counter waits for the end of this
-/// transaction, so what is drawn becomes visible in its order, and what is read behind it stays as
-/// it is: call it before anything is looked at that must not change.
+/// transaction, so what is drawn becomes visible in its order.
 pub(super) async fn draw(tx: &mut Transaction, counter: Counter) -> Stored<u64> {
     draw_many(tx, counter, 1).await
 }

@@ -6,7 +6,7 @@
 use seckill_shards::record::{Digest, NO_KEY};
 use tiberius::{IntoRow, Row};
 
-use super::counters::{Counter, draw};
+use super::counters::hold_versions;
 use super::sessions::Transaction;
 use super::values::{Columns, number};
 use super::{activities, gateway_number, gateways, leases};
@@ -82,7 +82,7 @@ pub(super) async fn flush(tx: &mut Transaction, batch: &FlushBatch) -> Stored<()
     move_payments(tx, &batch.payments).await?;
     if !batch.activities.is_empty() {
         // Before any activity is touched, as whoever else changes one does.
-        draw(tx, Counter::Version).await?;
+        hold_versions(tx).await?;
     }
     for change in &batch.activities {
         activities::apply(tx, change).await?;

@@ -1,12 +1,12 @@
 //! Activities that several gateways share: who may hold units, and when all are done. Whoever changes
-//! any of it has drawn a version first, so all members see each other's changes.
+//! any of it holds the versions, so all members see each other's changes.
 //!
 //! It must not know Redis, nor what a gateway was lent.
 
 use seckill_shards::clock::Timestamp;
 use seckill_shards::ids::ActivityId;
 
-use super::counters::{Counter, draw};
+use super::counters::{hold_versions, next_version};
 use super::sessions::Transaction;
 use super::values::{Columns, number};
 use super::{activities, gateway_number, products};
@@ -18,7 +18,7 @@ pub(super) async fn join(
     gateway: u16,
     journal: &JournalPosition,
 ) -> Stored<u64> {
-    draw(tx, Counter::Version).await?;
+    hold_versions(tx).await?;
     let row = activities::by_id(tx, activity).await?;
     if !row.published || row.closed {
         return Err(Refusal::State.into());
@@ -74,7 +74,7 @@ pub(super) async fn rest(
     gateway: u16,
     now: Timestamp,
 ) -> Stored<bool> {
-    draw(tx, Counter::Version).await?;
+    hold_versions(tx).await?;
     let row = activities::by_id(tx, activity).await?;
     if !row.ended && row.ends_at > now {
         return Err(Refusal::State.into());
@@ -95,7 +95,7 @@ pub(super) async fn close(
     gateway: u16,
     kept: u32,
 ) -> Stored<()> {
-    let version = number(draw(tx, Counter::Version).await?);
+    hold_versions(tx).await?;
     let (key, member) = (number(activity), gateway_number(gateway));
     let sql = "UPDATE lease_member SET kept = @P3 WHERE activity_id = @P1 AND gateway = @P2";
     let rows = tx.run(sql, &[&key, &member, &i64::from(kept)]).await?;
@@ -127,6 +127,7 @@ pub(super) async fn close(
     }
     let sql = "UPDATE activity SET closed = 1, left_units = left_units + @P2, version = @P3
                WHERE id = @P1";
+    let version = next_version(tx).await?;
     tx.run(sql, &[&key, &i64::from(left), &version]).await?;
     Ok(())
 }

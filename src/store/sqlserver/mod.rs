@@ -32,7 +32,7 @@ use seckill_shards::record::{Digest, PaymentStatus};
 use tiberius::{Config, IsolationLevel};
 use tokio::sync::{OnceCell, mpsc};
 
-use self::counters::{Counter, draw};
+use self::counters::hold_versions;
 use self::sessions::{Transaction, Transactions, is_deadlock};
 use super::{
     Activity, ActivityUpdate, FlushBatch, GatewayRow, JournalFound, JournalPosition, LeaseRoll,
@@ -385,11 +385,11 @@ async fn create_product(
     product: &NewProduct,
     once: Option<Once>,
 ) -> Stored<Outcome<Product>> {
-    let version = draw(tx, Counter::Version).await?;
+    hold_versions(tx).await?;
     if let Some(id) = once::recall(tx, once).await? {
         return products::by_id(tx, ProductId(id)).await.map(Outcome::Again);
     }
-    let id = products::create(tx, version, product).await?;
+    let id = products::create(tx, product).await?;
     once::keep(tx, once, id.0).await?;
     products::by_id(tx, id).await.map(Outcome::New)
 }
@@ -399,11 +399,11 @@ async fn create_activity(
     activity: &NewActivity,
     once: Option<Once>,
 ) -> Stored<Outcome<Activity>> {
-    let version = draw(tx, Counter::Version).await?;
+    hold_versions(tx).await?;
     if let Some(id) = once::recall(tx, once).await? {
         return activities::by_id(tx, ActivityId(id)).await.map(Outcome::Again);
     }
-    let id = activities::create(tx, version, activity).await?;
+    let id = activities::create(tx, activity).await?;
     once::keep(tx, once, id.0).await?;
     activities::by_id(tx, id).await.map(Outcome::New)
 }
@@ -414,17 +414,17 @@ async fn restock(
     quantity: u32,
     once: Option<Once>,
 ) -> Stored<Outcome<Activity>> {
-    let version = draw(tx, Counter::Version).await?;
+    hold_versions(tx).await?;
     if let Some(id) = once::recall(tx, once).await? {
         return activities::by_id(tx, ActivityId(id)).await.map(Outcome::Again);
     }
-    activities::restock(tx, version, id, quantity).await?;
+    activities::restock(tx, id, quantity).await?;
     once::keep(tx, once, id.0).await?;
     activities::by_id(tx, id).await.map(Outcome::New)
 }
 
 async fn remember(tx: &mut Transaction, once: Once, object: u64) -> Stored<Outcome<u64>> {
-    draw(tx, Counter::Version).await?;
+    hold_versions(tx).await?;
     if let Some(object) = once::recall(tx, Some(once)).await? {
         return Ok(Outcome::Again(object));
     }

@@ -1,7 +1,7 @@
 //! Requests that are carried out once: the key is written in the transaction that carries it out.
 //!
-//! It must not know what the objects are that it remembers. Who asks for something once has drawn a
-//! version before, so two requests with one key come one after the other.
+//! It must not know what the objects are that it remembers. Who asks for something once holds the
+//! versions, so two requests with one key come one after the other.
 
 use seckill_shards::clock::Timestamp;
 use seckill_shards::ids::UserId;

@@ -1,5 +1,4 @@
-//! Products. Whoever changes one has drawn a version first, so all changes of products and activities
-//! come one after the other.
+//! Products. Whoever changes one holds the versions.
 //!
 //! It must not know activities.
 
@@ -8,7 +7,7 @@ use seckill_shards::limits::TITLE_BYTES_MAX;
 use tiberius::Row;
 
 use super::changes::Changes;
-use super::counters::{Counter, draw};
+use super::counters::{Counter, draw, hold_versions, next_version};
 use super::sessions::Transaction;
 use super::values::{Columns, number};
 use crate::store::{NewProduct, PAGE_ROWS_MAX, Page, Product, ProductUpdate, Refusal, Stored};
@@ -29,18 +28,15 @@ fn product_of(row: &Row) -> Stored<Product> {
     })
 }
 
-pub(super) async fn create(
-    tx: &mut Transaction,
-    version: u64,
-    product: &NewProduct,
-) -> Stored<ProductId> {
+pub(super) async fn create(tx: &mut Transaction, product: &NewProduct) -> Stored<ProductId> {
+    let version = next_version(tx).await?;
     let id = draw(tx, Counter::Product).await?;
     let sql = "INSERT INTO product
                    (id, title, description, image_url, price, currency, stock, version)
                VALUES (@P1, @P2, @P3, @P4, @P5, @P6, @P7, @P8)";
     let currency = String::from_utf8_lossy(&product.currency);
     let NewProduct { title, description, image_url, price, stock, .. } = product;
-    let (key, version) = (number(id), number(version));
+    let key = number(id);
     tx.run(sql, &[&key, title, description, image_url, price, &&*currency, stock, &version])
         .await?;
     Ok(ProductId(id))
@@ -89,11 +85,12 @@ pub(super) async fn update(
     version: u64,
     update: &ProductUpdate,
 ) -> Stored<Product> {
-    let (key, next) = (number(id), Some(number(draw(tx, Counter::Version).await?)));
+    hold_versions(tx).await?;
     let current = by_id(tx, id).await?.version;
     if current != version {
         return Err(Refusal::Stale { current }.into());
     }
+    let (key, next) = (number(id), Some(next_version(tx).await?));
     let changes = Changes::default()
         .to("title", &update.title)
         .to("description", &update.description)
@@ -123,7 +120,7 @@ pub(super) async fn give(tx: &mut Transaction, id: ProductId, quantity: u32) -> 
 }
 
 async fn move_stock(tx: &mut Transaction, id: ProductId, delta: i64) -> Stored<()> {
-    let version = number(draw(tx, Counter::Version).await?);
+    let version = next_version(tx).await?;
     let sql = "UPDATE product SET stock = stock + @P2, version = @P3 WHERE id = @P1";
     tx.run(sql, &[&number(id), &delta, &version]).await?;
     Ok(())

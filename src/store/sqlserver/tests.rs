@@ -28,13 +28,18 @@ struct Fresh {
 impl Fresh {
     async fn open() -> Option<Self> {
         static OPENED: AtomicU32 = AtomicU32::new(0);
+        static MAKING: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
         let Ok(server) = env::var("SECKILL_TEST_SQLSERVER") else {
             println!("SECKILL_TEST_SQLSERVER names no server: left out");
             return None;
         };
         let number = OPENED.fetch_add(1, Ordering::Relaxed);
         let name = format!("seckill_{}_{number}", std::process::id());
-        command(&server, &format!("CREATE DATABASE {name}")).await;
+        {
+            // One after the other: Babelfish makes no two at once.
+            let _one = MAKING.lock().await;
+            command(&server, &format!("CREATE DATABASE {name}")).await;
+        }
         let store = SqlServer::new(&format!("{server};Database={name}")).unwrap();
         Some(Self { store: Some(store), server, name })
     }
