@@ -159,10 +159,17 @@ impl Control {
     /// # Errors
     /// What the store says, unless it is away.
     pub async fn prepare(&self) -> Result<(), StoreError> {
-        unless_away(self.learn_all(&mut *self.learned.lock().await).await)?;
+        // Acquire: see `register`. A store that was away is not waited for once more.
+        let has_store = self.registered.load(Ordering::Acquire);
+        if has_store {
+            unless_away(self.learn_all(&mut *self.learned.lock().await).await)?;
+        }
         self.preheat().await;
         self.render_pages().await;
-        unless_away(self.announce().await)
+        if has_store {
+            unless_away(self.announce().await)?;
+        }
+        Ok(())
     }
 
     /// Makes the memory of newly published activities ready.

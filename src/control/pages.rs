@@ -27,11 +27,12 @@ impl Control {
     /// of those of sales that are over, only so many at once; the rest is stale still, and follows.
     pub(super) async fn render_pages(&self) {
         let mut rendered = self.rendered.lock().await;
-        // With the store away the pages go on with what is known.
-        if let Err(error) = rendered.catalogue.learn(&*self.store).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the pages miss products");
+        // With the store away the pages go on with what is known, and wait for nothing more.
+        let learned = rendered.catalogue.learn(&*self.store).await;
+        if let Err(error) = &learned {
+            tracing::warn!(error = error as &dyn std::error::Error, "the pages miss products");
         }
-        let content = self.content(&rendered.catalogue).await;
+        let content = self.content(&rendered.catalogue, learned.is_ok()).await;
         let unrendered = Rendered::new(has_sandbox(self.payment.as_ref()));
         let mut last = std::mem::replace(&mut *rendered, unrendered);
         let render = tokio::task::spawn_blocking(move || {
@@ -50,8 +51,8 @@ impl Control {
         }
     }
 
-    /// What the pages are to show now.
-    async fn content(&self, catalogue: &Catalogue) -> Content {
+    /// What the pages are to show now; what the catalogue lacks is asked of a store that is there.
+    async fn content(&self, catalogue: &Catalogue, has_store: bool) -> Content {
         let now = self.engine.clock().now();
         let mut sales: Vec<(Arc<Activity>, Arc<Sale>)> = Vec::new();
         for activity in self.engine.activities().values() {
@@ -69,10 +70,11 @@ impl Control {
             let view = match catalogue.find(product) {
                 Some(product) => views::activity(id, &sale.terms, Some(product), true),
                 // It has no page; with the store away as well, the sale's does without its text.
-                None => {
+                None if has_store => {
                     let product = self.store.product(product).await.ok();
                     views::activity(id, &sale.terms, product.as_ref(), false)
                 }
+                None => views::activity(id, &sale.terms, None, false),
             };
             content.activities.push((is_over, view));
         }
