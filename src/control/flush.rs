@@ -119,7 +119,8 @@ impl Storm {
 }
 
 impl Control {
-    fn flushed(&self, batch: &FlushBatch) {
+    /// The store has taken a batch.
+    pub(super) fn flushed(&self, batch: &FlushBatch) {
         // The sums first: what the store has may be recycled.
         match self.sums.lock().expect("nobody panics under this lock").catch_up() {
             Ok((_, position)) if position >= batch.to => self.engine.set_flushed(batch.to),
@@ -135,7 +136,10 @@ impl Control {
 }
 
 /// What is durable now, up to a full batch; none where nothing is.
-fn next_batch(engine: &Engine, tail: &mut Tail) -> Result<Option<Arc<FlushBatch>>, ReadError> {
+pub(super) fn next_batch(
+    engine: &Engine,
+    tail: &mut Tail,
+) -> Result<Option<Arc<FlushBatch>>, ReadError> {
     if tail.behind() == 0 {
         return Ok(None);
     }

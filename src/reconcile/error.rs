@@ -3,7 +3,7 @@
 //! A refusal is a value: Redis did nothing, and says what it has. A fault leaves open whether it
 //! did anything; the same message may be sent again.
 
-use redis::RedisError;
+use redis::{ParsingError, RedisError};
 
 use super::{Era, Member};
 
@@ -96,5 +96,11 @@ pub enum Fault {
 impl From<RedisError> for Fault {
     fn from(error: RedisError) -> Self {
         if error.code() == Some("NOINFO") { Self::Hidden } else { Self::Redis(error) }
+    }
+}
+
+impl From<ParsingError> for Fault {
+    fn from(error: ParsingError) -> Self {
+        Self::Redis(error.into())
     }
 }

@@ -1,17 +1,14 @@
-//! The gateway's side of the lease functions: one connection, many activities' messages at once.
+//! The gateway's side of the lease functions: many activities' messages at once, in parts where one
+//! message cannot carry them.
 //!
 //! Every message may be sent again as it is: the functions tell a doubled one from a new one. It
-//! must not know what a gateway does with an answer.
+//! must not know how messages travel, nor what a gateway does with an answer.
 
-use arc_swap::ArcSwap;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::io::tcp::TcpSettings;
-use redis::{Client, Cmd, IntoConnectionInfo, RedisResult, pipe};
+use redis::{Cmd, RedisResult, Value, from_redis_value};
 use seckill_shards::ids::ActivityId;
 
-use super::limits::{
-    ANSWER_MAX, CONNECT_MAX, MESSAGES_PER_ROUND_MAX, ORDERS_PER_MESSAGE_MAX, SILENCE_MAX,
-};
+use super::connection::{Connection, Replies, Wire};
+use super::limits::{MESSAGES_PER_ROUND_MAX, ORDERS_PER_MESSAGE_MAX};
 use super::messages::{self, Words, answer};
 use super::{
     Answer, Declaration, Era, Fault, LeaseReply, LeaseRequest, Resumed, Roll, Status, library,
@@ -23,10 +20,7 @@ pub type Round<T> = Result<Vec<Result<Answer<T>, Fault>>, Fault>;
 /// A Redis that lends units.
 #[derive(Debug)]
 pub struct Leases {
-    client: Client,
-    connection: ArcSwap<ConnectionManager>,
-    /// The text of the functions.
-    library: &'static str,
+    wire: Box<dyn Wire>,
 }
 
 impl Leases {
@@ -40,11 +34,11 @@ impl Leases {
     }
 
     pub(super) fn open_with(url: &str, library: &'static str) -> Result<Self, Fault> {
-        let tcp = TcpSettings::default().set_nodelay(true).set_user_timeout(SILENCE_MAX);
-        let info = url.into_connection_info()?.set_tcp_settings(tcp);
-        let client = Client::open(info)?;
-        let connection = ArcSwap::from_pointee(connection(&client)?);
-        Ok(Self { client, connection, library })
+        Ok(Self::over(Connection::open(url, library)?))
+    }
+
+    pub(super) fn over(wire: impl Wire + 'static) -> Self {
+        Self { wire: Box::new(wire) }
     }
 
     /// Connects, and loads the functions where they are missing. To be called before the first
@@ -54,12 +48,7 @@ impl Leases {
     /// [`Fault::Newer`], [`Fault::Altered`] and [`Fault::Hidden`] where this gateway must not go
     /// on with this Redis.
     pub async fn ready(&self) -> Result<(), Fault> {
-        let mut connection = ConnectionManager::clone(&self.connection.load());
-        let loaded = library::ensure(&mut connection, self.library).await;
-        if let Err(Fault::Redis(error)) = &loaded {
-            self.renew(error)?;
-        }
-        loaded?;
+        self.wire.ready().await?;
         // Any question will do: each function looks for the incarnation first.
         let told = self.send(&[messages::status(ActivityId(0))]).await?;
         told.into_iter().try_for_each(|reply| reply.map(drop))?;
@@ -140,13 +129,8 @@ impl Leases {
     /// # Errors
     /// It may or may not be dropped.
     pub async fn forget(&self, activity: ActivityId) -> Result<(), Fault> {
-        let mut connection = ConnectionManager::clone(&self.connection.load());
-        let dropped: RedisResult<u64> =
-            messages::forget(activity).query_async(&mut connection).await;
-        if let Err(error) = &dropped {
-            self.renew(error)?;
-        }
-        dropped?;
+        let dropped = self.send(&[messages::forget(activity)]).await?;
+        dropped.into_iter().try_for_each(|reply| reply.map(drop))?;
         Ok(())
     }
 
@@ -174,48 +158,13 @@ impl Leases {
             }
             replies.extend(sent);
         }
-        let read = |(index, reply): (usize, RedisResult<Vec<String>>)| {
-            answer(reply?, |words| rest(index, words))
+        let read = |(index, reply): (usize, RedisResult<Value>)| {
+            answer(from_redis_value(reply?)?, |words| rest(index, words))
         };
         Ok(replies.into_iter().enumerate().map(read).collect())
     }
 
-    async fn send(&self, messages: &[Cmd]) -> Result<Vec<RedisResult<Vec<String>>>, Fault> {
-        let mut pipeline = pipe();
-        for message in messages {
-            pipeline.add_command(message.clone());
-        }
-        let mut connection = ConnectionManager::clone(&self.connection.load());
-        let sent: RedisResult<Vec<RedisResult<Vec<String>>>> =
-            pipeline.ignore_errors().query_async(&mut connection).await;
-        if let Err(error) = &sent {
-            self.renew(error)?;
-        }
-        let sent = sent?;
-        let mut refused = sent.iter().filter_map(|reply| reply.as_ref().err());
-        if let Some(error) = refused.find(|error| library::is_no_master(error)) {
-            self.renew(error)?;
-        }
-        Ok(sent)
+    async fn send(&self, messages: &[Cmd]) -> Replies {
+        self.wire.send(messages).await
     }
-
-    /// The manager connects anew after what it takes for a fault of the connection; a server that
-    /// refused to be connected to (no room, a changed password), that does not answer, or that is no
-    /// master any more it would ask for ever, though the address leads to another one by now.
-    fn renew(&self, error: &redis::RedisError) -> Result<(), Fault> {
-        if error.is_timeout() || !error.is_io_error() {
-            self.connection.store(connection(&self.client)?.into());
-        }
-        Ok(())
-    }
-}
-
-/// A connection that is made when it is first used. It does not try again by itself: a message is
-/// answered or lost within a bounded time, and the next one tries.
-fn connection(client: &Client) -> Result<ConnectionManager, Fault> {
-    let config = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(CONNECT_MAX))
-        .set_response_timeout(Some(ANSWER_MAX))
-        .set_number_of_retries(0);
-    Ok(ConnectionManager::new_lazy_with_config(client.clone(), config)?)
 }

@@ -3,6 +3,7 @@
 //!
 //! It must not know journals, shards or HTTP: it asks and is answered. Only here is Redis known.
 
+mod connection;
 mod error;
 mod leases;
 mod library;

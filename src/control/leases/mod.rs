@@ -12,6 +12,7 @@ mod next;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use seckill_shards::command::{Command, Verdict};
 use seckill_shards::engine::Engine;
@@ -43,7 +44,7 @@ pub struct Settling {
 
 /// Why this gateway must stop for good: another speaks for it, or its journal is an older copy.
 #[derive(Debug, thiserror::Error)]
-enum Stop {
+pub(super) enum Stop {
     #[error("activity {activity}: {why}")]
     OtherJournal { activity: ActivityId, why: OutOfStep },
     #[error("activity {0}: this gateway was retired, and another has taken over what it had")]
@@ -87,31 +88,12 @@ impl Control {
     /// Settles until the task is ended, where there are other gateways.
     pub(super) async fn keep_leases(self: Arc<Self>) {
         let Some(settling) = &self.settling else { return };
-        let mut round =
-            Round { control: &self, settling, accounts: BTreeMap::new(), store_again_us: 0 };
-        let mut is_ready = false;
+        let mut round = Round::new(&self, settling);
         loop {
-            let now_us = self.engine.clock().elapsed_us();
-            let Some(pass) = settling.breaker.ask(now_us) else {
-                tokio::time::sleep(REST).await;
-                continue;
-            };
-            let made = round.step(&mut is_ready).await;
-            let is_redis = matches!(made, Err(Failed::Redis(_)));
-            pass.done(!is_redis, self.engine.clock().elapsed_us());
-            if made.is_err() {
-                round.forget_views();
-            }
-            round.tell_figures();
-            match made {
-                Ok(true) => {}
-                Ok(false) => tokio::time::sleep(REST).await,
-                Err(Failed::Stop(stop)) => return self.give_up(&stop),
-                Err(failed) => {
-                    report(&failed);
-                    is_ready = false;
-                    tokio::time::sleep(REST_AFTER_FAULT).await;
-                }
+            match round.turn().await {
+                Ok(None) => {}
+                Ok(Some(rest)) => tokio::time::sleep(rest).await,
+                Err(stop) => return self.give_up(&stop),
             }
         }
     }
@@ -123,25 +105,57 @@ impl Control {
 }
 
 /// One look at all accounts after the other.
-struct Round<'a> {
+pub(super) struct Round<'a> {
     control: &'a Control,
     settling: &'a Settling,
     accounts: BTreeMap<ActivityId, Account>,
+    /// Whether Redis had the functions, and no fault has come since.
+    is_ready: bool,
     /// When the store is asked again, after a fault.
     store_again_us: u64,
 }
 
-impl Round<'_> {
+impl<'a> Round<'a> {
+    /// Nothing is known of Redis yet.
+    pub(super) fn new(control: &'a Control, settling: &'a Settling) -> Self {
+        let accounts = BTreeMap::new();
+        Self { control, settling, accounts, is_ready: false, store_again_us: 0 }
+    }
+
+    /// One turn: a step of every account, unless Redis is left alone. Says how long to rest then;
+    /// there is no rest while there is more to say.
+    pub(super) async fn turn(&mut self) -> Result<Option<Duration>, Stop> {
+        let now_us = self.engine().clock().elapsed_us();
+        let Some(pass) = self.settling.breaker.ask(now_us) else { return Ok(Some(REST)) };
+        let made = self.step().await;
+        let is_redis = matches!(made, Err(Failed::Redis(_)));
+        pass.done(!is_redis, self.engine().clock().elapsed_us());
+        if made.is_err() {
+            self.forget_views();
+        }
+        self.tell_figures();
+        match made {
+            Ok(true) => Ok(None),
+            Ok(false) => Ok(Some(REST)),
+            Err(Failed::Stop(stop)) => Err(stop),
+            Err(failed) => {
+                report(&failed);
+                self.is_ready = false;
+                Ok(Some(REST_AFTER_FAULT))
+            }
+        }
+    }
+
     /// A step of every account; whether there is more to say at once.
-    async fn step(&mut self, is_ready: &mut bool) -> Result<bool, Failed> {
+    async fn step(&mut self) -> Result<bool, Failed> {
         self.open_accounts();
         self.end_accounts().await?;
         if self.accounts.is_empty() {
             return Ok(false);
         }
-        if !*is_ready {
+        if !self.is_ready {
             self.settling.redis.ready().await?;
-            *is_ready = true;
+            self.is_ready = true;
         }
         let activities: Vec<_> = self.accounts.keys().copied().collect();
         for &activity in &activities {

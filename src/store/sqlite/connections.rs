@@ -31,7 +31,9 @@ const STATEMENTS_MAX: usize = 128;
 /// database after every large batch, more would make reading slower.
 const CHECKPOINT_PAGES: i64 = 4_000;
 
-type Job = Box<dyn FnOnce(&mut Connection) + Send>;
+/// Work for a connection; what it leaves gives its answer to whoever waits for it.
+type Job = Box<dyn FnOnce(&mut Connection) -> Answer + Send>;
+type Answer = Box<dyn FnOnce() + Send>;
 
 #[derive(Debug)]
 pub(super) struct Connections {
@@ -101,7 +103,11 @@ impl Connections {
 
     /// Reads for as long as it takes on a connection of its own. The work answers by itself.
     pub(super) fn audit(&self, work: impl FnOnce(&mut Connection) + Send + 'static) -> Stored<()> {
-        give(&self.auditor, Box::new(work))
+        let job = |db: &mut Connection| {
+            work(db);
+            Box::new(|| {}) as Answer
+        };
+        give(&self.auditor, Box::new(job))
     }
 }
 
@@ -111,8 +117,9 @@ async fn call<T: Send + 'static>(
 ) -> Stored<T> {
     let (answer, answered) = oneshot::channel();
     let job = move |db: &mut Connection| {
+        let done = work(db);
         // A caller that has gone away wants no answer.
-        drop(answer.send(work(db)));
+        Box::new(move || drop(answer.send(done))) as Answer
     };
     give(queue, Box::new(job))?;
     answered.await.map_err(|_| Fault::unavailable("a thread of the store has ended"))?
@@ -144,7 +151,8 @@ fn start(name: &str, waiting_max: usize, connections: Vec<Connection>) -> Stored
 
 fn run(mut db: Connection, jobs: &Receiver<Job>) {
     for job in jobs {
-        job(&mut db);
+        let answer = job(&mut db);
+        answer();
     }
 }
 
