@@ -264,10 +264,19 @@ fn settling(
         }));
     }
     let Some(RedisUrl(url)) = url else { return Ok(None) };
+    if url.starts_with("rediss") && !cfg!(feature = "redis-tls") {
+        let missing = "redis_url asks for TLS, which this program was built without: build it with \
+                       `--features redis-tls`";
+        return Err(Unusable(missing.to_owned()));
+    }
     let _runtime = runtime.enter();
     // The fault is not told: it may repeat a password.
     let redis = Leases::open(url).map_err(|_| {
-        Unusable("redis_url is not the address of a Redis, as redis://127.0.0.1:6379".to_owned())
+        Unusable(
+            "redis_url is not the address of a Redis, as redis://127.0.0.1:6379, \
+             redis-sentinel://host:port,host:port#service, or redis-cluster://host:port,host:port"
+                .to_owned(),
+        )
     })?;
     Ok(Some(Settling::new(redis, Breaker::new("redis", REDIS_BREAKER))))
 }

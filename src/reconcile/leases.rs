@@ -24,8 +24,10 @@ pub struct Leases {
 }
 
 impl Leases {
-    /// A Redis by its URL, to be opened inside the runtime that it will be asked from. Nothing is
-    /// sent yet, so it may be away.
+    /// A Redis by its URL: `redis://host:port`, `redis+unix://path`, the master that Sentinels name
+    /// (`redis-sentinel://host:port,host:port#service`), or a cluster
+    /// (`redis-cluster://host:port,host:port`); with TLS `rediss` in place of `redis`. To be opened
+    /// inside the runtime that it will be asked from. Nothing is sent yet, so it may be away.
     ///
     /// # Errors
     /// Where this is no such URL.

@@ -2,10 +2,10 @@
 //!
 //! It must not know what they do.
 
-use redis::aio::ConnectionManager;
-use redis::{ErrorKind, RedisError, ServerErrorKind, Value, cmd};
+use redis::{ErrorKind, RedisError, ServerErrorKind, Value, cmd, from_redis_value_ref};
 
 use super::Fault;
+use super::topology::Channel;
 
 /// The version of the functions and of the hash that they keep.
 pub(super) const VERSION: u64 = 1;
@@ -27,32 +27,41 @@ pub(super) mod function {
     pub(crate) const LEASE: &str = "seckill_leases_v1_lease";
 }
 
-/// What is there of the library.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// What is there of the library, on the server that has the least of it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Found {
     Nothing,
     Ours,
 }
 
 /// Loads the functions where they are missing.
-pub(super) async fn ensure(connection: &mut ConnectionManager, text: &str) -> Result<(), Fault> {
-    if find(connection, text).await? == Found::Ours {
+pub(super) async fn ensure(channel: &mut Channel, text: &str) -> Result<(), Fault> {
+    if find(channel, text).await? == Found::Ours {
         return Ok(());
     }
-    let loaded = cmd("FUNCTION").arg("LOAD").arg(text).exec_async(connection).await;
+    let mut load = cmd("FUNCTION");
+    let loaded = channel.everywhere(load.arg("LOAD").arg(text)).await;
     // Where another gateway was faster this fails, and then they must be there.
-    match (find(connection, text).await?, loaded) {
+    match (find(channel, text).await?, loaded) {
         (Found::Nothing, Err(error)) => Err(error.into()),
         _ => Ok(()),
     }
 }
 
-async fn find(connection: &mut ConnectionManager, text: &str) -> Result<Found, Fault> {
+async fn find(channel: &mut Channel, text: &str) -> Result<Found, Fault> {
     let mut list = cmd("FUNCTION");
     list.arg("LIST").arg("LIBRARYNAME").arg(ALL_VERSIONS).arg("WITHCODE");
-    let libraries: Vec<Vec<Value>> = list.query_async(connection).await?;
+    let mut least = Found::Ours;
+    for server in channel.everywhere(&list).await? {
+        let libraries: Vec<Vec<Value>> = from_redis_value_ref(&server)?;
+        least = least.min(look(&libraries, text)?);
+    }
+    Ok(least)
+}
+
+fn look(libraries: &[Vec<Value>], text: &str) -> Result<Found, Fault> {
     let mut found = Found::Nothing;
-    for library in &libraries {
+    for library in libraries {
         let name = entry(library, "library_name");
         let version = name.strip_prefix(BEFORE_VERSION).and_then(|it| it.parse().ok());
         if let Some(version) = version.filter(|&version| version > VERSION) {
@@ -93,9 +102,10 @@ pub(super) fn is_missing(error: &RedisError) -> bool {
         && error.detail().is_some_and(|detail| detail.starts_with("Function not found"))
 }
 
-/// Whether a server said that it is not the one to be asked: a replica now, or not ready to be one.
+/// Whether a server said that it is not the one to be asked: a replica now, not ready to be asked,
+/// or a master without the replicas that it must have, as one is from which the others are cut off.
 pub(super) fn is_no_master(error: &RedisError) -> bool {
-    matches!(error.code(), Some("READONLY" | "LOADING" | "MASTERDOWN"))
+    matches!(error.code(), Some("READONLY" | "LOADING" | "MASTERDOWN" | "NOREPLICAS"))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod limits;
 mod messages;
 #[cfg(test)]
 mod tests;
+mod topology;
 
 pub use seckill_shards::ids::Era;
 

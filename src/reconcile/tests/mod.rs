@@ -11,6 +11,7 @@ mod loading;
 mod model;
 mod sale;
 mod server;
+mod topologies;
 
 use std::pin::Pin;
 use std::thread;

@@ -18,7 +18,7 @@ use super::coverage;
 use crate::reconcile::Leases;
 
 /// What a healthy server on a crowded machine never takes.
-const GENEROUS: Duration = Duration::from_secs(30);
+pub(super) const GENEROUS: Duration = Duration::from_secs(30);
 const READY: &str = "eady to accept connections";
 
 pub(super) struct Server {
@@ -164,7 +164,8 @@ impl Server {
         self.until(READY);
     }
 
-    fn kill(&mut self) {
+    /// Ends the process as a power cut does.
+    pub(super) fn kill(&mut self) {
         if let Some((mut child, _)) = self.running.take() {
             child.kill().unwrap();
             child.wait().unwrap();
@@ -192,7 +193,7 @@ impl Server {
 }
 
 /// By its full path: to become another process it must find itself again.
-fn program() -> PathBuf {
+pub(super) fn program() -> PathBuf {
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path).map(|folder| folder.join("redis-server"));
     let found = found.into_iter().find(|program| program.is_file());
