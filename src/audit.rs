@@ -13,7 +13,7 @@ use seckill_shards::ids::{ActivityId, UserId};
 use seckill_shards::orders::{Fold, FoldedActivity, fingerprint};
 use serde::Serialize;
 
-use crate::store::{self, OrderRow, Store, StoreError};
+use crate::store::{self, OrderRow, SetAside, Store, StoreError};
 
 /// Differences that a report spells out; the rest is counted.
 const DIFFERENCES_SHOWN: usize = 20;
@@ -103,6 +103,16 @@ pub struct Audits {
     pub compared: BTreeMap<u64, ActivityAudit>,
     /// Closed ones that the journal has forgotten: nothing can be said of them.
     pub forgotten: u64,
+    /// Rows of this journal that the store did not take, of whatever activity.
+    pub set_aside: Vec<SetAside>,
+}
+
+impl Audits {
+    /// Whether nothing differs, and nothing was set aside.
+    #[must_use]
+    pub fn are_balanced(&self) -> bool {
+        self.set_aside.is_empty() && self.compared.values().all(|audit| audit.balanced)
+    }
 }
 
 /// Audits one activity, or all, of the gateway whose journal is in `journal`.
@@ -156,7 +166,8 @@ async fn compare(
     for row in &snapshot.activities {
         audit.compare_activity(&fold, row);
     }
-    Ok(Some(audit.finish(&fold, activity)))
+    let set_aside = store.set_aside(gateway).await?;
+    Ok(Some(Audits { set_aside, ..audit.finish(&fold, activity) }))
 }
 
 /// Folds the journal up to a position; a running gateway may recycle a file meanwhile, and then
@@ -298,7 +309,8 @@ impl Audit {
             account.balanced = account.difference_count == 0;
             (id.0, account)
         });
-        Audits { compared: compared.collect(), forgotten: self.forgotten.len() as u64 }
+        let forgotten = self.forgotten.len() as u64;
+        Audits { compared: compared.collect(), forgotten, set_aside: Vec::new() }
     }
 }
 

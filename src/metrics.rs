@@ -277,6 +277,12 @@ impl GatewayCollector {
             &[],
             load(&flush.faults),
         );
+        page.gauge(
+            "seckill_flush_set_aside_rows",
+            "Rows that the store did not take; they are in its table set_aside",
+            &[],
+            real(load(&flush.set_aside)),
+        );
     }
 
     /// What Redis and this journal have of each shared activity.

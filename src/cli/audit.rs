@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use seckill_shards::ids::ActivityId;
 
-use super::{Place, UNUSABLE, Unusable, open_present_store, runtime, say};
+use super::{Place, UNUSABLE, Unusable, open_present_store, runtime, say, tell};
 use crate::audit::{ActivityAudit, Audits, audit};
+use crate::store::SetAside;
 
 pub(super) fn run(place: &Place, activity: Option<u64>, json: bool) -> anyhow::Result<ExitCode> {
     let config = place.config()?;
@@ -13,31 +14,36 @@ pub(super) fn run(place: &Place, activity: Option<u64>, json: bool) -> anyhow::R
     let journal = config.journal();
     let only = activity.map(ActivityId);
     let compared = runtime()?.block_on(audit(&journal, &*store, config.gateway_id, only));
-    let Audits { compared, forgotten } = compared.map_err(|error| Unusable::from(&error))?;
+    let audits = compared.map_err(|error| Unusable::from(&error))?;
+    let Audits { compared, forgotten, set_aside } = &audits;
     if let Some(id) = activity.filter(|id| !compared.contains_key(id)) {
-        say(&match forgotten {
+        say(&match *forgotten {
             0 => format!("there is no activity {id}"),
             _ => format!("activity {id} is closed, and the journal has forgotten it"),
         })?;
         return Ok(ExitCode::from(UNUSABLE));
     }
     if json {
-        say(&serde_json::to_string(&compared)?)?;
+        say(&serde_json::to_string(compared)?)?;
     } else {
-        for (id, audit) in &compared {
+        for (id, audit) in compared {
             say(&line(*id, audit))?;
             for difference in &audit.differences {
                 say(&format!("  {difference}"))?;
             }
         }
-        if forgotten > 0 {
+        if *forgotten > 0 {
             say(&format!(
                 "{forgotten} closed activities were not compared: the journal has forgotten them"
             ))?;
         }
     }
-    let balanced = compared.values().all(|audit| audit.balanced);
-    Ok(if balanced { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    for SetAside { subject, reason, .. } in set_aside {
+        let line = format!("{subject} is set aside, the store did not take it: {reason}");
+        // The figures are the activities', and so is their JSON.
+        if json { tell(&line) } else { say(&line)? }
+    }
+    Ok(if audits.are_balanced() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn line(id: u64, audit: &ActivityAudit) -> String {

@@ -146,10 +146,7 @@ pub fn run() -> ExitCode {
         Command::Gateway(Gateway::List(place)) => gateway::list(&place),
     };
     done.unwrap_or_else(|error| {
-        // The last word of a process that cannot say it anywhere else; a closed standard error
-        // leaves the exit code.
-        let told = writeln!(std::io::stderr(), "seckill: {error:#}");
-        drop(told);
+        tell(&format!("{error:#}"));
         let unusable = error.is::<Unusable>() || error.is::<ConfigError>();
         ExitCode::from(if unusable { UNUSABLE } else { 1 })
     })
@@ -231,6 +228,12 @@ fn open_present_store(config: &Config) -> Result<Arc<dyn Store>, Unusable> {
 /// A runtime for a command that only talks to the store.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
+/// Tells whoever runs the command what is no part of its output. A closed standard error leaves
+/// the exit code.
+fn tell(line: &str) {
+    drop(writeln!(std::io::stderr(), "seckill: {line}"));
 }
 
 /// Prints a line for whoever runs the command.

@@ -3,6 +3,7 @@
 //! The batch and the position it leads to are one transaction of the store. With the store away
 //! the journal keeps what is not flushed, and the sale goes on.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,11 +11,13 @@ use std::time::Duration;
 use seckill_shards::engine::Engine;
 use seckill_shards::ids::Origin;
 use seckill_shards::journal::{ReadError, Tail, Takes};
+use seckill_shards::record::Record;
 use tokio::runtime::Handle;
 
 use super::Control;
 use crate::store::flush::BATCH_ROWS;
-use crate::store::{Batch, FlushBatch, JournalPosition, StoreError};
+use crate::store::sift::{Subject, sift};
+use crate::store::{Batch, FlushBatch, JournalPosition, SetAside, StoreError};
 
 /// Rest between two batches.
 const REST: Duration = Duration::from_millis(100);
@@ -34,6 +37,8 @@ pub struct FlushStatus {
     pub records: AtomicU64,
     /// Attempts that the store has failed.
     pub faults: AtomicU64,
+    /// Rows that stand aside in the store; looked for once a minute.
+    pub set_aside: AtomicU64,
 }
 
 /// Follows the journal until the control is stopped and nothing durable is left to flush.
@@ -42,7 +47,7 @@ pub(super) fn run(control: &Arc<Control>, runtime: &Handle) {
         return;
     }
     let mut tail = control.engine.tail(control.engine.flushed_position());
-    let mut batch = None;
+    let mut pending: Option<Pending> = None;
     let mut storm = Storm::new(&control.engine);
     loop {
         let is_last = control.is_last();
@@ -50,30 +55,28 @@ pub(super) fn run(control: &Arc<Control>, runtime: &Handle) {
             std::thread::sleep(REST);
             continue;
         }
-        if batch.is_none() {
-            batch = match next_batch(&control.engine, &mut tail) {
-                Ok(batch) => batch,
+        if pending.is_none() {
+            pending = match next_batch(&control.engine, &mut tail) {
+                Ok(batch) => batch.map(|batch| Pending { batch, is_sifted: false }),
                 Err(error) => {
-                    tracing::error!(error = &error as &dyn std::error::Error, "flush cannot read");
-                    control.flush.faults.fetch_add(1, Ordering::Relaxed);
+                    control.flush_fault(&error, "flush cannot read");
                     None
                 }
             };
         }
-        match &batch {
+        match &mut pending {
             None if is_last => return,
             None => std::thread::sleep(REST),
-            Some(full) => match runtime.block_on(control.store.flush(Arc::clone(full))) {
+            Some(full) => match runtime.block_on(control.take(full)) {
                 Ok(()) => {
-                    control.flushed(full);
+                    control.flushed(&full.batch);
                     if !is_last && tail.behind() < BATCH_ROWS as u64 {
                         std::thread::sleep(REST);
                     }
-                    batch = None;
+                    pending = None;
                 }
                 Err(error) => {
-                    control.flush.faults.fetch_add(1, Ordering::Relaxed);
-                    report(&error);
+                    control.flush_fault(&error, "the store did not take a batch");
                     if is_last {
                         return;
                     }
@@ -82,6 +85,14 @@ pub(super) fn run(control: &Arc<Control>, runtime: &Handle) {
             },
         }
     }
+}
+
+/// A batch that the store has yet to take.
+#[derive(Debug)]
+struct Pending {
+    batch: Arc<FlushBatch>,
+    /// The rows that it refuses were looked for, which takes long: once is enough.
+    is_sifted: bool,
 }
 
 /// A storm of orders, as the flush sees it.
@@ -119,6 +130,71 @@ impl Storm {
 }
 
 impl Control {
+    /// Flushes a batch, without the rows for whose sake the store refuses it: these are set aside.
+    async fn take(&self, pending: &mut Pending) -> Result<(), StoreError> {
+        match self.store.flush(Arc::clone(&pending.batch)).await {
+            Err(error) if error.lies_in_a_row() && !pending.is_sifted => {
+                self.flush_fault(&error, "a row of a batch is not taken, and looked for");
+            }
+            done => return done,
+        }
+        let sifted = sift(&*self.store, &pending.batch).await;
+        // Unless the store was lost over it.
+        pending.is_sifted = sifted.as_ref().err().is_none_or(StoreError::lies_in_a_row);
+        let (mut rest, refused) = sifted?;
+        rest.set_aside = self.set_aside(&pending.batch, refused);
+        pending.batch = Arc::new(rest);
+        self.store.flush(Arc::clone(&pending.batch)).await
+    }
+
+    /// The rows that a batch is flushed without, with the records of the journal that they are of.
+    fn set_aside(&self, batch: &FlushBatch, refused: Vec<(Subject, String)>) -> Vec<SetAside> {
+        let mut records = vec![String::new(); refused.len()];
+        let mut tail = self.engine.tail(batch.from.position);
+        let mut note = |position: u64, record: Record| {
+            let subjects = Subject::of(&record);
+            for ((subject, _), records) in refused.iter().zip(&mut records) {
+                if subjects.contains(subject) {
+                    writeln!(records, "{position} {record:?}").expect("a string takes all text");
+                }
+            }
+        };
+        while tail.position() < batch.to {
+            match tail.next_group(&mut note) {
+                Ok(true) => {}
+                Ok(false) => break,
+                // The row is kept all the same: its subject and reason are known.
+                Err(error) => {
+                    self.flush_fault(&error, "the records of a row cannot be read");
+                    break;
+                }
+            }
+        }
+        let rows = refused.into_iter().zip(records).map(|((subject, reason), records)| SetAside {
+            subject: subject.to_string(),
+            records,
+            reason,
+        });
+        rows.collect()
+    }
+
+    /// Counts the rows that stand aside in the store, where it says.
+    pub(super) async fn count_set_aside(&self) {
+        match self.store.set_aside(self.engine.origin().gateway).await {
+            Ok(rows) => self.flush.set_aside.store(rows.len() as u64, Ordering::Relaxed),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "nobody knows what is set aside");
+            }
+        }
+    }
+
+    fn flush_fault(&self, error: &(dyn std::error::Error + 'static), what: &str) {
+        tracing::warn!(error, "{what}");
+        // Relaxed: a figure for people.
+        self.flush.faults.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The store has taken a batch.
     pub(super) fn flushed(&self, batch: &FlushBatch) {
         // The sums first: what the store has may be recycled.
@@ -132,6 +208,10 @@ impl Control {
         // Relaxed: figures for people.
         self.flush.batches.fetch_add(1, Ordering::Relaxed);
         self.flush.records.fetch_add(batch.to - batch.from.position, Ordering::Relaxed);
+        self.flush.set_aside.fetch_add(batch.set_aside.len() as u64, Ordering::Relaxed);
+        for SetAside { subject, reason, .. } in &batch.set_aside {
+            tracing::error!(subject, reason, "a row is set aside, and the rest goes on");
+        }
     }
 }
 
@@ -150,6 +230,72 @@ pub(super) fn next_batch(
     Ok(Some(Arc::new(batch.finish(tail.position()))))
 }
 
-fn report(error: &StoreError) {
-    tracing::warn!(error = error as &dyn std::error::Error, "the store did not take a batch");
+#[cfg(test)]
+mod tests {
+    use seckill_shards::ids::{ActivityId, OrderId, UserId};
+    use seckill_shards::record::{NO_KEY, OrderPlaced};
+    use tokio::task::LocalSet;
+
+    use super::super::testing::{Desk, buy, runtime, sale};
+    use super::*;
+    use crate::store::JournalFound;
+
+    /// Another gateway has put an order of this id into the store.
+    async fn poison(desk: &Desk, order: OrderId, activity: ActivityId) {
+        let (journal_id, epoch) = ([9; 16], 0);
+        let found = JournalFound { gateway: 9, journal_id, epoch, begin: 0, end: 1 };
+        desk.store.register(found).await.unwrap();
+        let mut batch = Batch::new(9, JournalPosition { journal_id, epoch, position: 0 });
+        let at = desk.control.now();
+        batch.push(&Record::OrderPlaced(OrderPlaced {
+            order,
+            activity,
+            user: UserId(1),
+            quantity: 1,
+            at,
+            pay_before: at.plus_ms(1),
+            key: NO_KEY,
+            body: NO_KEY,
+        }));
+        desk.store.flush(Arc::new(batch.finish(1))).await.unwrap();
+    }
+
+    /// One row that the store did not take stood before all others for ever.
+    #[test]
+    fn a_poisoned_row_is_set_aside_with_its_records_and_the_rest_is_flushed() {
+        let runtime = runtime();
+        LocalSet::new().block_on(&runtime, async {
+            let desk = Desk::new(1, None);
+            let activity = sale(&*desk.store).await;
+            desk.control.register().await.unwrap();
+            desk.control.prepare().await.unwrap();
+            let mut orders = Vec::new();
+            for user in 1..=5 {
+                orders.push(buy(&desk.control, activity, UserId(user)).await);
+            }
+            poison(&desk, orders[2], activity).await;
+            desk.control.finish();
+            let control = Arc::clone(&desk.control);
+            let handle = Handle::current();
+            tokio::task::spawn_blocking(move || run(&control, &handle)).await.unwrap();
+
+            let figures = &desk.control.flush;
+            let of = |figure: &AtomicU64| figure.load(Ordering::Relaxed);
+            assert_eq!((of(&figures.set_aside), of(&figures.batches)), (1, 1));
+            let durable = desk.control.engine.journal().durable_position();
+            assert_eq!(desk.control.engine.flushed_position(), durable);
+            let gateway = desk.control.engine.origin().gateway;
+            let kept = desk.store.set_aside(gateway).await.unwrap();
+            let [row] = &kept[..] else { panic!("{kept:?}") };
+            assert_eq!(row.subject, format!("order {}", orders[2]));
+            assert!(row.records.lines().count() == 1, "{}", row.records);
+            assert!(row.records.contains("OrderPlaced") && row.records.contains("UserId(3)"));
+            for (order, user) in orders.iter().zip([1, 2, 1, 4, 5]) {
+                assert_eq!(desk.store.order(*order).await.unwrap().order.user, UserId(user));
+            }
+            figures.set_aside.store(0, Ordering::Relaxed);
+            desk.control.count_set_aside().await;
+            assert_eq!(of(&figures.set_aside), 1, "after a start, too");
+        });
+    }
 }

@@ -245,11 +245,12 @@ impl Control {
         self.is_last.store(true, Ordering::Release);
     }
 
-    /// Drops what the store need not remember any more.
+    /// Drops what the store need not remember any more, and counts what it could not take.
     async fn sweep(&self) {
         if let Err(error) = self.store.sweep(self.now()).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "the store is not swept");
         }
+        self.count_set_aside().await;
     }
 
     /// The instant now.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use seckill_shards::clock::MachineClock;
+use seckill_shards::command::{Command, PlaceOrder, Verdict};
 use seckill_shards::engine::EngineOptions;
-use seckill_shards::ids::ActivityId;
+use seckill_shards::ids::{ActivityId, OrderId, UserId};
 use seckill_shards::testing::world::{CURRENCY, DISK_BYTES, NOON, options};
 use seckill_shards::testing::{SimulatedClock, SimulatedDisk, World};
 use tokio::runtime::Runtime;
@@ -75,6 +76,15 @@ impl Drop for Desk {
 /// A thread that the tasks of a [`Desk`] run in.
 pub(super) fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// A shopper's order of one unit.
+pub(super) async fn buy(control: &Control, activity: ActivityId, user: UserId) -> OrderId {
+    let (key, body, quantity) = ([1; 16], [2; 16], 1);
+    let order = PlaceOrder { activity, user, quantity, key, body, admitted: false };
+    let verdict = control.owners.ask(0, Command::PlaceOrder(order)).await;
+    let Verdict::Placed(order) = verdict else { panic!("{verdict:?}") };
+    order.id
 }
 
 /// A published sale of ten units of a product of its own.

@@ -33,10 +33,19 @@ impl StoreError {
     pub fn is_outage(&self) -> bool {
         match self {
             Self::Refused(_) | Self::OutOfStep(_) | Self::Fault(Fault::Diverged(_)) => false,
-            Self::Fault(Fault::Overloaded | Fault::Unavailable(_) | Fault::NewerSchema { .. }) => {
-                true
-            }
+            Self::Fault(
+                Fault::Overloaded
+                | Fault::Unavailable(_)
+                | Fault::Unusable(_)
+                | Fault::NewerSchema { .. },
+            ) => true,
         }
+    }
+
+    /// Whether it was for the sake of a row: without that one the rest may go well.
+    #[must_use]
+    pub fn lies_in_a_row(&self) -> bool {
+        matches!(self, Self::Fault(Fault::Diverged(_)))
     }
 }
 
@@ -78,9 +87,13 @@ pub enum Fault {
     /// It cannot be reached, or failed; a write may or may not have happened.
     #[error("the store is unavailable: {0}")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
-    /// It holds what it cannot hold, or lacks what it must have; nothing happened.
+    /// It holds a row that it cannot hold, or lacks one that it must have; nothing happened.
     #[error("the store is damaged or not this gateway's: {0}")]
     Diverged(String),
+    /// It is damaged, another program's, or does not let this gateway in, which no waiting mends;
+    /// nothing happened.
+    #[error("the store cannot be used: {0}")]
+    Unusable(String),
     /// A newer version of seckill made its schema.
     #[error("the store has schema {found}; this version of seckill knows schemas up to {known}")]
     NewerSchema {

@@ -14,7 +14,7 @@ use seckill_shards::record::{
     UnitsLeftOnce,
 };
 
-use super::{JournalPosition, OrderRow, PaymentRow};
+use super::{JournalPosition, OrderRow, PaymentRow, SetAside};
 
 /// Rows at which a batch is full: its writer ends it at the next position it can.
 pub const BATCH_ROWS: usize = 32_768;
@@ -122,6 +122,8 @@ pub struct FlushBatch {
     pub payments: Changes<PaymentRow>,
     /// Activities, each once.
     pub activities: Vec<ActivityChange>,
+    /// Rows of the run that the store does not take; none until it was asked.
+    pub set_aside: Vec<SetAside>,
 }
 
 /// A batch that grows.
@@ -233,6 +235,7 @@ impl Batch {
             orders: self.orders.changes,
             payments: self.payments.changes,
             activities: self.activities,
+            set_aside: Vec::new(),
         }
     }
 

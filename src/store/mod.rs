@@ -17,7 +17,7 @@ pub use rows::{
     Activity, ActivityUpdate, GatewayRow, JournalFound, JournalPosition, LeaseMember, LeaseRoll,
     NewActivity, NewProduct, NewUser, Once, OrderChunk, OrderCursor, OrderFilter, OrderRow,
     OrdersOf, Outcome, Page, PasswordReset, PaymentRow, Product, ProductUpdate, Revocation,
-    Revoked, Roles, SignOut, Snapshot, StatusSum, StoredOrder, User, UserUpdate,
+    Revoked, Roles, SetAside, SignOut, Snapshot, StatusSum, StoredOrder, User, UserUpdate,
 };
 
 #[cfg(test)]
@@ -25,6 +25,7 @@ mod conformance;
 mod error;
 pub mod flush;
 mod rows;
+pub mod sift;
 pub mod sqlite;
 #[cfg(feature = "sqlserver")]
 pub mod sqlserver;
@@ -193,6 +194,15 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// [`OutOfStep`] where the run does not begin where the store stands,
     /// [`Fault::Diverged`] where it moves an order, payment or activity that the store lacks.
     async fn flush(&self, batch: Arc<FlushBatch>) -> Stored<()>;
+
+    /// Does what [`flush`](Self::flush) does, and undoes it: whether a batch would be taken.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    async fn rehearse(&self, batch: Arc<FlushBatch>) -> Stored<()>;
+
+    /// The rows of a gateway's journal that were set aside, oldest first, at most [`PAGE_ROWS_MAX`].
+    async fn set_aside(&self, gateway: u16) -> Stored<Vec<SetAside>>;
 
     /// A gateway with this journal, at whatever position, may hold units of an activity from here
     /// on; so it was before, if it says it again. Returns the latest generation given: no era of an

@@ -500,6 +500,17 @@ pub struct JournalFound {
     pub end: u64,
 }
 
+/// A row that the store did not take, kept so that nothing is lost.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SetAside {
+    /// What it is about, for people: `order 42`.
+    pub subject: String,
+    /// The records that it came from, one a line, for people.
+    pub records: String,
+    /// Why the store did not take it.
+    pub reason: String,
+}
+
 /// A gateway, as the others find it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GatewayRow {

@@ -7,16 +7,20 @@ use seckill_loadtest::patience::{GENEROUS, until};
 use seckill_loadtest::shop::{self, Sale, Shop, buy};
 use serde_json::json;
 
-/// Durable records that the store has not.
-fn lag(operations: &mut Client) -> u64 {
+/// A figure of the metrics without labels.
+fn figure(operations: &mut Client, name: &str) -> f64 {
     let metrics = operations.get("/metrics").expect(200).text();
-    let name = "seckill_flush_lag_records ";
-    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
-    line.unwrap_or_else(|| panic!("no {name}in {metrics}")).parse().unwrap()
+    let figure = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok();
+    metrics.lines().find_map(figure).unwrap_or_else(|| panic!("no {name} in {metrics}"))
+}
+
+/// Durable records that the store has not.
+fn lag(operations: &mut Client) -> f64 {
+    figure(operations, "seckill_flush_lag_records")
 }
 
 fn drained(operations: &mut Client) {
-    until("the store has everything", GENEROUS, || (lag(operations) == 0).then_some(()));
+    until("the store has everything", GENEROUS, || (lag(operations) == 0.0).then_some(()));
 }
 
 /// Somebody else's transaction stalls every write of the store.
@@ -30,7 +34,7 @@ fn d7_a_stalled_store_delays_no_buyer_and_no_operator() {
     drained(&mut operations);
     let store = Store::open(gateway.data().join("store.db")).unwrap();
     store.execute_batch("BEGIN EXCLUSIVE").unwrap();
-    for (behind, buyer) in (1..).zip(&mut buyers[..3]) {
+    for (behind, buyer) in [1.0, 2.0, 3.0].into_iter().zip(&mut buyers[..3]) {
         drop(buyer.send(buy(&activity, "a", 1)).expect(202));
         assert_eq!(lag(&mut operations), behind, "nothing is flushed, one record a buy");
     }
@@ -42,12 +46,50 @@ fn d7_a_stalled_store_delays_no_buyer_and_no_operator() {
     drop(buyers[0].delete(&format!("/api/v1/orders/{order}")).expect(204));
     shop.step(&activity, "end");
     buyers[4].send(buy(&activity, "a", 1)).problem(409, "ended");
-    assert_eq!(lag(&mut operations), 8, "four orders, one cancelled, three steps");
+    assert_eq!(lag(&mut operations), 8.0, "four orders, one cancelled, three steps");
 
     store.execute_batch("ROLLBACK").unwrap();
     drained(&mut operations);
     let audited = gateway.audit(&activity);
     assert_eq!((&audited["held"], &audited["balanced"]), (&json!(3), &json!(true)), "{audited}");
+}
+
+/// One row that the store does not take stood before all others for ever.
+#[test]
+fn a_poisoned_row_is_set_aside_and_told_and_the_rest_goes_on() {
+    let mut gateway = Gateway::start(Start::cores(2));
+    let mut shop = Shop::open(&gateway);
+    let mut buyers: [Client; 5] = shop::shoppers(&gateway, "buyer");
+    let activity = shop.sale(Sale::of(10));
+    let store = Store::open(gateway.data().join("store.db")).unwrap();
+    let poison = "CREATE TRIGGER poison BEFORE INSERT ON sales_order
+                  WHEN new.user_id = (SELECT max(id) - 2 FROM account WHERE username LIKE 'buyer%')
+                  BEGIN SELECT RAISE(ABORT, 'a poisoned row'); END";
+    store.execute_batch(poison).unwrap();
+    let place =
+        |buyer: &mut Client| shop::id_of(&buyer.send(buy(&activity, "a", 1)).expect(202).json());
+    let orders = buyers.each_mut().map(place);
+    let mut operations = Client::new(gateway.operations());
+    drained(&mut operations);
+    assert_eq!(figure(&mut operations, "seckill_flush_set_aside_rows"), 1.0);
+    let found: i64 =
+        store.query_row("SELECT count(*) FROM sales_order", [], |row| row.get(0)).unwrap();
+    assert_eq!(found, 4);
+    let columns = "SELECT subject, records, reason FROM set_aside";
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let (subject, records, reason): (String, String, String) =
+        store.query_row(columns, [], row).unwrap();
+    let poisoned = orders.iter().find(|order| subject == format!("order {order}"));
+    assert!(poisoned.is_some() && records.contains("OrderPlaced"), "{subject}: {records}");
+    assert!(reason.contains("a poisoned row"), "{reason}");
+    let told = gateway.run(&["audit"]).expect(1);
+    assert!(told.contains(&format!("{subject} is set aside")) && told.contains(&reason), "{told}");
+
+    // What was removed from the table is still missing among the orders.
+    store.execute_batch("DROP TRIGGER poison; DELETE FROM set_aside").unwrap();
+    let told = gateway.run(&["audit"]).expect(1);
+    assert!(!told.contains("is set aside") && told.contains("the store lacks orders"), "{told}");
+    gateway.stop();
 }
 
 /// A store that cannot be read, either: what is in memory is shown, and said to be a part.
@@ -126,7 +168,7 @@ fn a_gateway_that_starts_without_its_store_sells_and_catches_up() {
     Client::new(gateway.address()).post("/api/v1/sessions", &sign_in).problem(503, "unavailable");
     let mut operations = Client::new(gateway.operations());
     drop(operations.get("/readyz").expect(200));
-    assert!(lag(&mut operations) >= 2, "nothing is flushed");
+    assert!(lag(&mut operations) >= 2.0, "nothing is flushed");
 
     gateway.kill();
     gateway.restart_with(Start::cores(2), Vec::new());

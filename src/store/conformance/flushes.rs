@@ -15,7 +15,7 @@ use crate::store::{
 };
 
 const JOURNAL: [u8; 16] = [1; 16];
-const FOUND: JournalFound =
+pub(super) const FOUND: JournalFound =
     JournalFound { gateway: 3, journal_id: JOURNAL, epoch: 2, begin: 0, end: 1_000 };
 
 fn out_of_step<T: std::fmt::Debug>(result: Stored<T>) -> OutOfStep {
@@ -25,11 +25,11 @@ fn out_of_step<T: std::fmt::Debug>(result: Stored<T>) -> OutOfStep {
     }
 }
 
-fn order(number: u64) -> OrderId {
+pub(super) fn order(number: u64) -> OrderId {
     OrderId::new(Origin { gateway: 3, epoch: 2 }, u8::try_from(number % 3).unwrap(), number)
 }
 
-fn placed(number: u64, activity: ActivityId, user: u64, ms: u64) -> Record {
+pub(super) fn placed(number: u64, activity: ActivityId, user: u64, ms: u64) -> Record {
     Record::OrderPlaced(OrderPlaced {
         order: order(number),
         activity,
@@ -42,11 +42,11 @@ fn placed(number: u64, activity: ActivityId, user: u64, ms: u64) -> Record {
     })
 }
 
-fn moved(number: u64, activity: ActivityId, ms: u64) -> OrderMoved {
+pub(super) fn moved(number: u64, activity: ActivityId, ms: u64) -> OrderMoved {
     OrderMoved { order: order(number), activity, quantity: 2, at: at(ms) }
 }
 
-fn started(payment: u64, number: u64, ms: u64) -> Record {
+pub(super) fn started(payment: u64, number: u64, ms: u64) -> Record {
     started_by(NO_KEY, NO_KEY, payment, number, ms)
 }
 
@@ -59,7 +59,7 @@ fn settled(payment: u64, number: u64, ms: u64) -> PaymentMoved {
     PaymentMoved { payment: PaymentId(payment), order: order(number), amount: 19_800, at: at(ms) }
 }
 
-fn paid(payment: u64, moved: OrderMoved) -> Record {
+pub(super) fn paid(payment: u64, moved: OrderMoved) -> Record {
     Record::OrderPaid(OrderPaid { moved, payment: PaymentId(payment) })
 }
 
@@ -69,7 +69,7 @@ fn refunded(payment: u64, moved: OrderMoved) -> Record {
 }
 
 /// The records as one batch, whose positions count records.
-fn batch(from: u64, records: &[Record]) -> Arc<FlushBatch> {
+pub(super) fn batch(from: u64, records: &[Record]) -> Arc<FlushBatch> {
     let begin = JournalPosition { journal_id: JOURNAL, epoch: 2, position: from };
     let mut batch = Batch::new(3, begin);
     for record in records {
@@ -116,7 +116,7 @@ fn history(activity: ActivityId) -> Vec<Record> {
 }
 
 /// Everything of the store that a history may change.
-async fn picture(store: &dyn Store, activity: &Activity) -> String {
+pub(super) async fn picture(store: &dyn Store, activity: &Activity) -> String {
     let filter = OrderFilter { of: OrdersOf::Activity(activity.id), status: None };
     let orders = store.orders(filter, first(100)).await.unwrap();
     let row = Activity { version: 0, ..store.activity(activity.id).await.unwrap() };

@@ -5,6 +5,7 @@
 pub(super) mod flushes;
 pub(super) mod gateways;
 pub(super) mod leases;
+pub(super) mod poison;
 pub(super) mod sales;
 pub(super) mod users;
 
@@ -35,6 +36,9 @@ macro_rules! conformance {
                 units_that_come_to_a_closing_go_back, orders_are_listed_newest_first,
                 an_audit_reads_one_instant, a_payment_keeps_the_key_that_started_it,
                 money_that_is_owed_back_is_given_once, a_refund_after_the_closing_keeps_its_instant;
+            poison: a_row_that_is_not_taken_is_found_and_the_rest_goes_on,
+                rows_that_follow_one_that_is_missing_are_found_too,
+                a_rehearsal_leaves_nothing, a_store_that_lacks_too_much_is_another_one;
             leases: members_join_once_and_generations_are_given_once,
                 a_confirmed_order_gets_its_deadline_then,
                 the_last_member_brings_home_what_none_keeps,

@@ -93,6 +93,18 @@ impl Connections {
         .await
     }
 
+    /// The same, and undone again whatever came of it.
+    pub(super) async fn rehearse<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Stored<T> + Send + 'static,
+    ) -> Stored<T> {
+        // A transaction that is dropped is undone.
+        call(&self.writer, |db| {
+            work(&db.transaction_with_behavior(TransactionBehavior::Immediate)?)
+        })
+        .await
+    }
+
     /// One transaction that reads: all of it sees the same instant.
     pub(super) async fn read<T: Send + 'static>(
         &self,

@@ -7,7 +7,7 @@ use seckill_shards::ids::OrderId;
 use seckill_shards::record::NO_KEY;
 
 use super::values::{Number, Word};
-use super::{activities, gateways, leases};
+use super::{activities, gateways, leases, set_aside};
 use crate::store::flush::Changes;
 use crate::store::{
     Fault, FlushBatch, JournalFound, JournalPosition, OrderRow, PaymentRow, Stored, steps,
@@ -70,6 +70,7 @@ pub(super) fn flush(db: &Connection, batch: &FlushBatch) -> Stored<()> {
             leases::close(db, change.activity, gateway, kept)?;
         }
     }
+    set_aside::insert(db, batch)?;
     set_position(db, gateway, JournalPosition { position: to, ..from })
 }
 

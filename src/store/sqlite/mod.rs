@@ -14,6 +14,7 @@ mod payments;
 mod products;
 mod resets;
 mod schema;
+mod set_aside;
 mod users;
 mod values;
 
@@ -34,8 +35,8 @@ use self::connections::Connections;
 use super::{
     Activity, ActivityUpdate, Fault, FlushBatch, GatewayRow, JournalFound, JournalPosition,
     LeaseRoll, NewActivity, NewProduct, NewUser, Once, OrderCursor, OrderFilter, Outcome, Page,
-    PasswordReset, PaymentRow, Product, ProductUpdate, Revocation, Snapshot, StatusSum, Store,
-    StoreError, Stored, StoredOrder, User, UserUpdate,
+    PasswordReset, PaymentRow, Product, ProductUpdate, Revocation, SetAside, Snapshot, StatusSum,
+    Store, StoreError, Stored, StoredOrder, User, UserUpdate,
 };
 
 /// Chunks of an audit that wait to be taken.
@@ -52,7 +53,7 @@ impl Sqlite {
     /// blocks: call it before serving.
     ///
     /// # Errors
-    /// [`Fault::NewerSchema`] where a newer version made the file, [`Fault::Diverged`] where it is
+    /// [`Fault::NewerSchema`] where a newer version made the file, [`Fault::Unusable`] where it is
     /// damaged or another program's, [`Fault::Unavailable`] where it cannot be opened.
     pub fn open(path: &Path) -> Stored<Self> {
         Connections::open(path).map(|connections| Self { connections })
@@ -61,20 +62,20 @@ impl Sqlite {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        let damaged = matches!(
-            error.sqlite_error_code(),
-            Some(
-                ErrorCode::ConstraintViolation
-                    | ErrorCode::DatabaseCorrupt
-                    | ErrorCode::NotADatabase
-            )
+        let code = error.sqlite_error_code();
+        if matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)) {
+            return Fault::Unusable(error.to_string()).into();
+        }
+        let lies_in_a_row = matches!(
+            code,
+            Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig)
         ) || matches!(
             error,
             rusqlite::Error::FromSqlConversionFailure(..)
                 | rusqlite::Error::IntegralValueOutOfRange(..)
                 | rusqlite::Error::InvalidColumnType(..)
         );
-        match damaged {
+        match lies_in_a_row {
             true => Fault::Diverged(error.to_string()).into(),
             false => Fault::unavailable(error).into(),
         }
@@ -256,6 +257,14 @@ impl Store for Sqlite {
 
     async fn flush(&self, batch: Arc<FlushBatch>) -> Stored<()> {
         self.connections.write(move |tx| flush::flush(tx, &batch)).await
+    }
+
+    async fn rehearse(&self, batch: Arc<FlushBatch>) -> Stored<()> {
+        self.connections.rehearse(move |tx| flush::flush(tx, &batch)).await
+    }
+
+    async fn set_aside(&self, gateway: u16) -> Stored<Vec<SetAside>> {
+        self.connections.read(move |tx| set_aside::of(tx, gateway)).await
     }
 
     async fn join(

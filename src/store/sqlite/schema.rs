@@ -16,12 +16,13 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_6_leases.sql"),
     include_str!("schema_7_payments.sql"),
     include_str!("schema_8_gateways.sql"),
+    include_str!("schema_9_set_aside.sql"),
 ];
 
 /// Brings a database to the newest schema.
 ///
 /// # Errors
-/// [`Fault::NewerSchema`] where a newer version of seckill made it, [`Fault::Diverged`] where it
+/// [`Fault::NewerSchema`] where a newer version of seckill made it, [`Fault::Unusable`] where it
 /// is another program's.
 pub(super) fn migrate(db: &mut Connection) -> Stored<()> {
     // The version is read under the write lock: two gateways of one machine may start together.
@@ -32,7 +33,7 @@ pub(super) fn migrate(db: &mut Connection) -> Stored<()> {
         return Err(Fault::NewerSchema { found, known: newest }.into());
     }
     if found == 0 && has_tables(&tx)? {
-        return Err(Fault::Diverged("the database is not one of seckill".to_owned()).into());
+        return Err(Fault::Unusable("the database is not one of seckill".to_owned()).into());
     }
     let done = usize::try_from(found).expect("at most the number of migrations");
     for migration in &MIGRATIONS[done..] {

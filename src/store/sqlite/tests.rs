@@ -157,10 +157,10 @@ fn other_files_are_refused() {
     let fresh = Fresh::open();
     let foreign = fresh.folder.join("foreign.db");
     Connection::open(&foreign).unwrap().execute_batch("CREATE TABLE account (id)").unwrap();
-    assert!(matches!(fault(Sqlite::open(&foreign)), Fault::Diverged(_)));
+    assert!(matches!(fault(Sqlite::open(&foreign)), Fault::Unusable(_)));
     let text = fresh.folder.join("notes.txt");
     fs::write(&text, "Not a database, but long enough to be looked at. ".repeat(50)).unwrap();
-    assert!(matches!(fault(Sqlite::open(&text)), Fault::Diverged(_)));
+    assert!(matches!(fault(Sqlite::open(&text)), Fault::Unusable(_)));
     let nowhere = fresh.folder.join("no/such/folder/store.db");
     assert!(matches!(fault(Sqlite::open(&nowhere)), Fault::Unavailable(_)));
 }

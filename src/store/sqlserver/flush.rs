@@ -9,7 +9,7 @@ use tiberius::{IntoRow, Row};
 use super::counters::hold_versions;
 use super::sessions::Transaction;
 use super::values::{Columns, number};
-use super::{activities, gateway_number, gateways, leases};
+use super::{activities, gateway_number, gateways, leases, set_aside};
 use crate::store::flush::{Changes, Move};
 use crate::store::{
     Fault, FlushBatch, JournalFound, JournalPosition, OrderRow, PaymentRow, Stored, steps,
@@ -90,6 +90,7 @@ pub(super) async fn flush(tx: &mut Transaction, batch: &FlushBatch) -> Stored<()
             leases::close(tx, change.activity, gateway, kept).await?;
         }
     }
+    set_aside::insert(tx, batch).await?;
     set_position(tx, gateway, JournalPosition { position: to, ..from }).await
 }
 

@@ -17,6 +17,7 @@ mod products;
 mod resets;
 mod schema;
 mod sessions;
+mod set_aside;
 mod users;
 mod values;
 
@@ -37,7 +38,7 @@ use self::sessions::{Transaction, Transactions, is_deadlock};
 use super::{
     Activity, ActivityUpdate, FlushBatch, GatewayRow, JournalFound, JournalPosition, LeaseRoll,
     NewActivity, NewProduct, NewUser, Once, OrderCursor, OrderFilter, Outcome, Page, PasswordReset,
-    PaymentRow, Product, ProductUpdate, Revocation, Snapshot, StatusSum, Store, Stored,
+    PaymentRow, Product, ProductUpdate, Revocation, SetAside, Snapshot, StatusSum, Store, Stored,
     StoredOrder, User, UserUpdate,
 };
 
@@ -70,7 +71,7 @@ impl SqlServer {
     /// Brings the database to the newest schema now rather than with the first call.
     ///
     /// # Errors
-    /// [`Fault::NewerSchema`](super::Fault::NewerSchema) where a newer version made it, [`Fault::Diverged`](super::Fault::Diverged) where it is
+    /// [`Fault::NewerSchema`](super::Fault::NewerSchema) where a newer version made it, [`Fault::Unusable`](super::Fault::Unusable) where it is
     /// another program's, [`Fault::Unavailable`](super::Fault::Unavailable) where the server cannot be reached.
     pub async fn migrate(&self) -> Stored<()> {
         self.schema.get_or_try_init(|| schema::migrate(&self.transactions)).await.map(drop)
@@ -256,6 +257,16 @@ impl Store for SqlServer {
 
     async fn flush(&self, batch: Arc<FlushBatch>) -> Stored<()> {
         within!(self.write, |tx| flush::flush(tx, &batch))
+    }
+
+    async fn rehearse(&self, batch: Arc<FlushBatch>) -> Stored<()> {
+        let mut tx = self.write().await?;
+        let done = flush::flush(&mut tx, &batch).await;
+        tx.undo(done).await
+    }
+
+    async fn set_aside(&self, gateway: u16) -> Stored<Vec<SetAside>> {
+        within!(self.read, |tx| set_aside::of(tx, gateway))
     }
 
     async fn join(

@@ -9,13 +9,13 @@ use super::values::Columns;
 use crate::store::{Fault, StoreError, Stored};
 
 /// Each makes the next schema out of the one before: the first, schema 1 out of nothing.
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2_set_aside.sql")];
 
 /// Brings a database to the newest schema. Of gateways that start together one does, and the others
 /// wait for it.
 ///
 /// # Errors
-/// [`Fault::NewerSchema`] where a newer version of seckill made it, [`Fault::Diverged`] where it
+/// [`Fault::NewerSchema`] where a newer version of seckill made it, [`Fault::Unusable`] where it
 /// is another program's.
 pub(super) async fn migrate(transactions: &Transactions) -> Stored<()> {
     allow_snapshots(transactions).await?;
@@ -37,7 +37,7 @@ async fn allow_snapshots(transactions: &Transactions) -> Stored<()> {
     }
     let allow = "ALTER DATABASE CURRENT SET ALLOW_SNAPSHOT_ISOLATION ON";
     transactions.alone(allow).await.map_err(|error| {
-        Fault::Diverged(format!("snapshots are not allowed, and could not be ({allow}): {error}"))
+        Fault::Unusable(format!("snapshots are not allowed, and could not be ({allow}): {error}"))
             .into()
     })
 }
@@ -69,7 +69,7 @@ async fn version(tx: &mut Transaction) -> Stored<u32> {
     let is_known = "SELECT CAST(CASE WHEN OBJECT_ID(N'schema_version') IS NULL THEN 0 ELSE 1 END AS BIGINT),
                            CAST(CASE WHEN OBJECT_ID(N'account') IS NULL THEN 0 ELSE 1 END AS BIGINT)";
     let row = tx.row(is_known, &[]).await?;
-    let row = row.ok_or_else(|| Fault::Diverged("the server does not know itself".to_owned()))?;
+    let row = row.ok_or_else(|| Fault::Unusable("the server does not know itself".to_owned()))?;
     let mut columns = Columns::of(&row);
     match (columns.signed()?, columns.signed()?) {
         (0, 0) => {
@@ -80,10 +80,10 @@ async fn version(tx: &mut Transaction) -> Stored<u32> {
             .await?;
             Ok(0)
         }
-        (0, _) => Err(Fault::Diverged("the database is not one of seckill".to_owned()).into()),
+        (0, _) => Err(Fault::Unusable("the database is not one of seckill".to_owned()).into()),
         _ => {
             let row = tx.row("SELECT version FROM schema_version", &[]).await?;
-            let none = || Fault::Diverged("the schema has no version".to_owned());
+            let none = || Fault::Unusable("the schema has no version".to_owned());
             Columns::of(&row.ok_or_else(none)?).count()
         }
     }

@@ -230,21 +230,23 @@ impl Transaction {
         in_time(EXCHANGE, load.finalize()).await.map(drop)
     }
 
-    /// Ends it: keeps what was done where that went well, undoes it where it was refused. After a
-    /// fault of the server the session is given up, and the server undoes it.
+    /// Ends it: keeps what was done where that went well, undoes it where it was refused.
     pub(super) async fn end<T>(mut self, done: Stored<T>) -> Stored<T> {
-        match &done {
-            Ok(_) => in_time(EXCHANGE, self.0.connection.commit_transaction()).await?,
-            Err(StoreError::Fault(Fault::Unavailable(_))) => return done,
-            // The refusal stands, whatever becomes of the session.
-            Err(_) => {
-                let undone = in_time(BEGIN, self.0.connection.rollback_transaction()).await;
-                if undone.is_err() {
-                    return done;
-                }
-            }
+        if done.is_err() {
+            return self.undo(done).await;
         }
+        in_time(EXCHANGE, self.0.connection.commit_transaction()).await?;
         self.0.is_at_rest = true;
+        done
+    }
+
+    /// Undoes what was done. After a fault of the server the session is given up, and the server
+    /// undoes it. What was said stands, whatever becomes of the session.
+    pub(super) async fn undo<T>(mut self, done: Stored<T>) -> Stored<T> {
+        if !matches!(done, Err(StoreError::Fault(Fault::Unavailable(_)))) {
+            let undone = in_time(BEGIN, self.0.connection.rollback_transaction()).await;
+            self.0.is_at_rest = undone.is_ok();
+        }
         done
     }
 }
@@ -255,11 +257,12 @@ pub(super) type Answered<T> = Result<T, tiberius::error::Error>;
 impl From<tiberius::error::Error> for StoreError {
     fn from(error: tiberius::error::Error) -> Self {
         match &error {
-            // A key, a check or a reference that no statement here breaks on a whole database; or who
-            // asks is nobody there, which no waiting mends.
-            tiberius::error::Error::Server(told)
-                if is_constraint(told.code()) || told.code() == LOGIN_FAILED =>
-            {
+            // Who asks is nobody there, which no waiting mends.
+            tiberius::error::Error::Server(told) if told.code() == LOGIN_FAILED => {
+                Fault::Unusable(error.to_string()).into()
+            }
+            // A key, a check, a reference or a type that no statement here breaks on a whole database.
+            tiberius::error::Error::Server(told) if lies_in_a_row(told.code()) => {
                 Fault::Diverged(error.to_string()).into()
             }
             _ => Fault::unavailable(error).into(),
@@ -267,8 +270,10 @@ impl From<tiberius::error::Error> for StoreError {
     }
 }
 
-fn is_constraint(code: u32) -> bool {
-    is_duplicate(code) || matches!(code, 515 | 547 | 2628 | 8152)
+/// NULL where none may be, a check or a reference, a text that is too long, a number that does not
+/// fit its type, a value that cannot be made one of its type.
+fn lies_in_a_row(code: u32) -> bool {
+    is_duplicate(code) || matches!(code, 515 | 547 | 2628 | 8152 | 220 | 8115 | 245 | 8114)
 }
 
 fn is_duplicate(code: u32) -> bool {
