@@ -20,7 +20,7 @@ use seckill_shards::engine::Engine;
 use seckill_shards::journal::{Histogram, Takes};
 
 use crate::api::{Counters, Slug};
-use crate::control::{Control, FlushStatus, RefundStatus, SumsTail};
+use crate::control::{Behind, Control, FlushStatus, RefundStatus, SumsTail};
 use crate::flow::{Breaker, BreakerState};
 use crate::peers::Outcome;
 
@@ -251,13 +251,24 @@ impl GatewayCollector {
     fn flush(&self, page: &mut Families) {
         let load = |value: &std::sync::atomic::AtomicU64| value.load(Ordering::Relaxed);
         let flush = &self.sources.flush;
-        let durable = self.sources.engine.journal().durable_position();
-        let lag = durable.saturating_sub(self.sources.engine.flushed_position());
+        let Behind { records, since, drained_in } = self.sources.control.behind();
         page.gauge(
             "seckill_flush_lag_records",
             "Durable records that the store has not",
             &[],
-            real(lag),
+            real(records),
+        );
+        page.gauge(
+            "seckill_flush_lag_seconds",
+            "Age of the oldest of them",
+            &[],
+            since.as_secs_f64(),
+        );
+        page.gauge(
+            "seckill_flush_drain_seconds",
+            "Time that the store takes for them at the rate of the last minute",
+            &[],
+            drained_in.map_or(f64::INFINITY, |it| it.as_secs_f64()),
         );
         page.counter(
             "seckill_flush_batches_total",

@@ -11,10 +11,12 @@ use std::time::Duration;
 use seckill_shards::engine::Engine;
 use seckill_shards::ids::Origin;
 use seckill_shards::journal::{ReadError, Tail, Takes};
+use seckill_shards::orders::instant_of;
 use seckill_shards::record::Record;
 use tokio::runtime::Handle;
 
 use super::Control;
+use super::backlog::{Backlog, Behind};
 use crate::store::flush::BATCH_ROWS;
 use crate::store::sift::{Subject, sift};
 use crate::store::{Batch, FlushBatch, JournalPosition, SetAside, StoreError};
@@ -47,6 +49,7 @@ pub(super) fn run(control: &Arc<Control>, runtime: &Handle) {
         return;
     }
     let mut tail = control.engine.tail(control.engine.flushed_position());
+    control.begin_backlog();
     let mut pending: Option<Pending> = None;
     let mut storm = Storm::new(&control.engine);
     loop {
@@ -187,6 +190,36 @@ impl Control {
                 tracing::warn!(error, "nobody knows what is set aside");
             }
         }
+    }
+
+    /// Notes how old the oldest record is that an earlier run of the gateway has not flushed.
+    fn begin_backlog(&self) {
+        let position = self.engine.flushed_position();
+        let mut oldest = None;
+        let mut note = |at: u64, record: Record| {
+            oldest = oldest.or_else(|| (at == position).then(|| instant_of(&record)));
+        };
+        // What cannot be read is told by the flush itself.
+        if self.engine.tail(position).next_group(&mut note).is_ok_and(|is_there| is_there) {
+            self.backlog().begin(oldest.unwrap_or_else(|| self.now()), position);
+        }
+    }
+
+    /// Remembers where journal and store stand now.
+    pub(super) fn look_at_backlog(&self) {
+        let (now, durable) = (self.now(), self.engine.journal().durable_position());
+        self.backlog().look(now, durable, self.engine.flushed_position());
+    }
+
+    /// What the store has not.
+    #[must_use]
+    pub fn behind(&self) -> Behind {
+        let durable = self.engine.journal().durable_position();
+        self.backlog().behind(self.now(), durable, self.engine.flushed_position())
+    }
+
+    fn backlog(&self) -> std::sync::MutexGuard<'_, Backlog> {
+        self.backlog.lock().expect("nobody panics under this lock")
     }
 
     fn flush_fault(&self, error: &(dyn std::error::Error + 'static), what: &str) {

@@ -3,6 +3,7 @@
 //!
 //! It knows no sockets. Each task is a file; a fault is logged and tried again.
 
+mod backlog;
 mod catalogue;
 mod closing;
 mod fleet;
@@ -35,8 +36,10 @@ use crate::flow::Breaker;
 use crate::payment::PaymentPort;
 use crate::peers::Peers;
 use crate::store::{Store, StoreError};
+use backlog::Backlog;
 use leases::Settling;
 
+pub use backlog::Behind;
 pub use closing::SumsTail;
 pub use flush::FlushStatus;
 pub use refunds::RefundStatus;
@@ -64,6 +67,8 @@ pub struct Control {
     rendered: Mutex<pages::Rendered>,
     /// What the flush is at.
     pub flush: Arc<FlushStatus>,
+    /// Where journal and store stood of late.
+    backlog: std::sync::Mutex<Backlog>,
     /// What shoppers pay by.
     payment: Option<PaymentPort>,
     /// What the refunds are at.
@@ -137,6 +142,7 @@ impl Control {
             stale: Notify::new(),
             rendered: Mutex::new(pages::Rendered::new(has_sandbox)),
             flush: Arc::default(),
+            backlog: std::sync::Mutex::default(),
             payment,
             refunds: Arc::default(),
             sums,
@@ -198,6 +204,7 @@ impl Control {
             tokio::select! {
                 _ = second.tick() => {
                     self.clock.correct();
+                    self.look_at_backlog();
                     self.learn().await;
                     self.close_ended().await;
                 }

@@ -47,9 +47,16 @@ fn d7_a_stalled_store_delays_no_buyer_and_no_operator() {
     shop.step(&activity, "end");
     buyers[4].send(buy(&activity, "a", 1)).problem(409, "ended");
     assert_eq!(lag(&mut operations), 8.0, "four orders, one cancelled, three steps");
+    until("the oldest of them grows older", GENEROUS, || {
+        (figure(&mut operations, "seckill_flush_lag_seconds") > 1.0).then_some(())
+    });
+    assert!(figure(&mut operations, "seckill_flush_drain_seconds") > 0.0);
 
     store.execute_batch("ROLLBACK").unwrap();
     drained(&mut operations);
+    for none in ["seckill_flush_lag_seconds", "seckill_flush_drain_seconds"] {
+        assert_eq!(figure(&mut operations, none), 0.0, "{none}");
+    }
     let audited = gateway.audit(&activity);
     assert_eq!((&audited["held"], &audited["balanced"]), (&json!(3), &json!(true)), "{audited}");
 }

@@ -394,7 +394,8 @@ fn claim_of(placed: &OrderPlaced, state: ClaimState) -> Claim {
 }
 
 /// When a record happened; zero where it does not say.
-fn instant_of(record: &Record) -> Timestamp {
+#[must_use]
+pub fn instant_of(record: &Record) -> Timestamp {
     match record {
         Record::ActivityPublished(it) | Record::LeasedActivityPublished(it) => it.at,
         Record::ActivityPaused(it) | Record::ActivityResumed(it) | Record::ActivityEnded(it) => {

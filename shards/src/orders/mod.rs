@@ -12,7 +12,7 @@ mod table;
 mod totals;
 mod withdrawals;
 
-pub use fold::{Fold, FoldedActivity};
+pub use fold::{Fold, FoldedActivity, instant_of};
 pub use lease::Lease;
 pub use order::{Order, Payment, fingerprint};
 pub use page::SparePages;
