@@ -1,5 +1,6 @@
 """What is asked of which server: each case names its server, its activity, its tokens, and the answer that it must get."""
 
+import contextlib
 import itertools
 import shutil
 from dataclasses import dataclass, field
@@ -38,6 +39,9 @@ class Case:
     warm: Slice = Slice(0, REFUSED_BUYERS, once=False)
     part: Slice = Slice(0, REFUSED_BUYERS, once=False)
     alone: bool = field(default=False)  # also measured with one connection
+    stocked: Callable[[object], int] = None  # units that the server may sell; only of a buy at the gateway
+    fault: Callable[[object], object] = contextlib.nullcontext  # what is wrong while it is measured
+    follower: Server = None  # what the server tells of it; its CPU is no part of a request
 
     def url(self, activity):
         path = f"/activities/{activity}" if self.tokens is None else f"/api/v1/activities/{activity}/orders"
@@ -98,14 +102,52 @@ def gateway_cases(stack, stage, cores, directory):
     limited = operator.open_activity("Limited")
     fill(server, limited, stage.tokens, cores)
 
-    warm, part = buyer_slices(stage)
     few = Slice(0, LIMITED_BUYERS, once=False)
     return [
-        Case("buy", server, (202, None), lambda: operator.open_activity("Buy"), stage.tokens, warm, part, alone=True),
+        buy_case("buy", server, operator, stage, stocked=lambda _: sale.STOCK, alone=True),
         Case("sold-out", server, (409, "sold-out"), lambda: sold_out, stage.tokens),
         Case("not-started", server, (409, "not-started"), lambda: not_started, stage.tokens),
         Case("limit-reached", server, (409, "limit-reached"), lambda: limited, stage.tokens, few, few),
         Case("page", server, (200, None), lambda: not_started),
+    ]
+
+
+def buy_case(name, server, operator, stage, stocked, **more):
+    def open_activity():
+        activity = operator.open_activity(name)
+        stocked(activity)  # units are lent before anybody buys
+        return activity
+
+    warm, part = buyer_slices(stage)
+    return Case(name, server, (202, None), open_activity, stage.tokens, warm, part, stocked=stocked, **more)
+
+
+def shared_gateway_cases(stack, stage, cores, directory):
+    """A gateway that others may stand beside; with Redis or the store away it sells what it was lent."""
+    data = directory / "data"
+    shutil.copytree(stage.data, data)
+    redis, store = stack.enter_context(servers.redis(directory / "redis")), data / "store.db"
+    sharing = servers.sharing(0, redis, store)
+    server = stack.enter_context(servers.gateway(stage.options.gateway, cores, directory, data, **sharing))
+    operator = sale.Operator(server.port)
+
+    def lent(activity):
+        return sale.lent(server, activity)
+
+    def case(name, fault):
+        @contextlib.contextmanager
+        def until_recovered(activity):
+            with fault():
+                yield
+            lent(activity)
+
+        return buy_case(name, server, operator, stage, stocked=lent, fault=until_recovered, follower=redis)
+
+    return [
+        case("buy-shared", contextlib.nullcontext),
+        case("redis-stopped", redis.standing_still),
+        case("redis-killed", redis.away),
+        case("store-stalled", lambda: servers.stalled(store)),
     ]
 
 
@@ -126,6 +168,7 @@ def fill(server, activity, tokens, cores):
 CASES_OF = {
     "hello": hello_cases,
     "gateway": gateway_cases,
+    "gateway-shared": shared_gateway_cases,
     "nginx-lua": nginx_lua_cases,
     "nginx-static": nginx_static_cases,
 }

@@ -3,7 +3,7 @@
 import statistics
 from collections import defaultdict
 
-FIGURES = ("cpu_us", "kernel_us", "after_us", "p50_us", "p99_us")
+FIGURES = ("cpu_us", "kernel_us", "after_us", "follower_us", "p50_us", "p99_us")
 # A buy's group is one record and one frame: it fits a sector.
 SYNC_BYTES = 512
 
@@ -16,6 +16,7 @@ def result(targets, machine, options, samples, syncs):
         *cpu_verdicts(targets["cpu"], options.connections, medians),
         *flushed_verdicts(targets["cpu"][0], options.connections, medians),
         *wait_verdicts(targets["wait"], medians, sync_us[SYNC_BYTES]),
+        *fault_verdicts(targets, options.connections, medians),
         *core_verdicts(targets, machine["cpus"], options.connections[0], medians),
     ]
     asked = {name: getattr(options, name) for name in ("rounds", "seconds", "warmup", "connections", "tokens")}
@@ -86,6 +87,16 @@ def wait_verdicts(targets, medians, sync_us):
         yield verdict(f"a buy's {name} with {count} connection(s), less hello's, in fdatasyncs", measured, at_most)
 
 
+def fault_verdicts(targets, connections, medians):
+    for case in targets["faults"]:
+        for figure, at_most in targets["fault"]:
+            for count in connections:
+                row, well = medians.get((case, count, 1)), medians.get(("buy-shared", count, 1))
+                measured = row[figure] / well[figure] if row and well else None
+                name = figure.removesuffix("_us")
+                yield verdict(f"a shared buy's {name}, {count} connections: {case} over all well", measured, at_most)
+
+
 def core_verdicts(targets, cpus, connections, medians):
     for case in ("buy", "sold-out"):
         one, every = (
@@ -117,7 +128,7 @@ def text(result):
 
 def table_of_medians(rows):
     yield (
-        f"{'case':14} {'conn.':>5} {'cores':>5} {'CPU µs':>8} {'min-max':>15} {'kernel':>7} {'after µs':>8} "
+        f"{'case':14} {'conn.':>5} {'cores':>5} {'CPU µs':>8} {'min-max':>15} {'kernel':>7} {'after µs':>8} {'Redis':>6} "
         f"{'req/s':>8} {'p50 µs':>9} {'p99 µs':>9}  CPU µs by thread"
     )
     for row in sorted(rows, key=lambda row: (row["cores"], row["connections"])):
@@ -126,7 +137,7 @@ def table_of_medians(rows):
         threads = ", ".join(f"{name} {us:.2f}" for name, us in row["threads_us"].items() if us >= 0.01)
         yield (
             f"{row['case']:14} {row['connections']:5} {row['cores']:5} {row['cpu_us']:8.2f} {spread:>15} {row['kernel_us']:7.2f} "
-            f"{row['after_us']:8.2f} {rate:>8} {row['p50_us']:9.0f} {row['p99_us']:9.0f}  {threads}"
+            f"{row['after_us']:8.2f} {row['follower_us']:6.2f} {rate:>8} {row['p50_us']:9.0f} {row['p99_us']:9.0f}  {threads}"
         )
 
 

@@ -27,6 +27,7 @@ from servers import ROOT, Unmeasurable
 CPU_TARGETS = (
     ("a durable buy", "buy", "hello", 1.4),
     ("a durable buy", "buy", "nginx-lua", 0.2),
+    ("a durable buy of a shared sale", "buy-shared", "buy", 1.15),
     ("a refusal, sold out", "sold-out", "hello", 1.1),
     ("a refusal, too early", "not-started", "hello", 1.1),
     ("a refusal, limit reached", "limit-reached", "hello", 1.1),
@@ -34,11 +35,15 @@ CPU_TARGETS = (
 )
 # Connections, figure, and the most fdatasyncs of this disk by which a buy's may exceed hello's.
 WAIT_TARGETS = ((1, "p50_us", 1.3), (64, "p99_us", 3.0))
+# What a gateway settles with others may be away; a buy waits as long as with all well: figure, and the most of it.
+FAULTS = ("redis-stopped", "redis-killed", "store-stalled")
+FAULT_TARGETS = (("p50_us", 1.1), ("p99_us", 1.25))
 # The busiest core's CPU over the mean; the ratio to hello with all cores on over that with one.
 CORE_SHARE_MAX, SCALING_MAX = 1.25, 1.1
-TARGETS = {"cpu": CPU_TARGETS, "wait": WAIT_TARGETS, "core_share": CORE_SHARE_MAX, "scaling": SCALING_MAX}
+WAITS = {"wait": WAIT_TARGETS, "faults": FAULTS, "fault": FAULT_TARGETS}
+TARGETS = WAITS | {"cpu": CPU_TARGETS, "core_share": CORE_SHARE_MAX, "scaling": SCALING_MAX}
 
-SERVERS = ("hello", "gateway", "nginx-lua", "nginx-static")
+SERVERS = ("hello", "gateway", "gateway-shared", "nginx-lua", "nginx-static")
 # A buyer who meets an idle gateway waits for one disk; that wait is measured with one connection.
 ALONE = 1
 CORES_ALL = len(os.sched_getaffinity(0))
@@ -97,7 +102,12 @@ def measure_all(options, scratch):
 
 
 def programs_of(name, options):
-    own = {"hello": [options.hello], "gateway": [options.gateway], "nginx-lua": ["nginx", "redis-server"]}
+    own = {
+        "hello": [options.hello],
+        "gateway": [options.gateway],
+        "gateway-shared": [options.gateway, "redis-server"],
+        "nginx-lua": ["nginx", "redis-server"],
+    }
     return own.get(name, ["nginx"])
 
 
@@ -105,7 +115,7 @@ def set_stage(options, scratch):
     """Makes what the rounds share: shoppers, their tokens, and the page whose bytes nginx serves as a file."""
     data, tokens, peer_tokens = scratch / "data", scratch / "tokens", scratch / "peer-tokens"
     sale.write_peer_tokens(peer_tokens, options.tokens)
-    if "gateway" not in options.servers:
+    if not {"gateway", "gateway-shared"} & set(options.servers):
         return cases.Stage(options, peer_tokens, peer_tokens, None, os.urandom(STAND_IN_PAGE_BYTES))
     sale.prepare(options.gateway, data, tokens, options.tokens)
     page = fetch_page(options.gateway, data, scratch / "page")
@@ -145,16 +155,20 @@ def measure(case, connections, cores, options):
     cpus, server = cpus_beside(cores), case.server
     activity = case.activity()
     case.rehearse(activity)
-    warm = case.press(activity, Load(connections, options.warmup, cpus), case.warm, "warm")
-    server.settle()
-    cpu, kernel, threads = server.cpu_seconds(), server.kernel_seconds(), server.cpu_seconds_by_thread()
-    run = case.press(activity, Load(connections, options.seconds, cpus), case.part, "measured")
-    cpu, kernel = server.cpu_seconds() - cpu, server.kernel_seconds() - kernel
-    threads = server.cpu_seconds_by_thread() - threads
+    with case.fault(activity):
+        warm = case.press(activity, Load(connections, options.warmup, cpus), case.warm, "warm")
+        server.settle()
+        cpu, kernel, threads = server.cpu_seconds(), server.kernel_seconds(), server.cpu_seconds_by_thread()
+        run = case.press(activity, Load(connections, options.seconds, cpus), case.part, "measured")
+        cpu, kernel = server.cpu_seconds() - cpu, server.kernel_seconds() - kernel
+        threads = server.cpu_seconds_by_thread() - threads
+    following = case.follower.cpu_seconds() if case.follower else 0
     after = server.settle()
+    following = case.follower.cpu_seconds() - following if case.follower else 0
     check(case, run)
-    if case.name == "buy":
-        sale.check_units(server.port, activity, warm["requests"] + run["requests"] + 1, 2 * connections + 1)
+    if case.stocked:
+        bought = warm["requests"] + run["requests"] + 1
+        sale.check_units(server.port, activity, case.stocked(activity), bought, 2 * connections + 1)
     per_request = 1e6 / run["requests"]
     return run | {
         "case": case.name,
@@ -163,6 +177,7 @@ def measure(case, connections, cores, options):
         "cpu_us": cpu * per_request,
         "kernel_us": kernel * per_request,
         "after_us": after * per_request,
+        "follower_us": following * per_request,
         "threads_us": {name: seconds * per_request for name, seconds in sorted(threads.items())},
     }
 

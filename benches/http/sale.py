@@ -10,24 +10,25 @@ import subprocess
 import time
 from datetime import datetime, timedelta, timezone
 
-from load import Unmeasurable, call_json, place_order
-from servers import environment
+from load import Unmeasurable, call, call_json, place_order
+from servers import SECRET, environment
 
 ADMIN, PASSWORD = "bench-admin", "a password for a bench alone"
 STOCK = 100_000_000
 DAY = timedelta(days=1)
 LIVE_SECONDS_MAX = 30
+LENT_SECONDS_MAX = 60
 # The state that a gateway shows may be a second old.
 COUNT_SECONDS_MAX = 5
 # nginx-lua/buy.lua checks its tokens with the same word.
 PEER_SECRET = b"a word that both sides know"
 
 
-def prepare(binary, data, tokens, users):
+def prepare(binary, data, tokens, users, **variables):
     """Makes a data directory with one administrator and `users` shoppers, and the file of their tokens."""
     create = [binary, "user", "create", "--data", data, "--username", ADMIN, "--role", "admin"]
-    run(create, SECKILL_PASSWORD=PASSWORD)
-    run([binary, "tokens", "--data", data, "--users", users, "--out", tokens])
+    run(create, SECKILL_PASSWORD=PASSWORD, SECKILL_SECRET=SECRET, **variables)
+    run([binary, "tokens", "--data", data, "--users", users, "--out", tokens], SECKILL_SECRET=SECRET, **variables)
 
 
 def run(command, **variables):
@@ -110,10 +111,28 @@ def instant(when):
     return when.strftime("%Y-%m-%dT%H:%M:%S.") + f"{when.microsecond // 1000:03}Z"
 
 
-def check_units(port, activity, bought, doubt):
+def figure(server, name, activity):
+    """A figure of an activity from a gateway's metrics; none while it has none."""
+    _, text = call(server.operations_port, "GET", "/metrics")
+    head = f'{name}{{activity="{activity}"}} '
+    lines = (line for line in text.decode().splitlines() if line.startswith(head))
+    return next((int(line.removeprefix(head)) for line in lines), None)
+
+
+def lent(server, activity):
+    """Waits until a gateway may sell units of a shared activity, and is confirmed its orders; how many units."""
+    deadline = time.monotonic() + LENT_SECONDS_MAX
+    while not (figure(server, "seckill_lease_live", activity) and figure(server, "seckill_lease_units", activity)):
+        if time.monotonic() > deadline:
+            raise Unmeasurable(f"no unit of activity {activity} was lent within {LENT_SECONDS_MAX} s")
+        time.sleep(0.1)
+    return figure(server, "seckill_lease_units", activity)
+
+
+def check_units(port, activity, stocked, bought, doubt):
     """The gateway's own count must be the buyers'; `doubt` is how many requests ended with a run, unanswered."""
     deadline = time.monotonic() + COUNT_SECONDS_MAX
-    while abs((gone := STOCK - state(port, activity)["remaining"]) - bought) > doubt:
+    while abs((gone := stocked - state(port, activity)["remaining"]) - bought) > doubt:
         if time.monotonic() > deadline:
             raise Unmeasurable(f"{bought} buys were accepted (give or take {doubt}), but {gone} units are gone")
         time.sleep(0.2)

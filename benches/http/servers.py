@@ -9,6 +9,7 @@ import pathlib
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 import urllib.error
@@ -21,6 +22,8 @@ START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 30
 IDLE_SECONDS_MAX = 120
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+# What gateways that share a sale have in common; one that is alone has it too, so that all know the same tokens.
+SECRET = "a secret for a bench alone, and for no shop"
 
 
 class Unmeasurable(Exception):
@@ -32,6 +35,7 @@ class Server:
 
     def __init__(self, name, directory):
         self.name, self.port, self.directory = name, free_port(), directory
+        self.operations_port = free_port()
         self.processes = []
         directory.mkdir(parents=True, exist_ok=True)
 
@@ -41,14 +45,14 @@ class Server:
     def __exit__(self, *_):
         self.stop()
 
-    def spawn(self, *command):
+    def spawn(self, *command, **variables):
         with open(self.directory / f"{pathlib.Path(command[0]).name}.log", "ab") as log:
             process = subprocess.Popen(
                 [str(word) for word in command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=environment(),
+                env=environment(**variables),
                 start_new_session=True,
             )
         self.processes.append(process)
@@ -159,13 +163,79 @@ def hello(binary, cores, directory):
 
 
 @contextlib.contextmanager
-def gateway(binary, cores, directory, data):
+def gateway(binary, cores, directory, data, **variables):
     with Server("gateway", directory) as server:
-        ops_port = free_port()
-        listen, ops_listen = f"127.0.0.1:{server.port}", f"127.0.0.1:{ops_port}"
-        server.spawn(binary, "serve", "--data", data, "--listen", listen, "--ops-listen", ops_listen, "--cores", cores)
-        server.wait_until(lambda: answers(ops_port, "/readyz"))
+        listen, ops_listen = f"127.0.0.1:{server.port}", f"127.0.0.1:{server.operations_port}"
+        command = [binary, "serve", "--data", data, "--listen", listen, "--ops-listen", ops_listen, "--cores", cores]
+        server.spawn(*command, SECKILL_SECRET=SECRET, **variables)
+        server.wait_until(lambda: answers(server.operations_port, "/readyz"))
         yield server
+
+
+def sharing(number, redis, store):
+    """What a gateway is told that shares its sales with others."""
+    return {
+        "SECKILL_GATEWAY_ID": str(number),
+        "SECKILL_STORE_URL": f"sqlite:{store}",
+        "SECKILL_REDIS_URL": f"redis+unix://{redis.socket}",
+        "SECKILL_PEER_LISTEN": "127.0.0.1:0",
+    }
+
+
+class Redis(Server):
+    """A Redis that keeps everything in memory, and may be away for a while."""
+
+    def __init__(self, directory):
+        super().__init__("redis", directory)
+        self.socket = directory / "redis.sock"
+
+    def start(self):
+        memory_only = ["--port", 0, "--save", "", "--appendonly", "no"]
+        self.spawn("redis-server", *memory_only, "--unixsocket", self.socket, "--dir", self.directory)
+        self.wait_until(self.socket.exists)
+
+    def ask(self, *words):
+        """The lines of its answer to one command."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(self.socket))
+            client.sendall((" ".join(words) + "\r\nQUIT\r\n").encode())
+            return client.makefile(newline="\r\n").read().split("\r\n")
+
+    @contextlib.contextmanager
+    def standing_still(self):
+        """It takes connections, and says nothing."""
+        kill(self.processes[-1], signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            kill(self.processes[-1], signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def away(self):
+        """It dies, and comes back without anything."""
+        gone = self.processes.pop()
+        kill(gone, signal.SIGKILL)
+        gone.wait()
+        self.socket.unlink()
+        try:
+            yield
+        finally:
+            self.start()
+
+
+@contextlib.contextmanager
+def redis(directory):
+    with Redis(directory) as server:
+        server.start()
+        yield server
+
+
+@contextlib.contextmanager
+def stalled(store):
+    """Somebody else's transaction keeps everybody from writing to a store."""
+    with contextlib.closing(sqlite3.connect(store, timeout=60)) as held:
+        held.execute("BEGIN EXCLUSIVE")
+        yield
 
 
 @contextlib.contextmanager
