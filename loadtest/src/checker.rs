@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use serde::Deserialize;
 
 use crate::driver::{Answer, Ask, Sent};
-use crate::order::{Order, Status};
+use crate::order::{Order, PaymentStatus, Status};
 
 /// What the sale may sell.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +64,13 @@ pub enum Difference {
     },
     /// A cancellation was answered 204 and the order is not cancelled.
     NotCancelled(String),
+    /// The word that money has come was taken, and it neither pays the order nor is owed back.
+    NotPaid {
+        /// The order.
+        order: String,
+        /// The payment.
+        payment: String,
+    },
     /// One key of one buyer made several orders.
     KeyOfSeveral {
         /// The buyer.
@@ -137,8 +144,23 @@ fn broken_promise(sent: &Sent, there: &HashMap<&str, &Found>) -> Option<Differen
             let is_cancelled = found.is_some_and(|it| it.order.status == Status::Cancelled);
             (!is_cancelled).then(|| Difference::NotCancelled(order.clone()))
         }
+        (Ask::Pay { order, payment, .. }, 204, _) => {
+            let is_kept = there.get(order.as_str()).is_some_and(|it| is_kept(&it.order, payment));
+            let (order, payment) = (order.clone(), payment.clone());
+            (!is_kept).then_some(Difference::NotPaid { order, payment })
+        }
         _ => (!is_documented(sent, answer)).then(|| Difference::Undocumented(sent.clone())),
     }
+}
+
+/// Whether money that came for an order pays it, or is its buyer's again.
+fn is_kept(order: &Order, payment: &str) -> bool {
+    let payment = order.payments.iter().find(|it| it.id == payment);
+    payment.is_some_and(|payment| match payment.status {
+        PaymentStatus::Succeeded => order.status == Status::Paid,
+        PaymentStatus::RefundDue | PaymentStatus::Refunded => true,
+        PaymentStatus::Started | PaymentStatus::Failed => false,
+    })
 }
 
 /// Whether the contract has such a refusal of a well-formed request.
@@ -156,6 +178,8 @@ fn is_documented(sent: &Sent, answer: &Answer) -> bool {
             (answer.status, slug),
             (409, "order-state") | (503, "overloaded" | "unavailable") | (504, "outcome-unknown")
         ),
+        // What is not told is told again.
+        Ask::Pay { .. } => matches!((answer.status, slug), (503, "overloaded" | "unavailable")),
     }
 }
 
@@ -250,6 +274,7 @@ fn is_balanced(terms: Terms, account: Account, found: &[Found]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::order::Payment;
 
     const TERMS: Terms = Terms { stock: 3, limit: 2 };
     const ACCOUNT: Account = Account {
@@ -265,7 +290,8 @@ mod tests {
     };
 
     fn order(id: &str, quantity: u32, status: Status) -> Order {
-        Order { id: id.to_owned(), activity: "7".to_owned(), quantity, status }
+        let (id, activity, payments) = (id.to_owned(), "7".to_owned(), Vec::new());
+        Order { id, activity, quantity, status, payments }
     }
 
     fn found(buyer: usize, id: &str, quantity: u32) -> Found {
@@ -357,6 +383,32 @@ mod tests {
         there[2].order.status = Status::Cancelled;
         let account = Account { held: 2, remaining: 1, ..ACCOUNT };
         assert_eq!(check(&sent, &there, account), []);
+    }
+
+    #[test]
+    fn money_that_was_taken_and_is_nowhere_is_seen() {
+        let (mut sent, mut there) = sale();
+        let answer = Some(Answer { status: 204, slug: None, order: None, is_in_order: true });
+        let lost = Difference::NotPaid { order: "3".to_owned(), payment: "9".to_owned() };
+        let ask = Ask::Pay { order: "3".to_owned(), payment: "9".to_owned(), amount: 1 };
+        sent.push(Sent { buyer: 1, ask, answer });
+        let sold = Account { held: 2, sold: 1, ..ACCOUNT };
+        for (status, of, account, is_kept) in [
+            (Some(PaymentStatus::Succeeded), Status::Paid, sold, true),
+            (Some(PaymentStatus::RefundDue), Status::Paid, sold, true),
+            (Some(PaymentStatus::Refunded), Status::AwaitingPayment, ACCOUNT, true),
+            (Some(PaymentStatus::Succeeded), Status::AwaitingPayment, ACCOUNT, false),
+            (Some(PaymentStatus::Failed), Status::Paid, sold, false),
+            (Some(PaymentStatus::Started), Status::Paid, sold, false),
+            (None, Status::Paid, sold, false),
+        ] {
+            there[2] = Found { buyer: 1, order: order("3", 1, of) };
+            let payment = status.map(|status| Payment { id: "9".to_owned(), status });
+            there[2].order.payments = payment.into_iter().collect();
+            let differences = check(&sent, &there, account);
+            assert_eq!(differences.is_empty(), is_kept, "{status:?} {of:?}");
+            assert_eq!(differences.contains(&lost), !is_kept, "{status:?} {of:?}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use serde_json::Value;
 use crate::client::{Connection, Request, Response};
 use crate::order::Order;
 use crate::patience::{now, sleep_until};
+use crate::provider::{delivery, succeeded};
 use crate::random::Random;
 use crate::shop;
 
@@ -56,6 +57,15 @@ pub enum Ask {
     Cancel {
         /// The order's id.
         order: String,
+    },
+    /// To take the provider's word that money has come for an order.
+    Pay {
+        /// The order's id.
+        order: String,
+        /// The payment's id.
+        payment: String,
+        /// How much.
+        amount: i64,
     },
 }
 
@@ -194,6 +204,7 @@ pub fn request(activity: &str, ask: &Ask, request_id: &str) -> Request {
     let request = match ask {
         Ask::Buy { key, quantity } => shop::buy(activity, key, *quantity),
         Ask::Cancel { order } => Request::new("DELETE", &format!("/api/v1/orders/{order}")),
+        Ask::Pay { payment, amount, .. } => delivery(succeeded(payment, *amount), 0),
     };
     request.header("x-request-id", request_id)
 }
@@ -312,7 +323,7 @@ mod tests {
             .iter()
             .filter_map(|sent| match &sent.ask {
                 Ask::Buy { key, .. } => Some(key),
-                Ask::Cancel { .. } => None,
+                Ask::Cancel { .. } | Ask::Pay { .. } => None,
             })
             .collect();
         assert!(keys.len() < 190, "some keys were sent again");

@@ -331,7 +331,17 @@ impl Gateway {
     #[track_caller]
     #[must_use]
     pub fn run_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
-        let data = self.data().to_str().expect("a scratch directory has a plain name");
+        self.run_on(self.data(), arguments, variables)
+    }
+
+    /// The same on a data directory of its own or of another gateway.
+    ///
+    /// # Panics
+    /// Where it does not end in time.
+    #[track_caller]
+    #[must_use]
+    pub fn run_on(&self, data: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
+        let data = data.to_str().expect("a scratch directory has a plain name");
         let own = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let variables: Vec<_> = own.chain(variables.iter().copied()).collect();
         run(&[arguments, &["--data", data]].concat(), &variables)

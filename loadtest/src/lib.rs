@@ -1,15 +1,17 @@
 //! The tests that meet a gateway as its users do: through its sockets, its command line and its
 //! files, as a process that can be killed.
 //!
-//! [`gateway`] runs the real binary, [`client`] speaks HTTP byte by byte, [`contract`] holds each
-//! answer against the gateway's own document, [`shop`] sets up sales, [`provider`] says what became
-//! of payments, [`driver`] sends load without waiting for answers, and [`checker`] compares what
-//! every client was told with what is there afterwards. A test has nobody to hand an error to, so
-//! everything but a connection panics with what it saw.
+//! [`gateway`] runs the real binary and [`redis`] a redis-server, [`client`] speaks HTTP byte by byte,
+//! [`contract`] holds each answer against the gateway's own document, [`shop`] sets up sales,
+//! [`provider`] says what became of payments, [`driver`] sends load without waiting for answers, and
+//! [`checker`] compares what every client was told with what is there afterwards; [`books`] does it
+//! where several gateways share a sale. A test has nobody to hand an error to, so everything but a
+//! connection panics with what it saw.
 //!
 //! It must not know the gateway's code: what it relies on is the wire contract and the command
 //! line.
 
+pub mod books;
 pub mod checker;
 pub mod client;
 pub mod contract;
@@ -19,4 +21,5 @@ pub mod order;
 pub mod patience;
 pub mod provider;
 pub mod random;
+pub mod redis;
 pub mod shop;

@@ -5,6 +5,9 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+/// Bits of an order's id below its gateway's number.
+const GATEWAY_SHIFT: u32 = 53;
+
 /// Where an order stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -51,6 +54,32 @@ impl Status {
     }
 }
 
+/// Where a payment stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PaymentStatus {
+    /// Nobody has said what became of it.
+    Started,
+    /// The money is there, and the order is paid by it.
+    Succeeded,
+    /// There will be no money.
+    Failed,
+    /// The money is there, and owed back.
+    RefundDue,
+    /// The money went back.
+    Refunded,
+}
+
+/// A payment of an order.
+#[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
+pub struct Payment {
+    /// Its id.
+    #[serde(rename = "payment_id")]
+    pub id: String,
+    /// Where it stands.
+    pub status: PaymentStatus,
+}
+
 /// An order as a client sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Order {
@@ -62,6 +91,8 @@ pub struct Order {
     pub quantity: u32,
     /// Where it stands.
     pub status: Status,
+    /// What was begun to pay it.
+    pub payments: Vec<Payment>,
 }
 
 impl Order {
@@ -78,15 +109,28 @@ impl Order {
             activity_id: String,
             lines: Vec<Line>,
             status: Status,
+            payments: Vec<Payment>,
         }
         #[derive(Deserialize)]
         struct Line {
             quantity: u32,
         }
         let wire = Wire::deserialize(json);
-        let Wire { id, activity_id: activity, lines, status } =
+        let Wire { id, activity_id: activity, lines, status, payments } =
             wire.unwrap_or_else(|error| panic!("{json} is no order: {error}"));
-        Self { id, activity, quantity: lines.iter().map(|line| line.quantity).sum(), status }
+        let quantity = lines.iter().map(|line| line.quantity).sum();
+        Self { id, activity, quantity, status, payments }
+    }
+
+    /// The number of the gateway that made it: the highest bits of its id say so.
+    ///
+    /// # Panics
+    /// Where its id is none.
+    #[track_caller]
+    #[must_use]
+    pub fn gateway(&self) -> usize {
+        let id: u64 = self.id.parse().expect("an id is a number");
+        usize::try_from(id >> GATEWAY_SHIFT).expect("a gateway has a small number")
     }
 }
 

@@ -51,6 +51,11 @@ impl Random {
     pub fn one_of<'a, T>(&mut self, some: &'a [T]) -> &'a T {
         &some[self.below(some.len())]
     }
+
+    /// One of some, where there is any.
+    pub fn choose<'a, T>(&mut self, some: &'a [T]) -> Option<&'a T> {
+        if some.is_empty() { None } else { Some(self.one_of(some)) }
+    }
 }
 
 #[cfg(test)]

@@ -290,14 +290,12 @@ fn peers(
 ) -> anyhow::Result<Option<(TcpListener, Arc<Peers>)>> {
     let Some(PeerOptions { listen, address }) = &config.peers else { return Ok(None) };
     let listener = bind(*listen)?;
-    let address = match address {
-        Some(address) => address.clone(),
-        None => listener.local_addr()?.to_string(),
-    };
+    let listens = listener.local_addr()?;
+    let address = address.clone().unwrap_or_else(|| listens.to_string());
     let clock = Arc::clone(clock) as Arc<dyn Clock>;
     let (own, runtime) = (config.gateway_id, runtime.clone());
     let peers = Peers::new(PeersParts { own, address, secret, clock, runtime });
-    tracing::info!(url = peers.url(), "answers other gateways");
+    tracing::info!(url = peers.url(), %listens, "answers other gateways");
     Ok(Some((listener, Arc::new(peers))))
 }
 

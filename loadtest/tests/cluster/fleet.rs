@@ -12,9 +12,8 @@ use seckill_loadtest::gateway::{Gateway, Scratch, Start};
 use seckill_loadtest::order::{Order, Status};
 use seckill_loadtest::patience::{GENEROUS, until};
 use seckill_loadtest::provider;
+use seckill_loadtest::redis::Redis;
 use seckill_loadtest::shop::{self, Sale, Shop, id_of};
-
-use crate::redis::Redis;
 
 /// Gateways, numbered from 0, the Redis and the store between them.
 #[derive(Debug)]

@@ -7,6 +7,5 @@ mod faults;
 mod fleet;
 mod forged;
 mod owners;
-mod redis;
 mod selling;
 mod sessions;

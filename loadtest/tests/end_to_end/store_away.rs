@@ -149,6 +149,29 @@ fn signing_out_holds_here_without_the_store() {
     last.get("/api/v1/orders").problem(401, "unauthenticated");
 }
 
+/// Three gateways share a file, and another process keeps it from being written to while one of them
+/// comes back from a crash. It looked for its schema under the write lock, and so did not start.
+#[test]
+fn a_gateway_that_starts_while_its_store_is_stalled_sells_and_catches_up() {
+    let mut gateway = Gateway::start(Start::cores(1));
+    let mut shop = Shop::open(&gateway);
+    let [ann, bob] = shop::shoppers(&gateway, "ann");
+    let activity = shop.sale(Sale::of(10));
+    drained(&mut Client::new(gateway.operations()));
+    gateway.kill();
+    let store = Store::open(gateway.data().join("store.db")).unwrap();
+    store.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    gateway.restart(Start::cores(1));
+    for client in [&ann, &bob] {
+        let token = client.token.as_ref().unwrap();
+        let mut client = Client::with_token(gateway.address(), token);
+        drop(client.send(buy(&activity, "a", 1)).expect(202));
+    }
+    store.execute_batch("ROLLBACK").unwrap();
+    drained(&mut Client::new(gateway.operations()));
+    assert_eq!(gateway.audit(&activity)["held"], 2);
+}
+
 /// A gateway that starts after a crash, with nobody where its store should be, sells what it has.
 #[test]
 fn a_gateway_that_starts_without_its_store_sells_and_catches_up() {

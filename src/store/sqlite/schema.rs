@@ -25,10 +25,15 @@ const MIGRATIONS: &[&str] = &[
 /// [`Fault::NewerSchema`] where a newer version of seckill made it, [`Fault::Unusable`] where it
 /// is another program's.
 pub(super) fn migrate(db: &mut Connection) -> Stored<()> {
-    // The version is read under the write lock: two gateways of one machine may start together.
-    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found: u32 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let newest = newest();
+    // Where there is nothing to do nobody's transaction is waited for: a gateway that comes back
+    // sells while the store is stalled.
+    if version(db)? == newest {
+        return Ok(());
+    }
+    // The version is read again under the write lock: two gateways of one machine may start together.
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = version(&tx)?;
     if found > newest {
         return Err(Fault::NewerSchema { found, known: newest }.into());
     }
@@ -41,6 +46,10 @@ pub(super) fn migrate(db: &mut Connection) -> Stored<()> {
     }
     tx.pragma_update(None, "user_version", newest)?;
     Ok(tx.commit()?)
+}
+
+fn version(db: &Connection) -> rusqlite::Result<u32> {
+    db.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
 pub(super) fn newest() -> u32 {

@@ -1,0 +1,184 @@
+//! Shoppers at every gateway at once, and what each of them was told.
+//!
+//! The same shopper may be at several. It must not know whether an answer is right.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use seckill_loadtest::client::{Connection, Request, Response};
+use seckill_loadtest::driver::{Answer, Ask, Sent, request};
+use seckill_loadtest::order::Order;
+use seckill_loadtest::patience::{now, sleep_until};
+use seckill_loadtest::random::Random;
+use serde_json::json;
+
+use crate::world::{Addresses, GATEWAYS};
+
+/// Shoppers that ask at one gateway at once.
+const LANES: usize = 3;
+/// Between two requests of one of them.
+const GAP: Duration = Duration::from_millis(10);
+/// Who is not answered in this time does not know what came of it.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// What an order's unit costs.
+const PRICE: i64 = 1_000;
+
+/// A crowd at one sale.
+#[derive(Debug)]
+pub(crate) struct Crowd<'a> {
+    pub(crate) activity: &'a str,
+    pub(crate) tokens: &'a [String],
+    pub(crate) addresses: &'a Addresses,
+    pub(crate) quantity_max: u32,
+    pub(crate) seed: u64,
+    /// Requests that somebody tried to send.
+    pub(crate) tries: AtomicUsize,
+    /// Whether they go home.
+    pub(crate) is_over: AtomicBool,
+    /// Orders, their buyers, and words about their money, whoever heard of them: others ask
+    /// about them elsewhere.
+    pub(crate) known: Mutex<(Vec<(usize, Order)>, Vec<(usize, Ask)>)>,
+}
+
+impl<'a> Crowd<'a> {
+    pub(crate) fn new(activity: &'a str, tokens: &'a [String], addresses: &'a Addresses) -> Self {
+        let (tries, is_over, known) =
+            (AtomicUsize::new(0), AtomicBool::new(false), Mutex::default());
+        Self { activity, tokens, addresses, quantity_max: 1, seed: 0, tries, is_over, known }
+    }
+
+    /// Asks until they go home; everything that may have come to a gateway, and the answers.
+    pub(crate) fn run(&self) -> Vec<Sent> {
+        let lanes = (0..LANES * GATEWAYS).map(|number| Lane {
+            crowd: self,
+            number,
+            random: Random::new(self.seed.wrapping_add(number as u64)),
+            connection: None,
+            sent: Vec::new(),
+        });
+        thread::scope(|scope| {
+            let lanes: Vec<_> = lanes.map(|lane| scope.spawn(|| lane.run())).collect();
+            lanes.into_iter().flat_map(|lane| lane.join().unwrap()).collect()
+        })
+    }
+}
+
+/// One connection's part.
+#[derive(Debug)]
+struct Lane<'a> {
+    crowd: &'a Crowd<'a>,
+    number: usize,
+    random: Random,
+    connection: Option<Connection>,
+    sent: Vec<Sent>,
+}
+
+impl Lane<'_> {
+    fn run(mut self) -> Vec<Sent> {
+        let mut next = now();
+        // Only a flag: whoever sets it joins the threads then.
+        while !self.crowd.is_over.load(Ordering::Relaxed) {
+            sleep_until(next);
+            next = now() + GAP;
+            let (buyer, ask) = self.choose();
+            self.ask(buyer, ask);
+            // Only a count.
+            self.crowd.tries.fetch_add(1, Ordering::Relaxed);
+        }
+        self.sent
+    }
+
+    fn choose(&mut self) -> (usize, Ask) {
+        let known = || self.crowd.known.lock().unwrap();
+        match self.random.below(100) {
+            0..20 => {
+                let order = self.random.choose(&known().0).cloned();
+                if let Some((buyer, order)) = order
+                    && let Some(word) = self.start_payment(buyer, &order)
+                {
+                    return (buyer, word);
+                }
+            }
+            20..25 => {
+                let told = self.random.choose(&known().1).cloned();
+                if let Some(again) = told {
+                    return again;
+                }
+            }
+            25..35 => {
+                let order = self.random.choose(&known().0).cloned();
+                if let Some((buyer, order)) = order {
+                    return (buyer, Ask::Cancel { order: order.id });
+                }
+            }
+            35..45 => {
+                let is_buy = |it: &&Sent| matches!(it.ask, Ask::Buy { .. });
+                let buys: Vec<&Sent> = self.sent.iter().filter(is_buy).collect();
+                if let Some(again) = self.random.choose(&buys) {
+                    return (again.buyer, again.ask.clone());
+                }
+            }
+            _ => {}
+        }
+        self.buy()
+    }
+
+    /// A key is of one gateway: another would make another order of it.
+    fn buy(&mut self) -> (usize, Ask) {
+        let buyer = self.random.below(self.crowd.tokens.len());
+        let most = usize::try_from(self.crowd.quantity_max).unwrap();
+        let quantity = 1 + u32::try_from(self.random.below(most)).unwrap();
+        let key = format!("{:x}-{}-{}", self.crowd.seed, self.number, self.sent.len());
+        (buyer, Ask::Buy { key, quantity })
+    }
+
+    /// The word about a payment that was begun.
+    fn start_payment(&mut self, buyer: usize, order: &Order) -> Option<Ask> {
+        let path = format!("/api/v1/orders/{}/payments", order.id);
+        let start = Request::new("POST", &path).json(&json!({ "method": "sandbox" }));
+        let answer = self.send(buyer, start)?.ok()?;
+        if answer.status != 201 {
+            return None;
+        }
+        let payment = answer.json()["payment_id"].as_str()?.to_owned();
+        let amount = PRICE * i64::from(order.quantity);
+        Some(Ask::Pay { order: order.id.clone(), payment, amount })
+    }
+
+    fn ask(&mut self, buyer: usize, ask: Ask) {
+        let request_id = format!("{:x}-{}-{}", self.crowd.seed, self.number, self.sent.len());
+        let request = request(self.crowd.activity, &ask, &request_id);
+        let Some(answer) = self.send(buyer, request) else { return };
+        let answer = answer.ok().map(|response| Answer::of(&response, &request_id));
+        let mut known = self.crowd.known.lock().unwrap();
+        let order = answer.as_ref().and_then(|it| it.order.clone());
+        known.0.extend(order.map(|order| (buyer, order)));
+        if matches!(ask, Ask::Pay { .. }) {
+            known.1.push((buyer, ask.clone()));
+        }
+        drop(known);
+        self.sent.push(Sent { buyer, ask, answer });
+    }
+
+    /// What comes back of what went out; none where nothing did, since there is nobody.
+    fn send(&mut self, buyer: usize, request: Request) -> Option<std::io::Result<Response>> {
+        let kept = self.connection.take().filter(|it| !it.is_closed());
+        let mut connection = match kept {
+            Some(kept) => kept,
+            None => {
+                let address = self.crowd.addresses.of(self.number % GATEWAYS)?;
+                let connection = Connection::open(address).ok()?;
+                connection.patience(PATIENCE).unwrap();
+                connection
+            }
+        };
+        let request = request.token(&self.crowd.tokens[buyer]);
+        let answer = connection.exchange(&request);
+        let is_last = |it: &Response| it.header("connection") == Some("close");
+        let is_kept = answer.as_ref().is_ok_and(|it| !is_last(it));
+        self.connection = is_kept.then_some(connection);
+        Some(answer)
+    }
+}

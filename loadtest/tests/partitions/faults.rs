@@ -1,0 +1,159 @@
+//! What goes wrong, and how it ends.
+//!
+//! It must not know who notices.
+
+use seckill_loadtest::random::Random;
+
+use crate::link::Mode;
+use crate::world::{GATEWAYS, World};
+
+/// Faults of one round, at most.
+const FAULTS_MAX: usize = 4;
+/// How a link fails.
+const MODES: [Mode; 4] = [Mode::SilentThere, Mode::SilentBack, Mode::Silent, Mode::Cut];
+
+/// Something that goes wrong for a while.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Fault {
+    /// A gateway is killed, and comes back.
+    GatewayKilled(usize),
+    /// Redis is killed, and comes back without anything.
+    RedisKilled,
+    /// Redis stands still.
+    RedisStopped,
+    /// Redis forgets everything.
+    RedisFlushed,
+    /// Redis dies, and its replica takes over without what was written last.
+    ReplicaPromoted,
+    /// The same, but the old master lives on, and one gateway goes on with it.
+    RedisSplit(usize),
+    /// The same, and after a while all go back to the old master, who knows what it knew.
+    OldMasterBack,
+    /// A gateway's link to Redis fails.
+    ToRedis(usize, Mode),
+    /// One gateway's link to another fails: calls of the first, or their answers.
+    Between(usize, usize, Mode),
+    /// All links of a gateway fail.
+    Alone(usize, Mode),
+    /// Somebody else's transaction keeps everybody from writing to the store.
+    StoreStalled,
+}
+
+/// Some faults that can be there together; whichever is drawn.
+pub(crate) fn draw(random: &mut Random) -> Vec<Fault> {
+    let mut faults: Vec<Fault> = Vec::new();
+    for _ in 0..=random.below(FAULTS_MAX) {
+        let fault = one(random);
+        let is_apart = |it: &Fault| *it != fault && !(it.is_of_redis() && fault.is_of_redis());
+        if faults.iter().all(is_apart) {
+            faults.push(fault);
+        }
+    }
+    faults
+}
+
+fn one(random: &mut Random) -> Fault {
+    let gateway = random.below(GATEWAYS);
+    let other = (gateway + 1 + random.below(GATEWAYS - 1)) % GATEWAYS;
+    let mode = *random.one_of(&MODES);
+    match random.below(13) {
+        0..3 => Fault::GatewayKilled(gateway),
+        3 => Fault::RedisKilled,
+        4 => Fault::RedisStopped,
+        5 => Fault::RedisFlushed,
+        6 => Fault::ReplicaPromoted,
+        7 => Fault::RedisSplit(gateway),
+        8 => Fault::OldMasterBack,
+        9 => Fault::ToRedis(gateway, mode),
+        10 => Fault::Between(gateway, other, mode),
+        11 => Fault::Alone(gateway, mode),
+        _ => Fault::StoreStalled,
+    }
+}
+
+impl Fault {
+    fn is_of_redis(self) -> bool {
+        match self {
+            Self::RedisKilled
+            | Self::RedisStopped
+            | Self::RedisFlushed
+            | Self::ReplicaPromoted
+            | Self::RedisSplit(_)
+            | Self::OldMasterBack => true,
+            Self::GatewayKilled(_)
+            | Self::ToRedis(..)
+            | Self::Between(..)
+            | Self::Alone(..)
+            | Self::StoreStalled => false,
+        }
+    }
+
+    /// A while before it begins: a replica that takes over lacks what is written from now on.
+    pub(crate) fn announce(self, world: &World) {
+        if matches!(self, Self::ReplicaPromoted | Self::RedisSplit(_) | Self::OldMasterBack) {
+            world.replication.set_all(Mode::Cut);
+        }
+    }
+
+    pub(crate) fn begin(self, world: &mut World) {
+        let (master, other) = (world.master, world.other());
+        match self {
+            Self::GatewayKilled(gateway) => world.kill(gateway),
+            Self::RedisKilled => world.redis[master].kill(),
+            Self::RedisStopped => world.redis[master].stop(),
+            Self::RedisFlushed => world.redis[master].flush(),
+            Self::ReplicaPromoted => {
+                world.redis[master].kill();
+                world.redis[other].lead();
+                (0..GATEWAYS).for_each(|gateway| world.lead_to(gateway, other));
+            }
+            Self::RedisSplit(behind) => {
+                world.redis[other].lead();
+                let moved = (0..GATEWAYS).filter(|&gateway| gateway != behind);
+                moved.for_each(|gateway| world.lead_to(gateway, other));
+            }
+            Self::OldMasterBack => {
+                world.redis[other].lead();
+                (0..GATEWAYS).for_each(|gateway| world.lead_to(gateway, other));
+            }
+            Self::ToRedis(gateway, mode) => world.to_redis[gateway].set_all(mode),
+            Self::Between(from, to, mode) => world.to_gateway[to].set(from, mode),
+            Self::Alone(gateway, mode) => alone(world, gateway, mode),
+            Self::StoreStalled => world.stall_store(),
+        }
+    }
+
+    pub(crate) fn end(self, world: &mut World) {
+        let (master, other) = (world.master, world.other());
+        match self {
+            Self::GatewayKilled(gateway) => world.restart(gateway),
+            Self::RedisKilled => world.redis[master].restart(),
+            Self::RedisStopped => world.redis[master].go_on(),
+            Self::RedisFlushed => {}
+            Self::ReplicaPromoted => {
+                world.redis[master].restart();
+                world.master = other;
+                world.follow();
+            }
+            Self::RedisSplit(behind) => {
+                world.lead_to(behind, other);
+                world.master = other;
+                world.follow();
+            }
+            Self::OldMasterBack => {
+                (0..GATEWAYS).for_each(|gateway| world.lead_to(gateway, master));
+                world.follow();
+            }
+            Self::ToRedis(gateway, _) => world.to_redis[gateway].set_all(Mode::Well),
+            Self::Between(from, to, _) => world.to_gateway[to].set(from, Mode::Well),
+            Self::Alone(gateway, _) => alone(world, gateway, Mode::Well),
+            Self::StoreStalled => world.let_store_go(),
+        }
+    }
+}
+
+fn alone(world: &World, gateway: usize, mode: Mode) {
+    world.to_redis[gateway].set_all(mode);
+    world.to_gateway[gateway].set_all(mode);
+    world.to_gateway.iter().for_each(|link| link.set(gateway, mode));
+}

@@ -1,0 +1,266 @@
+//! Rounds: a sale under load, faults that begin and end, and then all books.
+
+use std::env;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use seckill_loadtest::books::{Books, Difference, Lent, compare};
+use seckill_loadtest::checker::{Account, Found, Terms};
+use seckill_loadtest::client::Client;
+use seckill_loadtest::driver::{Answer, Ask, Sent, request};
+use seckill_loadtest::gateway::Gateway;
+use seckill_loadtest::order::{Order, Status};
+use seckill_loadtest::patience::{GENEROUS, now, until};
+use seckill_loadtest::random::{Random, seed};
+use seckill_loadtest::shop::{self, Sale};
+use serde::Deserialize;
+
+use crate::crowd::Crowd;
+use crate::faults::{Fault, draw};
+use crate::world::{GATEWAYS, World};
+
+const ROUNDS: usize = 5;
+const BUYERS: usize = 30;
+/// Tries between two events, at most.
+const TRIES_MAX: usize = 500;
+/// How long the books may take to agree: a call that was kept by a silent link is given up after
+/// twelve seconds, and what Redis forgot may be rebuilt twice.
+const SETTLED: Duration = GENEROUS.saturating_mul(2);
+
+/// A sale, and what its clients know.
+#[derive(Debug)]
+struct Round {
+    product: String,
+    activity: String,
+    sale: Sale,
+    tokens: Vec<String>,
+    sent: Vec<Sent>,
+}
+
+impl Round {
+    /// Sells while all of it goes wrong, and until it is over.
+    fn sell(world: &mut World, random: &mut Random, faults: &[Fault]) -> Self {
+        let stock = *random.one_of(&[30, 90, 240]);
+        let limit = *random.one_of(&[1, 2, 5]);
+        let pay_within_s = *random.one_of(&[2, 3_600, 3_600]);
+        let sale = Sale { limit, pay_within_s, ..Sale::of(stock) };
+        let (product, activity) = world.sale(sale);
+        let seed = random.bits();
+        let tokens = shop::tokens(&world.gateways[0], &format!("buyer{seed:x}-"), BUYERS);
+        let addresses = world.addresses.clone();
+        let mut crowd = Crowd::new(&activity, &tokens, &addresses);
+        (crowd.quantity_max, crowd.seed) = (limit.min(2), seed);
+        let sent = thread::scope(|scope| {
+            let load = scope.spawn(|| crowd.run());
+            let over = Over(&crowd);
+            let go_on = |random: &mut Random| {
+                // Only a count: nothing else is read by it.
+                let enough = crowd.tries.load(Ordering::Relaxed) + 1 + random.below(TRIES_MAX);
+                until("the shoppers have tried", GENEROUS, || {
+                    (crowd.tries.load(Ordering::Relaxed) >= enough).then_some(())
+                });
+            };
+            go_on(random);
+            for fault in faults {
+                fault.announce(world);
+                go_on(random);
+                fault.begin(world);
+            }
+            go_on(random);
+            let mut left = faults.to_vec();
+            while !left.is_empty() {
+                left.swap_remove(random.below(left.len())).end(world);
+                go_on(random);
+            }
+            drop(over);
+            load.join().unwrap()
+        });
+        Self { product, activity, sale, tokens, sent }
+    }
+
+    fn users(&self) -> Vec<String> {
+        let head = |token: &String| token.split_once('.').unwrap().0.to_owned();
+        self.tokens.iter().map(head).collect()
+    }
+
+    /// Reads what all books have of the sale.
+    fn read(&self, world: &World) -> Books {
+        let account = |gateway: &Gateway| {
+            let audit = gateway.audit(&self.activity);
+            Account::deserialize(audit).expect("an audit is as the contract says")
+        };
+        let hash = world.redis[world.master].tell(&["HGETALL", &self.hash()]);
+        let addresses: Vec<_> = world.gateways.iter().map(Gateway::address).collect();
+        thread::scope(|scope| {
+            let lists = addresses.into_iter().map(|it| scope.spawn(move || self.list(it)));
+            let lists: Vec<_> = lists.collect();
+            Books {
+                accounts: world.gateways.iter().map(account).collect(),
+                lists: lists.into_iter().map(|list| list.join().unwrap()).collect(),
+                lent: Lent::of(&hash),
+            }
+        })
+    }
+
+    /// Every shopper's list at one gateway.
+    fn list(&self, address: SocketAddr) -> Vec<Found> {
+        let of = |(buyer, token): (usize, &String)| {
+            let orders = shop::orders(&mut Client::with_token(address, token));
+            orders.into_iter().map(move |order| Found { buyer, order })
+        };
+        self.tokens.iter().enumerate().flat_map(of).collect()
+    }
+
+    /// The name of what Redis has of the sale.
+    fn hash(&self) -> String {
+        format!("seckill:lease:{}", self.activity)
+    }
+
+    /// Waits until all books agree with each other and with what clients were told.
+    #[track_caller]
+    fn settle(&self, world: &World) -> Books {
+        let users = self.users();
+        let terms = Terms { stock: self.sale.stock.into(), limit: self.sale.limit.into() };
+        let deadline = now() + SETTLED;
+        let (books, differences) = until("the books are read", SETTLED * 2, || {
+            let books = self.read(world);
+            let differences = compare(terms, &users, &self.sent, &books);
+            (differences.is_empty() || now() > deadline).then_some((books, differences))
+        });
+        assert!(differences.is_empty(), "{} differences: {differences:#?}", differences.len());
+        books
+    }
+
+    /// Buys whatever is free, a unit for each of new shoppers, at whichever gateway.
+    fn sell_out(&mut self, world: &World, books: &Books) {
+        let free = books.lent.stocked - units(books, Status::takes_units);
+        let first = self.tokens.len();
+        let prefix = format!("late{}-", self.activity);
+        let late =
+            shop::tokens(&world.gateways[0], &prefix, usize::try_from(free).unwrap() + GATEWAYS);
+        self.tokens.extend(late);
+        let mut waiting: Vec<usize> = (first..self.tokens.len()).collect();
+        until("the last unit is sold", SETTLED, || {
+            waiting.retain(|&buyer| {
+                let answer = self.buy(world, buyer);
+                let is_served = answer.order.is_some();
+                self.sent.push(self.told(buyer, answer));
+                !is_served
+            });
+            assert!(waiting.len() >= GATEWAYS, "more is sold than there was");
+            (waiting.len() == GATEWAYS).then_some(())
+        });
+    }
+
+    fn buy(&self, world: &World, buyer: usize) -> Answer {
+        let (ask, request_id) = (late_buy(buyer), format!("late-{buyer}"));
+        let address = world.gateways[buyer % GATEWAYS].address();
+        let mut client = Client::with_token(address, &self.tokens[buyer]);
+        Answer::of(&client.send(request(&self.activity, &ask, &request_id)), &request_id)
+    }
+
+    fn told(&self, buyer: usize, answer: Answer) -> Sent {
+        Sent { buyer, ask: late_buy(buyer), answer: Some(answer) }
+    }
+
+    /// Gives up what is not paid, and ends the sale: the rest is the product's again.
+    fn end(&self, world: &World, books: &Books) {
+        for found in own(books).filter(|it| it.order.status.is_held()) {
+            let address = world.gateways[found.order.gateway()].address();
+            let mut client = Client::with_token(address, &self.tokens[found.buyer]);
+            let answer = client.delete(&format!("/api/v1/orders/{}", found.order.id));
+            // It may have expired.
+            assert!(matches!(answer.status, 204 | 409), "{answer:?}");
+        }
+        let mut shop = world.shop();
+        shop.step(&self.activity, "end");
+        let left = u64::from(self.sale.stock) - units(books, |it| it == Status::Paid);
+        let mut stock = 0;
+        until("the units are the product's again", SETTLED, || {
+            stock = shop.stock(&self.product);
+            assert!(stock <= left, "{stock} of {left} came back");
+            (stock == left).then_some(())
+        });
+    }
+}
+
+/// Has the shoppers go home, also when a test fails.
+struct Over<'a>(&'a Crowd<'a>);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        // Only a flag: the threads are joined.
+        self.0.is_over.store(true, Ordering::Relaxed);
+    }
+}
+
+fn late_buy(buyer: usize) -> Ask {
+    Ask::Buy { key: format!("late-{buyer}"), quantity: 1 }
+}
+
+fn own(books: &Books) -> impl Iterator<Item = &Found> {
+    let lists = books.lists.iter().enumerate();
+    lists.flat_map(|(gateway, list)| list.iter().filter(move |it| it.order.gateway() == gateway))
+}
+
+fn units(books: &Books, of: fn(Status) -> bool) -> u64 {
+    let quantity = |it: &Found| u64::from(it.order.quantity);
+    own(books).filter(|it| of(it.order.status)).map(quantity).sum()
+}
+
+fn rounds() -> usize {
+    env::var("ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().expect("ROUNDS is a number"))
+}
+
+#[test]
+fn what_clients_were_told_is_what_all_books_say_whatever_goes_wrong() {
+    let seed = seed();
+    println!("SEED={seed}");
+    let mut random = Random::new(seed);
+    let mut world = World::start();
+    for number in 1..=rounds() {
+        let faults = draw(&mut random);
+        println!("round {number} begins: {faults:?}");
+        let mut round = Round::sell(&mut world, &mut random, &faults);
+        world.recover();
+        let mut books = round.settle(&world);
+        let told = |status| {
+            let answered = round.sent.iter().filter_map(|sent| sent.answer.as_ref());
+            answered.filter(|answer| answer.status == status).count()
+        };
+        let line = format!("{} sent, {} accepted", round.sent.len(), told(202));
+        // Where orders expire soon there is no moment in which all units are sold.
+        if round.sale.pay_within_s > GENEROUS.as_secs().try_into().unwrap() {
+            round.sell_out(&world, &books);
+            books = round.settle(&world);
+        }
+        round.end(&world, &books);
+        let paid = units(&books, |it| it == Status::Paid);
+        println!("round {number}: {line}, {paid} units of {} paid", round.sale.stock);
+    }
+    for gateway in &world.gateways {
+        drop(gateway.run(&["journal", "verify"]).expect(0));
+        drop(gateway.run(&["audit"]).expect(0));
+    }
+}
+
+/// Books that are read from real parts, and a fact in one of them that is not so.
+#[test]
+fn canary_a_wrong_fact_in_any_book_is_seen() {
+    let mut world = World::start();
+    let mut round = Round::sell(&mut world, &mut Random::new(seed()), &[]);
+    world.recover();
+    let books = round.settle(&world);
+    let (terms, users) =
+        (Terms { stock: round.sale.stock.into(), limit: round.sale.limit.into() }, round.users());
+    drop(world.redis[world.master].tell(&["HINCRBY", &round.hash(), "leased", "1"]));
+    let seen = compare(terms, &users, &round.sent, &round.read(&world));
+    assert!(seen.iter().any(|it| matches!(it, Difference::Lent(_))), "{seen:?}");
+    let lost = Order { id: "1".to_owned(), ..own(&books).next().unwrap().order.clone() };
+    let answer = Answer { status: 202, slug: None, order: Some(lost), is_in_order: true };
+    round.sent.push(round.told(0, answer));
+    let seen = compare(terms, &users, &round.sent, &books);
+    assert!(matches!(seen[..], [Difference::Told(_)]), "{seen:?}");
+}

@@ -1,0 +1,42 @@
+//! The data directories of two gateways, exchanged.
+
+use seckill_loadtest::books::Lent;
+use seckill_loadtest::client::Client;
+use seckill_loadtest::gateway::Gateway;
+use seckill_loadtest::patience::{GENEROUS, until};
+use seckill_loadtest::shop::{self, Sale};
+
+use crate::world::World;
+
+/// Each would sell what the other holds, and flush over what the store has of it.
+#[test]
+fn gateways_on_each_others_data_refuse_to_start_and_change_nothing() {
+    let mut world = World::start();
+    let (_, activity) = world.sale(Sale::of(20));
+    let token = shop::tokens(&world.gateways[0], "ann", 1).remove(0);
+    let mut ann = Client::with_token(world.gateways[1].address(), &token);
+    drop(until("she is served", GENEROUS, || {
+        ann.try_send(shop::buy(&activity, "a", 1)).ok().filter(|answer| answer.status == 202)
+    }));
+    world.recover();
+    world.kill(0);
+    world.kill(1);
+    let dump = |gateway: &Gateway| gateway.run(&["journal", "dump"]).expect(0);
+    let hash = format!("seckill:lease:{activity}");
+    let [one, other] = &world.gateways[..2] else { unreachable!() };
+    let known = || (dump(one), dump(other), Lent::of(&world.redis[0].tell(&["HGETALL", &hash])));
+    let before = known();
+    for (gateway, data) in [(one, other), (other, one)] {
+        let any_port = ["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
+        gateway.run_on(data.data(), &[&["serve"], &any_port[..]].concat(), &[]).refused("journal");
+    }
+    assert_eq!(known(), before);
+    world.restart(0);
+    world.restart(1);
+    world.recover();
+    let mut ann = Client::with_token(world.gateways[1].address(), &token);
+    assert_eq!(shop::orders(&mut ann).len(), 1);
+    for gateway in &world.gateways {
+        drop(gateway.run(&["audit"]).expect(0));
+    }
+}
