@@ -8,6 +8,7 @@ mod demo;
 mod gateway;
 mod journal;
 mod serve;
+mod store;
 mod tokens;
 mod user;
 
@@ -69,6 +70,9 @@ enum Command {
     /// The gateways that share a store.
     #[command(subcommand)]
     Gateway(Gateway),
+    /// The store itself.
+    #[command(subcommand)]
+    Store(StoreCommand),
 }
 
 /// Where a gateway's data is.
@@ -129,6 +133,12 @@ enum Gateway {
     List(Place),
 }
 
+#[derive(Debug, Subcommand)]
+enum StoreCommand {
+    /// Create the schema, or bring an older one up to date; `serve` does the same at its start.
+    Migrate(Place),
+}
+
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn run() -> ExitCode {
@@ -144,6 +154,7 @@ pub fn run() -> ExitCode {
         Command::Journal(Journal::Verify(place)) => journal::verify(&place),
         Command::Journal(Journal::Dump(place)) => journal::dump(&place),
         Command::Gateway(Gateway::List(place)) => gateway::list(&place),
+        Command::Store(StoreCommand::Migrate(place)) => store::migrate(&place),
     };
     done.unwrap_or_else(|error| {
         tell(&format!("{error:#}"));

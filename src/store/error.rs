@@ -95,7 +95,10 @@ pub enum Fault {
     #[error("the store cannot be used: {0}")]
     Unusable(String),
     /// A newer version of seckill made its schema.
-    #[error("the store has schema {found}; this version of seckill knows schemas up to {known}")]
+    #[error(
+        "the store has schema {found}, and this version of seckill knows schemas up to {known}: one \
+         that knows schema {found} is needed"
+    )]
     NewerSchema {
         /// The store's.
         found: u32,

@@ -15,9 +15,10 @@ pub use error::{Fault, OutOfStep, Refusal, StoreError};
 pub use flush::{Batch, FlushBatch};
 pub use rows::{
     Activity, ActivityUpdate, GatewayRow, JournalFound, JournalPosition, LeaseMember, LeaseRoll,
-    NewActivity, NewProduct, NewUser, Once, OrderChunk, OrderCursor, OrderFilter, OrderRow,
-    OrdersOf, Outcome, Page, PasswordReset, PaymentRow, Product, ProductUpdate, Revocation,
-    Revoked, Roles, SetAside, SignOut, Snapshot, StatusSum, StoredOrder, User, UserUpdate,
+    Migrated, NewActivity, NewProduct, NewUser, Once, OrderChunk, OrderCursor, OrderFilter,
+    OrderRow, OrdersOf, Outcome, Page, PasswordReset, PaymentRow, Product, ProductUpdate,
+    Revocation, Revoked, Roles, SetAside, SignOut, Snapshot, StatusSum, StoredOrder, User,
+    UserUpdate,
 };
 
 #[cfg(test)]
@@ -47,6 +48,14 @@ pub type Stored<T> = Result<T, StoreError>;
 /// nothing happened; a [`Fault::Unavailable`] of a write leaves open whether it did.
 #[async_trait]
 pub trait Store: Send + Sync + std::fmt::Debug {
+    /// Brings the schema to the newest, where opening or a call before has not; says what came of it
+    /// then.
+    ///
+    /// # Errors
+    /// [`Fault::NewerSchema`] where a newer version of seckill made it, [`Fault::Unusable`] where it
+    /// is another program's.
+    async fn migrate(&self) -> Stored<Migrated>;
+
     /// Makes an account. Refused: [`Refusal::Taken`].
     async fn create_user(&self, user: NewUser) -> Stored<User>;
 

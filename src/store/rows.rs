@@ -500,6 +500,15 @@ pub struct JournalFound {
     pub end: u64,
 }
 
+/// From which schema to which a store was brought; an empty one has schema 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Migrated {
+    /// The schema that was found.
+    pub from: u32,
+    /// The schema that it has now.
+    pub to: u32,
+}
+
 /// A row that the store did not take, kept so that nothing is lost.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SetAside {

@@ -323,6 +323,26 @@ fn a_torn_tail_is_dropped_whole() {
 }
 
 #[test]
+fn a_store_is_migrated_by_a_command_and_a_newer_one_stops_the_start() {
+    let mut gateway = Gateway::start(Start::cores(1));
+    gateway.stop();
+    let told = gateway.run(&["store", "migrate"]).expect(0);
+    assert!(told.contains("the newest, already"), "{told}");
+    let path = gateway.data().join("store.db");
+    let empty = format!("sqlite:{}", gateway.data().join("empty.db").display());
+    let told = gateway.run_with(&["store", "migrate"], &[("SECKILL_STORE_URL", &empty)]).expect(0);
+    assert!(told.contains("was empty, and has schema"), "{told}");
+    let version: u32 =
+        Store::open(&path).unwrap().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    Store::open(&path).unwrap().pragma_update(None, "user_version", version + 1).unwrap();
+    let needed = format!("one that knows schema {} is needed", version + 1);
+    gateway.run(&["store", "migrate"]).refused(&needed);
+    gateway
+        .run(&["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"])
+        .refused(&needed);
+}
+
+#[test]
 fn the_audit_finds_what_was_changed_behind_its_back() {
     let (gateway, activity) = killed_gateway();
     let audit = ["audit", "--json"];

@@ -126,6 +126,11 @@ pub(super) async fn picture(store: &dyn Store, activity: &Activity) -> String {
 }
 
 pub(in crate::store) async fn registration_names_what_happened(store: &dyn Store) {
+    let migrated = store.migrate().await.unwrap();
+    assert!(
+        migrated.from == 0 && migrated.to > 1,
+        "the suite begins on an empty store: {migrated:?}"
+    );
     assert_eq!(store.position(3).await.unwrap(), None);
     let refused = out_of_step(store.register(JournalFound { begin: 9, ..FOUND }).await);
     assert_eq!(refused, OutOfStep::BeforeBegin { stored: 0, begin: 9 }, "another store");

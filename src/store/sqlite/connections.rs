@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::schema;
-use crate::store::{Fault, Stored};
+use crate::store::{Fault, Migrated, Stored};
 
 /// Threads that read.
 const READERS: usize = 3;
@@ -42,6 +42,8 @@ pub(super) struct Connections {
     readers: Queue,
     auditor: Queue,
     writer: Queue,
+    /// What opening did to the schema.
+    pub(super) migrated: Migrated,
 }
 
 /// Jobs that wait for the threads of some connections; dropped, it ends them.
@@ -70,12 +72,12 @@ impl Connections {
         // Accounts and products have no other copy, and the journal recycles what was flushed.
         db.pragma_update(None, "synchronous", "FULL")?;
         db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-        schema::migrate(&mut db)?;
+        let migrated = schema::migrate(&mut db)?;
         let writer = start("store-write", WRITES_WAITING_MAX, vec![db])?;
         let readers = (0..READERS).map(|_| read_only(path)).collect::<Stored<Vec<_>>>()?;
         let readers = start("store-read", READS_WAITING_MAX, readers)?;
         let auditor = start("store-audit", AUDITS_WAITING_MAX, vec![read_only(path)?])?;
-        Ok(Self { writer, readers, auditor })
+        Ok(Self { writer, readers, auditor, migrated })
     }
 
     /// One transaction that writes: committed where the work succeeds.

@@ -34,9 +34,9 @@ use tokio::sync::{mpsc, oneshot};
 use self::connections::Connections;
 use super::{
     Activity, ActivityUpdate, Fault, FlushBatch, GatewayRow, JournalFound, JournalPosition,
-    LeaseRoll, NewActivity, NewProduct, NewUser, Once, OrderCursor, OrderFilter, Outcome, Page,
-    PasswordReset, PaymentRow, Product, ProductUpdate, Revocation, SetAside, Snapshot, StatusSum,
-    Store, StoreError, Stored, StoredOrder, User, UserUpdate,
+    LeaseRoll, Migrated, NewActivity, NewProduct, NewUser, Once, OrderCursor, OrderFilter, Outcome,
+    Page, PasswordReset, PaymentRow, Product, ProductUpdate, Revocation, SetAside, Snapshot,
+    StatusSum, Store, StoreError, Stored, StoredOrder, User, UserUpdate,
 };
 
 /// Chunks of an audit that wait to be taken.
@@ -84,6 +84,10 @@ impl From<rusqlite::Error> for StoreError {
 
 #[async_trait]
 impl Store for Sqlite {
+    async fn migrate(&self) -> Stored<Migrated> {
+        Ok(self.connections.migrated)
+    }
+
     async fn create_user(&self, user: NewUser) -> Stored<User> {
         self.connections.write(move |tx| users::create(tx, &user)).await
     }

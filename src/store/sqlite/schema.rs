@@ -4,7 +4,7 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use crate::store::{Fault, Stored};
+use crate::store::{Fault, Migrated, Stored};
 
 /// Each makes the next schema out of the one before: the first, schema 1 out of nothing.
 const MIGRATIONS: &[&str] = &[
@@ -24,12 +24,12 @@ const MIGRATIONS: &[&str] = &[
 /// # Errors
 /// [`Fault::NewerSchema`] where a newer version of seckill made it, [`Fault::Unusable`] where it
 /// is another program's.
-pub(super) fn migrate(db: &mut Connection) -> Stored<()> {
+pub(super) fn migrate(db: &mut Connection) -> Stored<Migrated> {
     let newest = newest();
     // Where there is nothing to do nobody's transaction is waited for: a gateway that comes back
     // sells while the store is stalled.
     if version(db)? == newest {
-        return Ok(());
+        return Ok(Migrated { from: newest, to: newest });
     }
     // The version is read again under the write lock: two gateways of one machine may start together.
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -45,7 +45,8 @@ pub(super) fn migrate(db: &mut Connection) -> Stored<()> {
         tx.execute_batch(migration)?;
     }
     tx.pragma_update(None, "user_version", newest)?;
-    Ok(tx.commit()?)
+    tx.commit()?;
+    Ok(Migrated { from: found, to: newest })
 }
 
 fn version(db: &Connection) -> rusqlite::Result<u32> {

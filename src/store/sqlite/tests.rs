@@ -12,7 +12,7 @@ use seckill_shards::record::NO_KEY;
 
 use super::{Sqlite, orders, payments, schema};
 use crate::store::conformance::conformance;
-use crate::store::{Fault, NewUser, OrdersOf, PasswordReset, Roles, Store, StoreError};
+use crate::store::{Fault, Migrated, NewUser, OrdersOf, PasswordReset, Roles, Store, StoreError};
 
 conformance!(Fresh::open());
 
@@ -97,6 +97,8 @@ async fn a_newer_schema_is_refused_and_left_alone() {
     let refused = fault(Sqlite::open(&fresh.file()));
     let Fault::NewerSchema { found, known } = refused else { panic!("{refused}") };
     assert_eq!((found, known), (newer, schema::newest()));
+    let told = refused.to_string();
+    assert!(told.ends_with(&format!("one that knows schema {newer} is needed")), "{told}");
 }
 
 #[tokio::test]
@@ -117,6 +119,10 @@ async fn an_older_schema_is_brought_up_to_date() {
     db.pragma_update(None, "user_version", 1).unwrap();
     drop(db);
     let store = Sqlite::open(&file).unwrap();
+    let migrated = Migrated { from: 1, to: schema::newest() };
+    assert_eq!(store.migrate().await.unwrap(), migrated);
+    let again = Migrated { from: schema::newest(), ..migrated };
+    assert_eq!(Sqlite::open(&file).unwrap().migrate().await.unwrap(), again);
     assert_eq!(store.user(UserId(7)).await.unwrap().username, "ann");
     let reset = PasswordReset { user: UserId(7), token: [1; 16], until: Timestamp(1) };
     store.open_reset(reset).await.unwrap();

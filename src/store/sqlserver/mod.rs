@@ -37,9 +37,9 @@ use self::counters::hold_versions;
 use self::sessions::{Transaction, Transactions, is_deadlock};
 use super::{
     Activity, ActivityUpdate, FlushBatch, GatewayRow, JournalFound, JournalPosition, LeaseRoll,
-    NewActivity, NewProduct, NewUser, Once, OrderCursor, OrderFilter, Outcome, Page, PasswordReset,
-    PaymentRow, Product, ProductUpdate, Revocation, SetAside, Snapshot, StatusSum, Store, Stored,
-    StoredOrder, User, UserUpdate,
+    Migrated, NewActivity, NewProduct, NewUser, Once, OrderCursor, OrderFilter, Outcome, Page,
+    PasswordReset, PaymentRow, Product, ProductUpdate, Revocation, SetAside, Snapshot, StatusSum,
+    Store, Stored, StoredOrder, User, UserUpdate,
 };
 
 /// Chunks of an audit that wait to be taken.
@@ -52,7 +52,7 @@ const ATTEMPTS_MAX: u32 = 5;
 pub struct SqlServer {
     transactions: Transactions,
     /// Set once the schema is known to be the newest.
-    schema: OnceCell<()>,
+    schema: OnceCell<Migrated>,
 }
 
 impl SqlServer {
@@ -66,15 +66,6 @@ impl SqlServer {
         let config = Config::from_ado_string(connection);
         let config = config.map_err(|_| "is no ADO connection string of SQL Server")?;
         Ok(Self { transactions: Transactions::new(config), schema: OnceCell::new() })
-    }
-
-    /// Brings the database to the newest schema now rather than with the first call.
-    ///
-    /// # Errors
-    /// [`Fault::NewerSchema`](super::Fault::NewerSchema) where a newer version made it, [`Fault::Unusable`](super::Fault::Unusable) where it is
-    /// another program's, [`Fault::Unavailable`](super::Fault::Unavailable) where the server cannot be reached.
-    pub async fn migrate(&self) -> Stored<()> {
-        self.schema.get_or_try_init(|| schema::migrate(&self.transactions)).await.map(drop)
     }
 
     async fn write(&self) -> Stored<Transaction> {
@@ -108,6 +99,10 @@ macro_rules! within {
 
 #[async_trait]
 impl Store for SqlServer {
+    async fn migrate(&self) -> Stored<Migrated> {
+        self.schema.get_or_try_init(|| schema::migrate(&self.transactions)).await.copied()
+    }
+
     async fn create_user(&self, user: NewUser) -> Stored<User> {
         within!(self.write, |tx| users::create(tx, &user))
     }

@@ -6,7 +6,7 @@ use tiberius::IsolationLevel;
 
 use super::sessions::{Transaction, Transactions};
 use super::values::Columns;
-use crate::store::{Fault, StoreError, Stored};
+use crate::store::{Fault, Migrated, StoreError, Stored};
 
 /// Each makes the next schema out of the one before: the first, schema 1 out of nothing.
 const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2_set_aside.sql")];
@@ -17,7 +17,7 @@ const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema
 /// # Errors
 /// [`Fault::NewerSchema`] where a newer version of seckill made it, [`Fault::Unusable`] where it
 /// is another program's.
-pub(super) async fn migrate(transactions: &Transactions) -> Stored<()> {
+pub(super) async fn migrate(transactions: &Transactions) -> Stored<Migrated> {
     allow_snapshots(transactions).await?;
     let mut tx = transactions.begin(IsolationLevel::ReadCommitted).await?;
     let done = migrate_within(&mut tx).await;
@@ -42,7 +42,7 @@ async fn allow_snapshots(transactions: &Transactions) -> Stored<()> {
     })
 }
 
-async fn migrate_within(tx: &mut Transaction) -> Stored<()> {
+async fn migrate_within(tx: &mut Transaction) -> Stored<Migrated> {
     // Held until the end of the transaction.
     tx.batch(
         "DECLARE @got INT;
@@ -52,7 +52,7 @@ async fn migrate_within(tx: &mut Transaction) -> Stored<()> {
     )
     .await?;
     let found = version(tx).await?;
-    let newest = u32::try_from(MIGRATIONS.len()).expect("a few migrations");
+    let newest = newest();
     if found > newest {
         return Err(Fault::NewerSchema { found, known: newest }.into());
     }
@@ -61,7 +61,11 @@ async fn migrate_within(tx: &mut Transaction) -> Stored<()> {
         tx.batch(migration).await?;
     }
     tx.run("UPDATE schema_version SET version = @P1", &[&i64::from(newest)]).await?;
-    Ok(())
+    Ok(Migrated { from: found, to: newest })
+}
+
+pub(super) fn newest() -> u32 {
+    u32::try_from(MIGRATIONS.len()).expect("a few migrations")
 }
 
 /// The version of a database; of an empty one, which is given a place to keep it, 0.

@@ -9,9 +9,9 @@ use tiberius::{Client, Config};
 use tokio::net::TcpStream;
 use tokio_util::compat::TokioAsyncWriteCompatExt;
 
-use super::SqlServer;
-use crate::store::Store;
+use super::{SqlServer, schema};
 use crate::store::conformance::conformance;
+use crate::store::{Fault, Migrated, Store, StoreError};
 
 conformance!(match Fresh::open().await {
     Some(fresh) => fresh,
@@ -43,6 +43,14 @@ impl Fresh {
         let store = SqlServer::new(&format!("{server};Database={name}")).unwrap();
         Some(Self { store: Some(store), server, name })
     }
+
+    fn database(&self) -> String {
+        format!("{};Database={}", self.server, self.name)
+    }
+
+    fn again(&self) -> SqlServer {
+        SqlServer::new(&self.database()).unwrap()
+    }
 }
 
 impl Deref for Fresh {
@@ -64,6 +72,57 @@ impl Drop for Fresh {
         // A database that stays is named after its test run.
         drop(dropped.join());
     }
+}
+
+#[tokio::test]
+async fn of_gateways_that_start_together_one_makes_the_schema() {
+    let Some(fresh) = Fresh::open().await else { return };
+    let [one, two] = [fresh.again(), fresh.again()];
+    let (one, two) = tokio::join!(one.migrate(), two.migrate());
+    let to = schema::newest();
+    let mut from = [one.unwrap(), two.unwrap()].map(|it| (it.from, it.to));
+    from.sort_unstable();
+    assert_eq!(from, [(0, to), (to, to)]);
+    let version = fresh.again().migrate().await.unwrap();
+    assert_eq!(version, Migrated { from: to, to });
+}
+
+#[tokio::test]
+async fn an_older_schema_is_brought_up_to_date() {
+    let Some(fresh) = Fresh::open().await else { return };
+    let made = "CREATE TABLE schema_version (version BIGINT NOT NULL);
+                INSERT INTO schema_version (version) VALUES (1)";
+    let row = "INSERT INTO journal (gateway, journal_id, epoch, position) VALUES (3, 0x07, 1, 5)";
+    for sql in [include_str!("schema_1.sql"), made, row] {
+        command(&fresh.database(), sql).await;
+    }
+    assert_eq!(fresh.migrate().await.unwrap(), Migrated { from: 1, to: schema::newest() });
+    assert_eq!(fresh.position(3).await.unwrap().unwrap().position, 5);
+    assert!(fresh.set_aside(3).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_left_alone() {
+    let Some(fresh) = Fresh::open().await else { return };
+    fresh.migrate().await.unwrap();
+    let newer = schema::newest() + 1;
+    let sql = format!("UPDATE schema_version SET version = {newer}");
+    command(&fresh.database(), &sql).await;
+    for _ in 0..2 {
+        let refused = fresh.again().announce(None).await.unwrap_err();
+        let StoreError::Fault(Fault::NewerSchema { found, known }) = refused else {
+            panic!("{refused}")
+        };
+        assert_eq!((found, known), (newer, schema::newest()));
+    }
+}
+
+#[tokio::test]
+async fn another_program_s_database_is_refused() {
+    let Some(fresh) = Fresh::open().await else { return };
+    command(&fresh.database(), "CREATE TABLE account (id BIGINT)").await;
+    let refused = fresh.migrate().await.unwrap_err();
+    assert!(matches!(refused, StoreError::Fault(Fault::Unusable(_))), "{refused}");
 }
 
 /// Carries out a statement on the server itself, outside any transaction.
