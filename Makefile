@@ -135,4 +135,5 @@ tools-fuzz:
 	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
 
 tools-redis:
-	@command -v redis-server >/dev/null || (apt-get update && apt-get install -y redis-server)
+	@{ command -v redis-server && command -v openssl; } >/dev/null \
+		|| (apt-get update && apt-get install -y redis-server openssl)

@@ -31,19 +31,28 @@ pub(crate) const START: Start = Start { cores: 1, through: &[] };
 
 impl Fleet {
     pub(crate) fn start(gateways: usize) -> Self {
+        Self::start_with(gateways, |redis| vec![("SECKILL_REDIS_URL", redis.url())])
+    }
+
+    /// With settings of all gateways that depend on where Redis is.
+    pub(crate) fn start_with(
+        gateways: usize,
+        reach: impl FnOnce(&Redis) -> Vec<(&'static str, String)>,
+    ) -> Self {
         let (redis, store) = (Redis::start(), Scratch::new());
+        let reached = reach(&redis);
         let gateways: Vec<_> = (0..gateways)
             .map(|number| {
                 let variables = [
                     ("SECKILL_SECRET", SECRET.to_owned()),
                     ("SECKILL_GATEWAY_ID", number.to_string()),
                     ("SECKILL_STORE_URL", format!("sqlite:{}/store.db", store.path().display())),
-                    ("SECKILL_REDIS_URL", redis.url()),
                     ("SECKILL_PEER_LISTEN", "127.0.0.1:0".to_owned()),
                     ("SECKILL_LOG", "info,seckill=debug".to_owned()),
                 ];
-                let variables = variables.map(|(name, value)| (name.to_owned(), value));
-                Gateway::start_with(START, [provider::variables(), variables.into()].concat())
+                let variables = variables.into_iter().chain(reached.clone());
+                let variables = variables.map(|(name, value)| (name.to_owned(), value)).collect();
+                Gateway::start_with(START, [provider::variables(), variables].concat())
             })
             .collect();
         let shop = Shop::open(&gateways[0]);

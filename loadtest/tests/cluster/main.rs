@@ -9,3 +9,4 @@ mod forged;
 mod owners;
 mod selling;
 mod sessions;
+mod tls;
