@@ -171,6 +171,9 @@ impl Control {
             unless_away(self.learn_all(&mut *self.learned.lock().await).await)?;
         }
         self.preheat().await;
+        if has_store {
+            self.lease_first().await;
+        }
         self.render_pages().await;
         if has_store {
             unless_away(self.announce().await)?;

@@ -21,6 +21,8 @@ pub(crate) struct Fleet {
     pub(crate) gateways: Vec<Gateway>,
     pub(crate) redis: Redis,
     pub(crate) shop: Shop,
+    /// The settings that all gateways share.
+    common: Vec<(String, String)>,
     _store: Scratch,
 }
 
@@ -40,23 +42,25 @@ impl Fleet {
         reach: impl FnOnce(&Redis) -> Vec<(&'static str, String)>,
     ) -> Self {
         let (redis, store) = (Redis::start(), Scratch::new());
-        let reached = reach(&redis);
-        let gateways: Vec<_> = (0..gateways)
-            .map(|number| {
-                let variables = [
-                    ("SECKILL_SECRET", SECRET.to_owned()),
-                    ("SECKILL_GATEWAY_ID", number.to_string()),
-                    ("SECKILL_STORE_URL", format!("sqlite:{}/store.db", store.path().display())),
-                    ("SECKILL_PEER_LISTEN", "127.0.0.1:0".to_owned()),
-                    ("SECKILL_LOG", "info,seckill=debug".to_owned()),
-                ];
-                let variables = variables.into_iter().chain(reached.clone());
-                let variables = variables.map(|(name, value)| (name.to_owned(), value)).collect();
-                Gateway::start_with(START, [provider::variables(), variables].concat())
-            })
-            .collect();
+        let common = [
+            ("SECKILL_SECRET", SECRET.to_owned()),
+            ("SECKILL_STORE_URL", format!("sqlite:{}/store.db", store.path().display())),
+            ("SECKILL_PEER_LISTEN", "127.0.0.1:0".to_owned()),
+            ("SECKILL_LOG", "info,seckill=debug".to_owned()),
+        ];
+        let common = common.into_iter().chain(reach(&redis));
+        let common = common.map(|(name, value)| (name.to_owned(), value)).collect();
+        let common = [provider::variables(), common].concat();
+        let gateways: Vec<_> = (0..gateways).map(|number| gateway(number, &common)).collect();
         let shop = Shop::open(&gateways[0]);
-        Self { gateways, redis, shop, _store: store }
+        Self { gateways, redis, shop, common, _store: store }
+    }
+
+    /// One more gateway, which knows nothing yet; its number.
+    pub(crate) fn join(&mut self) -> usize {
+        let number = self.gateways.len();
+        self.gateways.push(gateway(number, &self.common));
+        number
     }
 
     /// A published sale that every gateway knows and may lease; its id.
@@ -140,6 +144,12 @@ impl Fleet {
         self.gateways[gateway].kill();
         self.gateways[gateway].restart(START);
     }
+}
+
+/// Starts a gateway on a data directory of its own.
+fn gateway(number: usize, common: &[(String, String)]) -> Gateway {
+    let own = vec![("SECKILL_GATEWAY_ID".to_owned(), number.to_string())];
+    Gateway::start_with(START, [common, &own].concat())
 }
 
 /// A buy at one gateway: the order, or the slug of the refusal.

@@ -55,6 +55,23 @@ fn the_last_unit_anywhere_is_sold_to_a_shopper_anywhere() {
     assert_eq!(fleet.lent(&activity), 3);
 }
 
+/// Whatever it says first is right already: the sale, its page, and who may come in.
+#[test]
+fn a_gateway_that_starts_cold_in_the_middle_of_a_sale_serves_at_once() {
+    let mut fleet = Fleet::start(1);
+    let activity = fleet.sale(Sale::of(40));
+    let token = fleet.tokens("new", 1).remove(0);
+    let number = fleet.join();
+    let mut client = Client::with_token(fleet.gateways[number].address(), &token);
+    let state = client.get(&format!("/api/v1/activities/{activity}/state")).expect(200).json();
+    assert_eq!(state["phase"], "live");
+    let page = client.get(&format!("/activities/{activity}")).expect(200).text();
+    assert!(page.contains("Kettles for a song") && page.contains("Pours where you point it."));
+    let order =
+        until("the shopper is served", GENEROUS, || buy(&mut client, &activity, "new").ok());
+    await_status(&mut client, &order.id, Status::AwaitingPayment);
+}
+
 #[test]
 fn a_shopper_who_buys_at_two_gateways_at_once_gets_one() {
     let mut fleet = Fleet::start(2);

@@ -4,6 +4,9 @@
 
 use std::time::Duration;
 
+/// How long a start waits at most until something of every sale was asked for.
+pub(super) const FIRST_LEASES: Duration = Duration::from_secs(3);
+
 use crate::flow::Rule;
 
 /// When Redis is left alone, and how it is asked again: half of the last steps were bad.

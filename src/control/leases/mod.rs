@@ -20,7 +20,7 @@ use seckill_shards::ids::{ActivityId, Era};
 use seckill_shards::shard::Activity;
 
 use self::account::{Account, Saying};
-use self::limits::{REST, REST_AFTER_FAULT, STORE, STORE_REST_US};
+use self::limits::{FIRST_LEASES, REST, REST_AFTER_FAULT, STORE, STORE_REST_US};
 use super::Control;
 use crate::flow::Breaker;
 use crate::reconcile::{Declaration, Fault, Holder, Leases, Member, Place, Refusal, Roll, Stock};
@@ -96,6 +96,34 @@ impl Control {
                 Err(stop) => return self.give_up(&stop),
             }
         }
+    }
+
+    /// Asks for units of every sale before anybody is served, unless that takes too long: who comes
+    /// first would be told that nothing is left.
+    pub(super) async fn lease_first(&self) {
+        let Some(settling) = &self.settling else { return };
+        let mut round = Round::new(self, settling);
+        let asked = async {
+            while self.has_unasked_sale() {
+                match round.turn().await {
+                    Ok(rest) => tokio::time::sleep(rest.unwrap_or_default()).await,
+                    Err(stop) => return self.give_up(&stop),
+                }
+            }
+        };
+        if tokio::time::timeout(FIRST_LEASES, asked).await.is_err() {
+            tracing::warn!("serves before it was lent anything of some sales");
+        }
+    }
+
+    /// Whether of some sale nothing was ever asked for.
+    fn has_unasked_sale(&self) -> bool {
+        let activities = self.engine.activities();
+        let is_unasked = |it: &Arc<Activity>| {
+            let sale = it.sale();
+            !sale.closed && sale.lease.is_some_and(|lease| lease.n == 0)
+        };
+        activities.values().any(is_unasked)
     }
 
     fn give_up(&self, stop: &Stop) {
