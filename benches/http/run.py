@@ -76,6 +76,7 @@ def parse():
     parser.add_argument("--connections", default="64,256", help="wrk's connections (default 64,256)")
     parser.add_argument("--tokens", type=int, default=1_000_000, help="buyers; a measured run uses three quarters")
     parser.add_argument("--servers", default=",".join(SERVERS), help="which to run (default all)")
+    parser.add_argument("--cases", help="which cases of theirs (default all)")
     parser.add_argument("--gateway", default=ROOT / "target/release/seckill", help="the gateway's program")
     parser.add_argument("--hello", default=ROOT / "target/release/examples/hello", help="the bare hyper server")
     parser.add_argument("--scratch", default=ROOT / "target", help="on the disk that a journal would lie on")
@@ -140,7 +141,7 @@ def measure_round(stage, scratch, number, cores, names, plan):
         with contextlib.ExitStack() as stack:
             every = cases.open_cases(stack, stage, names, cores, directory)
             for connections, wanted in plan:
-                chosen = [case for case in every if wanted(case)]
+                chosen = [case for case in every if wanted(case) and is_asked(case, stage.options)]
                 turn = number % len(chosen) if chosen else 0
                 for case in chosen[turn:] + chosen[:turn]:
                     sample = measure(case, connections, cores, stage.options)
@@ -149,6 +150,10 @@ def measure_round(stage, scratch, number, cores, names, plan):
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     return samples
+
+
+def is_asked(case, options):
+    return options.cases is None or case.name in options.cases.split(",")
 
 
 def measure(case, connections, cores, options):
