@@ -7,7 +7,7 @@ use std::fs;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::client::{Client, Request};
+use crate::client::{Client, Request, Response};
 use crate::gateway::Gateway;
 use crate::order::Order;
 
@@ -247,18 +247,35 @@ pub fn orders(shopper: &mut Client) -> Vec<Order> {
     items(shopper, "/api/v1/orders?").iter().map(Order::of).collect()
 }
 
+/// The same, where the gateway can list all of them now.
+pub fn whole_orders(shopper: &mut Client) -> Option<Vec<Order>> {
+    let is_whole = |page: &Value| page.get("partial").is_none();
+    let page = |page: Response| (page.status == 200).then(|| page.json()).filter(is_whole);
+    Some(pages(shopper, "/api/v1/orders?", page)?.iter().map(Order::of).collect())
+}
+
 /// Every item of a list; the path ends where its next parameter goes.
 ///
 /// # Panics
 /// Where the list is not as the contract says.
 #[track_caller]
 pub fn items(client: &mut Client, path: &str) -> Vec<Value> {
+    pages(client, path, |page| Some(page.expect(200).json())).expect("each page is one")
+}
+
+/// Every item of a list, as long as all answers are pages.
+#[track_caller]
+fn pages(
+    client: &mut Client,
+    path: &str,
+    page: impl Fn(Response) -> Option<Value>,
+) -> Option<Vec<Value>> {
     let mut items = Vec::new();
     let mut next = String::new();
     loop {
-        let page = client.get(&format!("{path}limit={LIST_ITEMS}{next}")).expect(200).json();
+        let page = page(client.get(&format!("{path}limit={LIST_ITEMS}{next}")))?;
         items.extend(page["items"].as_array().expect("a list has items").iter().cloned());
-        let Some(cursor) = page["next_cursor"].as_str() else { return items };
+        let Some(cursor) = page["next_cursor"].as_str() else { return Some(items) };
         next = format!("&cursor={cursor}");
     }
 }

@@ -85,8 +85,8 @@ impl Round {
         self.tokens.iter().map(head).collect()
     }
 
-    /// Reads what all books have of the sale.
-    fn read(&self, world: &World) -> Books {
+    /// Reads what all books have of the sale; none where a list is not whole just now.
+    fn read(&self, world: &World) -> Option<Books> {
         let account = |gateway: &Gateway| {
             let audit = gateway.audit(&self.activity);
             Account::deserialize(audit).expect("an audit is as the contract says")
@@ -96,21 +96,20 @@ impl Round {
         thread::scope(|scope| {
             let lists = addresses.into_iter().map(|it| scope.spawn(move || self.list(it)));
             let lists: Vec<_> = lists.collect();
-            Books {
-                accounts: world.gateways.iter().map(account).collect(),
-                lists: lists.into_iter().map(|list| list.join().unwrap()).collect(),
-                lent: Lent::of(&hash),
-            }
+            let accounts = world.gateways.iter().map(account).collect();
+            let lists: Option<_> = lists.into_iter().map(|list| list.join().unwrap()).collect();
+            Some(Books { lists: lists?, accounts, lent: Lent::of(&hash) })
         })
     }
 
     /// Every shopper's list at one gateway.
-    fn list(&self, address: SocketAddr) -> Vec<Found> {
-        let of = |(buyer, token): (usize, &String)| {
-            let orders = shop::orders(&mut Client::with_token(address, token));
-            orders.into_iter().map(move |order| Found { buyer, order })
-        };
-        self.tokens.iter().enumerate().flat_map(of).collect()
+    fn list(&self, address: SocketAddr) -> Option<Vec<Found>> {
+        let mut found = Vec::new();
+        for (buyer, token) in self.tokens.iter().enumerate() {
+            let orders = shop::whole_orders(&mut Client::with_token(address, token))?;
+            found.extend(orders.into_iter().map(|order| Found { buyer, order }));
+        }
+        Some(found)
     }
 
     /// The name of what Redis has of the sale.
@@ -125,7 +124,7 @@ impl Round {
         let terms = Terms { stock: self.sale.stock.into(), limit: self.sale.limit.into() };
         let deadline = now() + SETTLED;
         let (books, differences) = until("the books are read", SETTLED * 2, || {
-            let books = self.read(world);
+            let books = self.read(world)?;
             let differences = compare(terms, &users, &self.sent, &books);
             (differences.is_empty() || now() > deadline).then_some((books, differences))
         });
@@ -138,15 +137,14 @@ impl Round {
         let free = books.lent.stocked - units(books, Status::takes_units);
         let first = self.tokens.len();
         let prefix = format!("late{}-", self.activity);
-        let late =
-            shop::tokens(&world.gateways[0], &prefix, usize::try_from(free).unwrap() + GATEWAYS);
-        self.tokens.extend(late);
+        let count = usize::try_from(free).unwrap() + GATEWAYS;
+        self.tokens.extend(shop::tokens(&world.gateways[0], &prefix, count));
         let mut waiting: Vec<usize> = (first..self.tokens.len()).collect();
         until("the last unit is sold", SETTLED, || {
             waiting.retain(|&buyer| {
                 let answer = self.buy(world, buyer);
                 let is_served = answer.order.is_some();
-                self.sent.push(self.told(buyer, answer));
+                self.sent.push(late(buyer, answer));
                 !is_served
             });
             assert!(waiting.len() >= GATEWAYS, "more is sold than there was");
@@ -159,10 +157,6 @@ impl Round {
         let address = world.gateways[buyer % GATEWAYS].address();
         let mut client = Client::with_token(address, &self.tokens[buyer]);
         Answer::of(&client.send(request(&self.activity, &ask, &request_id)), &request_id)
-    }
-
-    fn told(&self, buyer: usize, answer: Answer) -> Sent {
-        Sent { buyer, ask: late_buy(buyer), answer: Some(answer) }
     }
 
     /// Gives up what is not paid, and ends the sale: the rest is the product's again.
@@ -198,6 +192,10 @@ impl Drop for Over<'_> {
 
 fn late_buy(buyer: usize) -> Ask {
     Ask::Buy { key: format!("late-{buyer}"), quantity: 1 }
+}
+
+fn late(buyer: usize, answer: Answer) -> Sent {
+    Sent { buyer, ask: late_buy(buyer), answer: Some(answer) }
 }
 
 fn own(books: &Books) -> impl Iterator<Item = &Found> {
@@ -256,11 +254,11 @@ fn canary_a_wrong_fact_in_any_book_is_seen() {
     let (terms, users) =
         (Terms { stock: round.sale.stock.into(), limit: round.sale.limit.into() }, round.users());
     drop(world.redis[world.master].tell(&["HINCRBY", &round.hash(), "leased", "1"]));
-    let seen = compare(terms, &users, &round.sent, &round.read(&world));
+    let seen = compare(terms, &users, &round.sent, &round.read(&world).unwrap());
     assert!(seen.iter().any(|it| matches!(it, Difference::Lent(_))), "{seen:?}");
     let lost = Order { id: "1".to_owned(), ..own(&books).next().unwrap().order.clone() };
     let answer = Answer { status: 202, slug: None, order: Some(lost), is_in_order: true };
-    round.sent.push(round.told(0, answer));
+    round.sent.push(late(0, answer));
     let seen = compare(terms, &users, &round.sent, &books);
     assert!(matches!(seen[..], [Difference::Told(_)]), "{seen:?}");
 }
