@@ -61,6 +61,8 @@ pub enum Alarm {
     HaveBelowPlaced,
     /// A newer word on the stock has fewer units than an older one.
     StockShrank,
+    /// Lending is to begin again, and nobody may have units.
+    Nobody,
 }
 
 /// It may or may not have happened.

@@ -91,14 +91,18 @@ end
 
 -- Which process this is, and which history it follows. A restart changes the first; a promotion
 -- from a replica changes the second alone, and a fail-over there and back ends at the old first.
+-- A replica does not answer at all, as if it were asked to write: it is nobody's memory.
 local function incarnation()
   local info = redis.pcall('INFO', 'server', 'replication')
   if type(info) ~= 'string' then
     info = ''
   end
-  local run, history = string.match(info, 'run_id:(%x+).*master_replid:(%x+)')
+  local run, role, history = string.match(info, 'run_id:(%x+).*role:(%a+).*master_replid:(%x+)')
   if not run then
     error({err = 'NOINFO this Redis does not tell its run_id and master_replid'})
+  end
+  if role ~= 'master' then
+    error({err = 'READONLY this Redis is a replica'})
   end
   return run .. history
 end
@@ -489,6 +493,10 @@ local function resume(keys, args)
     return refusal
   end
   if not head.live then
+    -- Whoever asks is a member: a roster without any is no roster.
+    if #args < 5 then
+      return {'PROTOCOL', 'NOBODY'}
+    end
     for at = 5, #args, 2 do
       local gateway, epoch = name(args[at]), whole(args[at + 1])
       local record = record_of(key, gateway)

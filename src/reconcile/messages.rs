@@ -363,6 +363,7 @@ fn alarm(word: &str) -> Option<Alarm> {
         "HAVE_ABOVE_NET" => Alarm::HaveAboveNet,
         "HAVE_BELOW_PLACED" => Alarm::HaveBelowPlaced,
         "STOCK_SHRANK" => Alarm::StockShrank,
+        "NOBODY" => Alarm::Nobody,
         _ => return None,
     })
 }

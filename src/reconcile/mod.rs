@@ -10,6 +10,8 @@ mod library;
 pub mod limits;
 mod messages;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 mod topology;
 

@@ -4,7 +4,9 @@
 //!
 //! The cases that are missing here (C4, C7, C8, C17 to C19) are rules of gateways alone.
 
-use super::sale::{G0, G1, KEY, Sale, adopted, declaration, gateway, orders, place, release};
+use super::sale::{
+    ACTIVITY, G0, G1, KEY, Sale, adopted, declaration, gateway, orders, place, release,
+};
 use super::server::Server;
 use crate::reconcile::{Declaration, LeaseRequest, Refusal, Resumed};
 
@@ -46,8 +48,8 @@ pub(super) async fn c2_a_fail_over_there_and_back_is_noticed(server: &mut Server
     let era = sale.live(&[G0, G1]).await;
     a.replicate();
     let on_replica = Sale::of(&b, 2);
-    let found = on_replica.status().await.unwrap();
-    assert!(found.live && !found.remembers, "a replica is not what the era was begun on");
+    let asked = on_replica.leases.status(&[ACTIVITY]).await.unwrap().remove(0);
+    assert!(asked.is_err(), "a replica is nobody's memory");
     b.tell::<()>(&["REPLICAOF", "NO", "ONE"]);
     let forgot = Err(Refusal::Forgot { era });
     assert_eq!(on_replica.take(on_replica.request(era, G1, 1), 0, 2).await, forgot);

@@ -89,6 +89,7 @@ pub(super) async fn lending_begins_when_all_have_declared(server: &mut Server) {
     let sale = Sale::of(server, 5);
     let era = sale.begin(None, 1).await.unwrap();
     let missing = |holder: Holder| Err(Refusal::NotYet { member: holder.member });
+    assert_eq!(sale.resume(era, &[]).await, Err(Refusal::Protocol(Alarm::Nobody)));
     assert_eq!(sale.resume(era, &[G0, G1]).await, missing(G0));
     sale.declare(declaration(era, G0, 0, 0)).await.unwrap();
     assert_eq!(sale.resume(era, &[G0, G1]).await, missing(G1));

@@ -7,6 +7,7 @@ mod counter_examples;
 mod coverage;
 mod declaring;
 mod leasing;
+mod likeness;
 mod loading;
 mod model;
 mod sale;
