@@ -67,14 +67,17 @@ unit: tools-redis ## Units, simulation, recovery, floors, journeys through socke
 	$(CARGO) build $(PROFILE) --bin seckill
 	SEEDS=$(SEEDS) ROUNDS=$(ROUNDS) $(CARGO) test $(PROFILE) --workspace
 
-sim: ## One seed of the simulation: make sim SEED=42
+sim: ## One seed of the simulations: make sim SEED=42
 	SEED=$(SEED) $(CARGO) test $(PROFILE) -p seckill-shards --test simulate -- --nocapture
+	SEED=$(SEED) $(CARGO) test $(PROFILE) --workspace --lib every_seed_of_a_fleet -- --nocapture
 
 soak: tools-redis ## The full counts: 100,000 seeds, 200 kills, 200 rounds of faults in a fleet; writes loadtest/soak-report.txt
 	$(CARGO) build $(PROFILE) --bin seckill
 	(date -u +%F; uname -srm; nproc; git rev-parse --short HEAD) | paste -sd' ' > $(REPORT)
 	SEEDS=100000 $(CARGO) test $(PROFILE) -p seckill-shards --test simulate -- --nocapture 2>&1 \
 		| grep --line-buffered -E '^test |seeds, ' | tee -a $(REPORT)
+	SEEDS=100000 $(CARGO) test $(PROFILE) --workspace --lib every_seed_of_a_fleet -- --nocapture 2>&1 \
+		| grep --line-buffered -E '^test .*fleet|seeds of a fleet|^SEED' | tee -a $(REPORT)
 	ROUNDS=200 $(CARGO) test $(PROFILE) -p seckill-loadtest --test crash -- --nocapture 2>&1 \
 		| grep --line-buffered -E '^round (50|100|150|200)|^SEED|^test ' | tee -a $(REPORT)
 	ROUNDS=200 $(CARGO) test $(PROFILE) -p seckill-loadtest --test partitions -- --nocapture 2>&1 \

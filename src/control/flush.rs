@@ -22,13 +22,13 @@ use crate::store::sift::{Subject, sift};
 use crate::store::{Batch, FlushBatch, JournalPosition, SetAside, StoreError};
 
 /// Rest between two batches.
-const REST: Duration = Duration::from_millis(100);
+pub(super) const REST: Duration = Duration::from_millis(100);
 /// Records within one rest that make a storm: 10,000 orders a second.
 const STORM_RECORDS: u64 = 1_000;
 /// How long the store is let alone in a storm, in microseconds: the machine belongs to the buyers.
 const STORM_US_MAX: u64 = 10_000_000;
 /// Rest after a fault, before the same batch is tried again.
-const REST_AFTER_FAULT: Duration = Duration::from_millis(500);
+pub(super) const REST_AFTER_FAULT: Duration = Duration::from_millis(500);
 
 /// What the flush is at; written by its thread, read by the metrics.
 #[derive(Debug, Default)]

@@ -15,6 +15,8 @@ mod pages;
 mod refunds;
 mod register;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod testing;
 mod views;
 

@@ -126,7 +126,7 @@ impl Control {
         activities.values().any(is_unasked)
     }
 
-    fn give_up(&self, stop: &Stop) {
+    pub(super) fn give_up(&self, stop: &Stop) {
         tracing::error!(error = stop as &dyn std::error::Error, "this gateway must not go on");
         self.must_stop.send_replace(Some(stop.to_string()));
     }

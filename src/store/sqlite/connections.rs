@@ -182,3 +182,71 @@ fn set_up(db: &Connection) -> rusqlite::Result<()> {
     db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     db.pragma_update(None, "cache_size", -CACHE_KIB)
 }
+
+#[cfg(test)]
+pub(super) mod simulated {
+    //! A database in memory without threads: calls wait until they are carried, by whoever says when,
+    //! and whether the answer comes.
+
+    use super::{
+        Answer, Connection, Connections, Job, Queue, Receiver, Stored, WRITES_WAITING_MAX, bounded,
+        schema, set_up,
+    };
+    use crate::store::sqlite::Sqlite;
+
+    /// What several gateways write to.
+    #[derive(Debug)]
+    pub(crate) struct SimulatedStore {
+        /// For what no gateway does.
+        pub(crate) db: Connection,
+    }
+
+    /// One gateway's way there.
+    pub(crate) struct Line {
+        jobs: Receiver<Job>,
+    }
+
+    impl SimulatedStore {
+        pub(crate) fn new() -> Self {
+            let mut db = Connection::open_in_memory().expect("memory is there");
+            set_up(&db).expect("an empty database is set up");
+            schema::migrate(&mut db).expect("an empty database is migrated");
+            Self { db }
+        }
+
+        /// Another gateway's store.
+        pub(crate) fn line() -> (Sqlite, Line) {
+            let (give, jobs) = bounded(WRITES_WAITING_MAX);
+            let [readers, auditor, writer] =
+                [(); 3].map(|()| Queue { give: Some(give.clone()), threads: Vec::new() });
+            (Sqlite { connections: Connections { readers, auditor, writer } }, Line { jobs })
+        }
+
+        /// What a call comes to where nothing goes wrong.
+        pub(crate) fn ask<T>(&mut self, call: impl AsyncFnOnce(&Sqlite) -> Stored<T>) -> Stored<T> {
+            let (sqlite, line) = Self::line();
+            let mut call = Box::pin(call(&sqlite));
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            loop {
+                if let std::task::Poll::Ready(done) = call.as_mut().poll(&mut context) {
+                    return done;
+                }
+                let answer = line.work(self).expect("it waits for the store alone");
+                answer();
+            }
+        }
+    }
+
+    impl Line {
+        /// Does the first call that waits; its answer is to be given, or is lost.
+        pub(crate) fn work(&self, store: &mut SimulatedStore) -> Option<Answer> {
+            let job = self.jobs.try_recv().ok()?;
+            Some(job(&mut store.db))
+        }
+
+        /// The first call that waits does not arrive.
+        pub(crate) fn lose(&self) {
+            drop(self.jobs.try_recv());
+        }
+    }
+}

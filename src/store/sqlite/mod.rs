@@ -21,6 +21,9 @@ mod values;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use self::connections::simulated::{Line, SimulatedStore};
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -1,0 +1,381 @@
+//! What goes wrong without one of the protocol's rules: each the shortest run with real gateways. Where a
+//! rule can be left out by Redis or the store, a canary does, and the checks notice.
+//!
+//! The cases that are missing (C17 to C19) are about retiring a gateway.
+
+use seckill_shards::ids::{OrderId, UserId};
+use seckill_shards::record::Status;
+
+use super::world::{Sale, World};
+use super::{Violation, in_a_runtime};
+use crate::reconcile::testing::Flaw;
+
+/// What a case does to a fleet.
+type Case = fn(&mut World) -> Result<(), Violation>;
+
+const ROUND_MS: u64 = 100;
+
+impl World {
+    fn sale(&self) -> Sale {
+        self.sales[0]
+    }
+
+    /// Units lent to a gateway.
+    fn net(&self, at: usize) -> u32 {
+        self.gateways[at].ledger.sum(self.sale().id).units()
+    }
+
+    fn calm(&mut self, ms: u64) -> Result<(), Violation> {
+        (0..ms / ROUND_MS).try_for_each(|_| self.go_on(ROUND_MS))
+    }
+
+    /// Whether all who run have entered the same era, and may lease in it.
+    fn all_live(&mut self) -> bool {
+        let id = self.sale().id;
+        let running = self.gateways.iter().filter_map(|it| it.running.as_ref());
+        let figures = running.map(|running| {
+            let settling = running.control.settling().expect("it shares its sales");
+            settling.figures.lock().expect("nobody panics under this lock").get(&id).copied()
+        });
+        let figures: Vec<_> = figures.collect();
+        let generation = figures[0].map(|it| it.generation);
+        figures
+            .iter()
+            .all(|it| it.is_some_and(|it| it.live) && it.map(|it| it.generation) == generation)
+    }
+
+    fn until_live(&mut self) -> Result<(), Violation> {
+        self.until("units are lent", Self::all_live)
+    }
+
+    /// Somebody asks a gateway for some units for a while; the order that they have then.
+    fn try_buy(
+        &mut self,
+        at: usize,
+        user: u64,
+        quantity: u32,
+    ) -> Result<Option<OrderId>, Violation> {
+        let own = |world: &Self| {
+            let mut orders = world.gateways[at].ledger.orders.iter();
+            let found = orders.find(|(_, it)| it.user == UserId(user) && it.status.is_open());
+            found.map(|(&id, _)| id)
+        };
+        for _ in 0..30 {
+            if own(self).is_some() {
+                break;
+            }
+            self.buy(at, self.sale(), UserId(user), quantity);
+            self.go_on(ROUND_MS)?;
+        }
+        Ok(own(self))
+    }
+
+    fn status(&self, at: usize, order: OrderId) -> Status {
+        self.gateways[at].ledger.orders[&order].status
+    }
+
+    fn payable(&mut self, at: usize, user: u64) -> Result<OrderId, Violation> {
+        let order = self.try_buy(at, user, 1)?.ok_or("nothing is sold")?;
+        self.until("it is payable", |world| world.status(at, order) == Status::AwaitingPayment)?;
+        Ok(order)
+    }
+
+    fn paid(&mut self, at: usize, user: u64) -> Result<(), Violation> {
+        let order = self.payable(at, user)?;
+        self.pay(at, order);
+        self.until("it is paid", |world| {
+            for (payment, amount) in std::mem::take(&mut world.payments) {
+                world.settle(payment, Some(amount));
+            }
+            world.status(at, order) == Status::Paid
+        })
+    }
+
+    /// The first message that is like this comes again.
+    fn again(&mut self, is_it: impl Fn(&[String]) -> bool) {
+        let mut network = self.network();
+        let copy = network.find(is_it).expect("it was said");
+        let told = network.repeat(copy, false);
+        drop(network);
+        self.note(|| told);
+    }
+}
+
+/// Whether a message is a function's, from a gateway where it names one.
+fn is(message: &[String], function: &str, from: &str) -> bool {
+    let names_none = matches!(function, "begin" | "resume");
+    message[1].ends_with(function) && (names_none || message[5] == from)
+}
+
+/// A fleet of `gateways` that share `stocked` units, two a buyer; all live.
+fn fleet(gateways: u16, flaw: Flaw) -> World {
+    let mut world = World::new(1, gateways, flaw);
+    world.is_told = true;
+    world.publish(2, 1);
+    world
+}
+
+fn start(world: &mut World, gateways: usize) -> Result<(), Violation> {
+    (0..gateways).for_each(|at| world.start(at));
+    world.until_live()
+}
+
+fn run(case: Case, gateways: u16, flaw: Flaw) -> Result<(), Violation> {
+    in_a_runtime(|| {
+        let mut world = fleet(gateways, flaw);
+        let done = case(&mut world).and_then(|()| world.finish());
+        let told = world.told.make_contiguous().join("\n  ");
+        done.map_err(|violation| format!("{violation}\nthe last steps:\n  {told}"))
+    })
+}
+
+/// A case holds, and what its rule keeps away comes about without it.
+fn check(case: Case, gateways: u16, flaw: Flaw, expected: &str) {
+    run(case, gateways, Flaw::None).unwrap_or_else(|violation| panic!("{violation}"));
+    if flaw != Flaw::None {
+        let violation = run(case, gateways, flaw).expect_err("the rule is left out");
+        let head = violation.lines().next().unwrap_or_default();
+        assert!(head.contains(expected), "{violation}");
+    }
+}
+
+/// Another asks for everything while the one who has a unit is not heard.
+fn ask_for_everything(world: &mut World) -> Result<(), Violation> {
+    world.held.insert(0);
+    for user in [11, 12] {
+        world.try_buy(1, user, 1)?;
+    }
+    if world.net(1) > 1 {
+        return Err("the other has everything".to_owned());
+    }
+    world.held.clear();
+    world.until_live()
+}
+
+/// Redis comes back without a grant, in the same era, and the other's numbers fit yet.
+#[test]
+fn c1_memory_that_was_rolled_back_is_not_lent_from() {
+    let case: Case = |world| {
+        start(world, 2)?;
+        world.network().machines.save();
+        // Nobody has been answered since.
+        world.held.insert(1);
+        world.payable(0, 1)?;
+        world.network().machines.restart();
+        world.held.clear();
+        ask_for_everything(world)
+    };
+    check(case, 2, Flaw::TrustsMemory, "units of 2 are lent");
+}
+
+/// A fails over to B, which lacks a grant, and back to A, the process on which the era began.
+#[test]
+fn c2_a_fail_over_there_and_back_is_not_lent_from() {
+    let case: Case = |world| {
+        start(world, 2)?;
+        world.network().machines.replicate();
+        world.held.insert(1);
+        world.payable(0, 1)?;
+        {
+            let mut network = world.network();
+            network.machines.promote();
+            network.machines.follow(1);
+            network.machines.promote();
+            network.machines.follow(0);
+        }
+        world.held.clear();
+        ask_for_everything(world)
+    };
+    check(case, 2, Flaw::TrustsHistory, "units of 2 are lent");
+}
+
+/// A grant in flight over a flush, or an old master's, comes after the gateway has declared elsewhere.
+/// No Redis can show what a gateway without the rule does: it waits for one answer at a time.
+#[test]
+fn c3_c4_what_an_older_era_says_does_not_count() {
+    let case: Case = |world| {
+        start(world, 2)?;
+        world.network().machines.promote();
+        world.stray(0, true);
+        // The old master grants one to the first, which is then heard by the new one.
+        world.payable(0, 1)?;
+        world.stray(0, false);
+        world.calm(3_000)?;
+        world.stray(0, true);
+        world.try_buy(0, 2, 1)?;
+        world.stray(0, false);
+        ask_for_everything(world)
+    };
+    check(case, 2, Flaw::None, "");
+}
+
+/// A doubled "I have nothing" arrives after a unit was lent.
+#[test]
+fn c5_the_first_declaration_counts() {
+    let case: Case = |world| {
+        start(world, 2)?;
+        world.payable(0, 1)?;
+        world.again(|it| is(it, "declare", "0"));
+        ask_for_everything(world)
+    };
+    check(case, 2, Flaw::DeclaresAgain, "units of 2 are lent");
+}
+
+/// A member that has not declared has a unit.
+#[test]
+fn c6_c7_lending_waits_for_everybody() {
+    let case: Case = |world| {
+        start(world, 2)?;
+        world.payable(0, 1)?;
+        world.network().machines.flush();
+        ask_for_everything(world)
+    };
+    check(case, 2, Flaw::AsksNobody, "units of 2 are lent");
+}
+
+/// A newcomer meets the old master, where an older era is live.
+fn a_newcomer_strays(world: &mut World, forgets: bool) -> Result<(), Violation> {
+    (0..2).for_each(|at| world.start(at));
+    world.until_live()?;
+    world.network().machines.promote();
+    world.calm(3_000)?;
+    world.payable(0, 1)?;
+    world.payable(1, 2)?;
+    if forgets {
+        let forget = "UPDATE activity SET generation = 0";
+        world.store.db.execute(forget, []).expect("the column is there");
+    }
+    world.stray(2, true);
+    world.start(2);
+    world.try_buy(2, 3, 1)?;
+    Ok(())
+}
+
+#[test]
+fn c8_a_newcomer_enters_no_era_before_its_floor() {
+    check(|world| a_newcomer_strays(world, false), 3, Flaw::None, "");
+    let forgets: Case = |world| a_newcomer_strays(world, true);
+    let violation = run(forgets, 3, Flaw::None).expect_err("the store gives no floor");
+    assert!(violation.contains("units of 2 are lent"), "{violation}");
+}
+
+/// Two begin at once, each with a generation of its own: the first wins, the other enters its era.
+#[test]
+fn c9_a_generation_is_begun_once() {
+    let case: Case = |world| {
+        start(world, 2)?;
+        world.payable(0, 1)?;
+        world.held.extend([0, 1]);
+        world.network().machines.flush();
+        world.calm(1_000)?;
+        world.held.clear();
+        world.until_live()?;
+        world.payable(1, 2).map(drop)
+    };
+    check(case, 2, Flaw::None, "");
+}
+
+/// Redis is flushed, and the messages that made its first era come again.
+#[test]
+fn c10_a_replayed_rebuild_makes_no_era() {
+    let case: Case = |world| {
+        world.held_after = Some((1, "declare"));
+        (0..2).for_each(|at| world.start(at));
+        world.until("the first may lease", |world| {
+            world.buy(0, world.sale(), UserId(1), 1);
+            world.net(0) > 0
+        })?;
+        world.network().machines.flush();
+        world.held.insert(0);
+        for (function, from) in [("begin", ""), ("declare", "0"), ("declare", "1"), ("resume", "")]
+        {
+            world.again(|it| is(it, function, from));
+        }
+        (world.held_after, world.held) = (None, [0].into());
+        ask_for_everything(world)
+    };
+    check(case, 2, Flaw::NamesNoEra, "units of 2 are lent");
+}
+
+/// A request that was answered long ago comes again: it says that its sender has nothing.
+#[test]
+fn c11_c13_one_number_has_one_answer() {
+    let case: Case = |world| {
+        start(world, 2)?;
+        // It has a unit that nobody holds any more.
+        let order = world.payable(0, 1)?;
+        world.cancel(0, order);
+        world.calm(1_500)?;
+        world.again(|it| is(it, "lease", "0") && it[8] == "0" && it[9] == "0");
+        ask_for_everything(world)
+    };
+    check(case, 2, Flaw::AnswersAnew, "units of 2 are lent");
+}
+
+/// What is given back is said again by each request that follows.
+#[test]
+fn c12_a_give_back_is_absolute() {
+    let case: Case = |world| {
+        start(world, 2)?;
+        let order = world.payable(0, 1)?;
+        world.cancel(0, order);
+        // The other asks in vain for what the first has free.
+        world.payable(1, 2)?;
+        world.payable(1, 3)?;
+        world.calm(2_000)?;
+        world.try_buy(0, 4, 1).map(drop)
+    };
+    check(case, 2, Flaw::AddsReturns, "");
+}
+
+/// Two gateways serve one buyer; Redis forgets the place of the first one's order before the second
+/// one's is asked for.
+#[test]
+fn c14_c20_a_forgotten_place_is_not_confirmed_to_another() {
+    let case: Case = |world| {
+        start(world, 2)?;
+        world.paid(0, 1)?;
+        // The second gets a unit, which the same buyer takes when Redis has forgotten.
+        let order = world.payable(1, 2)?;
+        world.held.insert(0);
+        world.network().machines.flush();
+        world.cancel(1, order);
+        let same = world.try_buy(1, 1, 1)?.ok_or("nothing is sold")?;
+        world.calm(2_000)?;
+        world.held.clear();
+        world.until("it is refused", |world| world.status(1, same) == Status::Rejected)
+    };
+    check(case, 2, Flaw::LendsAtOnce, "may pay 2 units");
+    check(case, 2, Flaw::DropsDeclared, "may pay 2 units");
+}
+
+/// An order is confirmed, and ends before the answer is heard.
+#[test]
+fn c15_c16_every_ended_order_is_released() {
+    let case: Case = |world| {
+        start(world, 2)?;
+        let order = world.payable(0, 1)?;
+        world.cancel(0, order);
+        world.calm(2_000)?;
+        world.payable(1, 1).map(drop)
+    };
+    check(case, 2, Flaw::KeepsPlaces, "it does not come about that it is payable");
+}
+
+/// More places than one message carries are declared in parts, some of which are lost.
+#[test]
+fn many_places_are_declared_in_parts() {
+    let case: Case = |world| {
+        world.sales.clear();
+        world.publish(620, 1);
+        start(world, 1)?;
+        for user in 1..=600 {
+            world.buy(0, world.sale(), UserId(user), 1);
+            if user % 20 == 0 {
+                world.go_on(ROUND_MS)?;
+            }
+        }
+        Ok(())
+    };
+    check(case, 1, Flaw::None, "");
+}

@@ -1,0 +1,104 @@
+//! What one gateway's journal has come to: its orders, and the units that it was lent.
+//!
+//! It takes each durable record once, whatever becomes of the gateway. It must not know the others.
+
+use std::collections::BTreeMap;
+
+use seckill_shards::ids::{ActivityId, OrderId, UserId};
+use seckill_shards::orders::{Sum, Sums};
+use seckill_shards::record::{OrderPlaced, Record, Status};
+
+use super::Violation;
+
+/// An order, by its gateway's journal.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) activity: ActivityId,
+    pub(super) user: UserId,
+    pub(super) quantity: u32,
+    pub(super) status: Status,
+    /// Where its first record stands.
+    placed_at: u64,
+    /// Where the record of its end stands.
+    ended_at: Option<u64>,
+}
+
+impl Entry {
+    /// Whether it may be paid, or was.
+    pub(super) fn is_payable(&self) -> bool {
+        matches!(self.status, Status::AwaitingPayment | Status::Paid)
+    }
+}
+
+/// A journal's sum.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    /// Records that were taken.
+    pub(super) position: u64,
+    pub(super) orders: BTreeMap<OrderId, Entry>,
+    sums: Sums,
+}
+
+impl Ledger {
+    pub(super) fn sum(&self, activity: ActivityId) -> Sum {
+        self.sums.activities.get(&activity).copied().unwrap_or_default()
+    }
+
+    /// Takes the next record; the store has what stands before `flushed`.
+    pub(super) fn enter(
+        &mut self,
+        position: u64,
+        record: &Record,
+        flushed: u64,
+    ) -> Result<(), Violation> {
+        assert_eq!(position, self.position, "each record once, in order");
+        self.position += 1;
+        self.sums.apply(record);
+        match record {
+            Record::OrderAccepted(placed) => self.place(position, placed, Status::Accepted),
+            Record::OrderPlaced(placed) => self.place(position, placed, Status::AwaitingPayment),
+            Record::OrdersConfirmed(it) => {
+                for &order in &it.orders {
+                    let entry = self.order(order);
+                    if entry.status != Status::Accepted {
+                        return Err(format!("order {order} is confirmed, and {:?}", entry.status));
+                    }
+                    if entry.placed_at >= flushed {
+                        return Err(format!("order {order} is payable, and the store lacks it"));
+                    }
+                    entry.status = Status::AwaitingPayment;
+                }
+            }
+            Record::OrdersReleased(it) => {
+                for &order in &it.orders {
+                    let ended_at = self.order(order).ended_at;
+                    if ended_at.is_none_or(|ended_at| ended_at >= flushed) {
+                        return Err(format!("order {order} is free, and open in the store"));
+                    }
+                }
+            }
+            Record::OrderPaid(it) => self.order(it.moved.order.0).status = Status::Paid,
+            Record::OrderExpired(it) => self.end(position, it.order, Status::Expired),
+            Record::OrderCancelled(it) => self.end(position, it.order, Status::Cancelled),
+            Record::OrderRejected(it) => self.end(position, it.order, Status::Rejected),
+            Record::OrderRefunded(it) => self.end(position, it.moved.order, Status::Refunded),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn order(&mut self, order: u64) -> &mut Entry {
+        self.orders.get_mut(&OrderId(order)).expect("it was placed before")
+    }
+
+    fn place(&mut self, placed_at: u64, placed: &OrderPlaced, status: Status) {
+        let OrderPlaced { activity, user, quantity, .. } = *placed;
+        let entry = Entry { activity, user, quantity, status, placed_at, ended_at: None };
+        self.orders.insert(placed.order, entry);
+    }
+
+    fn end(&mut self, position: u64, order: OrderId, status: Status) {
+        let entry = self.order(order.0);
+        (entry.status, entry.ended_at) = (status, Some(position));
+    }
+}
