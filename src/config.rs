@@ -50,6 +50,8 @@ const PREFIX: &str = "SECKILL_";
 const SECRET_CHARACTERS_MIN: usize = 32;
 const SECRET_NAME: &str = "secret";
 const WEBHOOK_SECRET_NAME: &str = "payment-webhook-secret";
+/// Files of the data directory that hold secrets which nobody has given.
+pub const KEPT_SECRETS: [&str; 2] = [SECRET_NAME, WEBHOOK_SECRET_NAME];
 
 /// A setting that cannot be used: one line, for people.
 #[derive(Debug, thiserror::Error)]

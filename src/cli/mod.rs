@@ -4,6 +4,7 @@
 //! used, or a comparison that could not be made.
 
 mod audit;
+mod backup;
 mod demo;
 mod gateway;
 mod journal;
@@ -63,6 +64,22 @@ enum Command {
         /// Print JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Copy a data directory, of a gateway that runs or not: journal, embedded store, secrets.
+    Backup {
+        #[command(flatten)]
+        place: Place,
+        /// The directory to write; absent or empty.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Put a backup into an empty data directory.
+    Restore {
+        #[command(flatten)]
+        place: Place,
+        /// The directory that `backup` has written.
+        #[arg(long)]
+        from: PathBuf,
     },
     /// Read the journal.
     #[command(subcommand)]
@@ -151,6 +168,8 @@ pub fn run() -> ExitCode {
             tokens::run(&place, users, &prefix, out.as_deref())
         }
         Command::Audit { place, activity, json } => audit::run(&place, activity, json),
+        Command::Backup { place, out } => backup::backup(&place, &out),
+        Command::Restore { place, from } => backup::restore(&place, &from),
         Command::Journal(Journal::Verify(place)) => journal::verify(&place),
         Command::Journal(Journal::Dump(place)) => journal::dump(&place),
         Command::Gateway(Gateway::List(place)) => gateway::list(&place),

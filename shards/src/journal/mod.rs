@@ -4,6 +4,7 @@
 //! The layout of the bytes is in JOURNAL.md.
 
 mod checkpoint;
+mod copy;
 mod frame;
 mod lane;
 mod reader;
@@ -14,6 +15,7 @@ mod tail;
 mod writer;
 
 pub use checkpoint::{read_checkpoint, write_checkpoint};
+pub use copy::copy_journal;
 pub use frame::{FRAME_HEAD_BYTES, FrameHead, Parsed, parse, seal};
 pub use lane::{Batch, Gathered, Lane, LaneWriter};
 pub use reader::{Frame, ReadError, SegmentReader};

@@ -170,7 +170,7 @@ fn run(mut db: Connection, jobs: &Receiver<Job>) {
     }
 }
 
-fn read_only(path: &Path) -> Stored<Connection> {
+pub(super) fn read_only(path: &Path) -> Stored<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags)?;
     set_up(&db)?;

@@ -63,6 +63,19 @@ impl Sqlite {
     }
 }
 
+/// Copies a store's file as it is at one instant, beside whoever writes it; how far the copy has
+/// followed each gateway.
+///
+/// # Errors
+/// [`Fault::Unavailable`] where the one cannot be read or the other be written; the copy must not
+/// be there yet.
+pub fn copy(from: &Path, to: &Path) -> Stored<Vec<(u16, JournalPosition)>> {
+    let name = to.to_str().ok_or_else(|| Fault::unavailable("the copy's name is no text"))?;
+    connections::read_only(from)?.execute("VACUUM INTO ?1", [name])?;
+    std::fs::File::open(to).and_then(|file| file.sync_all()).map_err(Fault::unavailable)?;
+    flush::positions(&connections::read_only(to)?)
+}
+
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         let code = error.sqlite_error_code();
