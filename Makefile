@@ -21,9 +21,11 @@ BROWSER := loadtest/browser
 JOURNEYS ?= journeys/*.test.js
 WRK_DIR := benches/http/wrk
 TOOLS_API := target/tools-api
+TOOLS_SQL := target/tools-sql
 
 .PHONY: help run cluster test lint unit loom scripts browser-sample browser-test sim soak bench fuzz load \
-	api-test api-sample fmt clean tools-api tools-bench tools-browser tools-fuzz tools-nginx tools-redis
+	api-test api-sample sql-test sql-sample fmt clean \
+	tools-api tools-bench tools-browser tools-fuzz tools-nginx tools-redis tools-sql
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -37,7 +39,7 @@ cluster: tools-redis tools-nginx ## Build, and run three gateways, Redis and ngi
 	$(CARGO) build --release --locked --bin seckill
 	deploy/cluster.sh target/release/seckill target/cluster-data
 
-test: lint scripts loom unit api-sample browser-sample ## Everything that proves it, in samples
+test: lint sql-sample scripts loom unit api-sample browser-sample ## Everything that proves it, in samples
 
 lint: ## Format and lints
 	$(CARGO) fmt --all --check
@@ -111,6 +113,13 @@ api-sample: ## The same, where the fuzzer can be had
 	@if $(MAKE) --no-print-directory tools-api; then $(MAKE) --no-print-directory api-test; \
 	else $(call left_out,Schemathesis cannot be had here: the fuzzer of the API is left out); fi
 
+sql-test: tools-sql ## Every statement for SQL Server, linted
+	python3 -B deploy/sql/lint.py $(TOOLS_SQL)/bin/sqlfluff target/sql
+
+sql-sample: ## The same, where the linter can be had
+	@if $(MAKE) --no-print-directory tools-sql; then $(MAKE) --no-print-directory sql-test; \
+	else $(call left_out,sqlfluff cannot be had here: the statements for SQL Server are not linted); fi
+
 fmt: ## Format the sources
 	$(CARGO) fmt --all
 
@@ -121,6 +130,12 @@ tools-api:
 	@test -x $(TOOLS_API)/bin/schemathesis || { \
 		{ python3 -c 'import ensurepip' 2>/dev/null || (apt-get update && apt-get install -y python3-venv); } \
 		&& python3 -m venv $(TOOLS_API) && $(TOOLS_API)/bin/pip install --quiet schemathesis==4.32.5; }
+
+tools-sql:
+	@test -x $(TOOLS_SQL)/bin/sqlfluff || { \
+		{ python3 -c 'import ensurepip' 2>/dev/null || (apt-get update && apt-get install -y python3-venv); } \
+		&& python3 -m venv $(TOOLS_SQL) \
+		&& $(TOOLS_SQL)/bin/pip install --quiet --require-hashes -r deploy/sql/requirements.txt; }
 
 tools-bench:
 	@{ command -v wrk nginx redis-server && test -e /usr/lib/nginx/modules/ngx_http_lua_module.so; } >/dev/null \
