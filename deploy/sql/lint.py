@@ -15,7 +15,7 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 FOLDER = HERE.parent.parent / "src" / "store" / "sqlserver"
-SOURCES = sorted(path for path in FOLDER.glob("*.rs") if path.name != "tests.rs")
+SOURCES = sorted(FOLDER.glob("*.rs"))
 
 STRING = re.compile(r'"((?:[^"\\]|\\.)*)"', re.S)
 CONSTANT = re.compile(r'const ([A-Z_]+): &str =\s*"((?:[^"\\]|\\.)*)"', re.S)

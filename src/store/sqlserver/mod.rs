@@ -25,6 +25,7 @@ mod values;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use seckill_shards::clock::Timestamp;
@@ -34,7 +35,7 @@ use tiberius::{Config, IsolationLevel};
 use tokio::sync::{OnceCell, mpsc};
 
 use self::counters::hold_versions;
-use self::sessions::{Transaction, Transactions, is_deadlock};
+use self::sessions::{EXCHANGE, Transaction, Transactions, is_deadlock};
 use super::{
     Activity, ActivityUpdate, FlushBatch, GatewayRow, JournalFound, JournalPosition, LeaseRoll,
     Migrated, NewActivity, NewProduct, NewUser, Once, OrderCursor, OrderFilter, Outcome, Page,
@@ -63,9 +64,15 @@ impl SqlServer {
     /// # Errors
     /// What is wrong with the string; nothing of it is repeated, since it holds a password.
     pub fn new(connection: &str) -> Result<Self, &'static str> {
+        Self::with_exchange(connection, EXCHANGE)
+    }
+
+    /// The same, with another limit to each exchange with the server.
+    fn with_exchange(connection: &str, exchange: Duration) -> Result<Self, &'static str> {
         let config = Config::from_ado_string(connection);
         let config = config.map_err(|_| "is no ADO connection string of SQL Server")?;
-        Ok(Self { transactions: Transactions::new(config), schema: OnceCell::new() })
+        let transactions = Transactions::new(config, exchange);
+        Ok(Self { transactions, schema: OnceCell::new() })
     }
 
     async fn write(&self) -> Stored<Transaction> {

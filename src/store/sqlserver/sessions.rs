@@ -24,7 +24,7 @@ const CONNECT: Duration = Duration::from_secs(2);
 /// How long the beginning of a transaction may take: a session that was cut off shows then.
 const BEGIN: Duration = Duration::from_secs(2);
 /// How long one exchange may take before its session is given up.
-const EXCHANGE: Duration = Duration::from_secs(30);
+pub(super) const EXCHANGE: Duration = Duration::from_secs(30);
 /// Rows that go out in one exchange of a bulk load.
 const ROWS_AT_ONCE: usize = 4_096;
 /// An error of the server: user and password do not fit.
@@ -120,15 +120,17 @@ pub(super) struct Transactions {
     config: Sessions,
     pool: OnceLock<Pool<Sessions>>,
     failure: LastFailure,
+    /// How long one exchange may take.
+    exchange: Duration,
 }
 
 impl Transactions {
-    /// For a server that need not be there yet.
-    pub(super) fn new(mut config: Config) -> Self {
+    /// For a server that need not be there yet, and has so long for each exchange.
+    pub(super) fn new(mut config: Config, exchange: Duration) -> Self {
         // Each exchange has a limit here, for what goes out as well.
         config.command_timeout(None);
         let (pool, failure) = (OnceLock::new(), LastFailure::default());
-        Self { config: Sessions(config), pool, failure }
+        Self { config: Sessions(config), pool, failure, exchange }
     }
 
     fn pool(&self) -> &Pool<Sessions> {
@@ -147,7 +149,7 @@ impl Transactions {
             let mut session = self.session().await?;
             let begun = session.connection.begin_transaction_with_isolation(isolation);
             match in_time(BEGIN, begun).await {
-                Ok(()) => return Ok(Transaction(session)),
+                Ok(()) => return Ok(Transaction { session, exchange: self.exchange }),
                 Err(error) => drop(self.failure.replace(Some(error))),
             }
         }
@@ -157,7 +159,7 @@ impl Transactions {
     /// Carries out one statement outside any transaction.
     pub(super) async fn alone(&self, sql: &str) -> Stored<()> {
         let mut session = self.session().await?;
-        in_time(EXCHANGE, async {
+        in_time(self.exchange, async {
             session.connection.simple_query(sql).await?.into_results().await.map(drop)
         })
         .await?;
@@ -182,18 +184,24 @@ impl Transactions {
 }
 
 /// A transaction: undone by the server unless it is ended.
-pub(super) struct Transaction(PooledConnection<'static, Sessions>);
+pub(super) struct Transaction {
+    session: PooledConnection<'static, Sessions>,
+    exchange: Duration,
+}
 
 impl Transaction {
     /// Carries out one statement; how many rows it changed.
     pub(super) async fn run(&mut self, sql: &str, values: &[&dyn ToSql]) -> Answered<u64> {
-        in_time(EXCHANGE, async { Ok(self.0.connection.execute(sql, values).await?.total()) }).await
+        in_time(self.exchange, async {
+            Ok(self.session.connection.execute(sql, values).await?.total())
+        })
+        .await
     }
 
     /// The rows of the first answer to a batch of statements.
     pub(super) async fn rows(&mut self, sql: &str, values: &[&dyn ToSql]) -> Answered<Vec<Row>> {
-        in_time(EXCHANGE, async {
-            self.0.connection.query(sql, values).await?.into_first_result().await
+        in_time(self.exchange, async {
+            self.session.connection.query(sql, values).await?.into_first_result().await
         })
         .await
     }
@@ -205,8 +213,8 @@ impl Transaction {
 
     /// Carries out statements that take no values: temporary tables made so last for the session.
     pub(super) async fn batch(&mut self, sql: &str) -> Answered<()> {
-        in_time(EXCHANGE, async {
-            self.0.connection.simple_query(sql).await?.into_results().await.map(drop)
+        in_time(self.exchange, async {
+            self.session.connection.simple_query(sql).await?.into_results().await.map(drop)
         })
         .await
     }
@@ -217,8 +225,8 @@ impl Transaction {
         table: &str,
         mut rows: impl Iterator<Item = TokenRow<'static>> + Send,
     ) -> Answered<()> {
-        let mut load = in_time(EXCHANGE, self.0.connection.bulk_insert(table)).await?;
-        while in_time(EXCHANGE, async {
+        let mut load = in_time(self.exchange, self.session.connection.bulk_insert(table)).await?;
+        while in_time(self.exchange, async {
             for sent in 0..ROWS_AT_ONCE {
                 let Some(row) = rows.next() else { return Ok(sent > 0) };
                 load.send(row).await?;
@@ -227,7 +235,7 @@ impl Transaction {
         })
         .await?
         {}
-        in_time(EXCHANGE, load.finalize()).await.map(drop)
+        in_time(self.exchange, load.finalize()).await.map(drop)
     }
 
     /// Ends it: keeps what was done where that went well, undoes it where it was refused.
@@ -235,8 +243,8 @@ impl Transaction {
         if done.is_err() {
             return self.undo(done).await;
         }
-        in_time(EXCHANGE, self.0.connection.commit_transaction()).await?;
-        self.0.is_at_rest = true;
+        in_time(self.exchange, self.session.connection.commit_transaction()).await?;
+        self.session.is_at_rest = true;
         done
     }
 
@@ -244,8 +252,8 @@ impl Transaction {
     /// undoes it. What was said stands, whatever becomes of the session.
     pub(super) async fn undo<T>(mut self, done: Stored<T>) -> Stored<T> {
         if !matches!(done, Err(StoreError::Fault(Fault::Unavailable(_)))) {
-            let undone = in_time(BEGIN, self.0.connection.rollback_transaction()).await;
-            self.0.is_at_rest = undone.is_ok();
+            let undone = in_time(BEGIN, self.session.connection.rollback_transaction()).await;
+            self.session.is_at_rest = undone.is_ok();
         }
         done
     }

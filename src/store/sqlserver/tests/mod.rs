@@ -1,5 +1,9 @@
 //! The conformance suite on a server named by `SECKILL_TEST_SQLSERVER`, an ADO connection string of
-//! someone who may create databases; where none is named, each case says so and is left out.
+//! someone who may create databases; where none is named, each case says so and is left out. What
+//! goes wrong with the protocol is shown on a stand-in, always.
+
+mod faults;
+mod stand_in;
 
 use std::env;
 use std::ops::Deref;
@@ -93,7 +97,7 @@ async fn an_older_schema_is_brought_up_to_date() {
     let made = "CREATE TABLE schema_version (version BIGINT NOT NULL);
                 INSERT INTO schema_version (version) VALUES (1)";
     let row = "INSERT INTO journal (gateway, journal_id, epoch, position) VALUES (3, 0x07, 1, 5)";
-    for sql in [include_str!("schema_1.sql"), made, row] {
+    for sql in [include_str!("../schema_1.sql"), made, row] {
         command(&fresh.database(), sql).await;
     }
     assert_eq!(fresh.migrate().await.unwrap(), Migrated { from: 1, to: schema::newest() });

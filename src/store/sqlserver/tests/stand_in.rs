@@ -1,0 +1,305 @@
+//! A stand-in for SQL Server: it speaks as much of the protocol (MS-TDS 7.4) as a flush needs, keeps
+//! one gateway's position, and does wrong what it is told to.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::super::{SqlServer, schema};
+
+/// What a client asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Asked {
+    Login,
+    Begin,
+    Commit,
+    /// A statement that contains this.
+    Statement(&'static str),
+}
+
+/// What becomes of it, once.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Wrong {
+    /// The server says that this error happened.
+    Error(u32),
+    /// One statement of a batch is done, the next one is this error.
+    ErrorBehindOther(u32),
+    /// Half a reply, and the connection ends.
+    Cut,
+    /// No reply, and the connection stays.
+    Silence,
+    /// The connection ends, and nothing was done.
+    Lost,
+    /// It is done, and the connection ends.
+    DoneAndLost,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    wrongs: Vec<(Asked, Wrong)>,
+    asked: Vec<Asked>,
+    position: i64,
+}
+
+/// The stand-in; it ends with the runtime of its test.
+pub(super) struct StandIn {
+    address: SocketAddr,
+    state: Arc<Mutex<State>>,
+}
+
+/// The journal that it has followed, and to where its next flush leads.
+pub(super) const JOURNAL: [u8; 16] = [1; 16];
+pub(super) const TO: u64 = 5;
+
+const HOLD: &str = "UPDATE journal SET position = position";
+const MOVE: &str = "UPDATE journal SET journal_id";
+const POSITION: &str = "SELECT journal_id, epoch, position FROM journal";
+const SNAPSHOTS: &str = "snapshot_isolation_state";
+const TABLES: &str = "OBJECT_ID(N'schema_version')";
+const VERSION: &str = "SELECT version FROM schema_version";
+const KNOWN: [&str; 6] = [HOLD, MOVE, POSITION, SNAPSHOTS, TABLES, VERSION];
+
+impl StandIn {
+    pub(super) async fn open() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let state = Arc::<Mutex<State>>::default();
+        let shared = Arc::clone(&state);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let talk = Talk { stream, state: Arc::clone(&shared), to: None };
+                tokio::spawn(talk.go_on());
+            }
+        });
+        Self { address, state }
+    }
+
+    /// A store on it.
+    pub(super) fn store(&self) -> SqlServer {
+        SqlServer::new(&self.connection()).unwrap()
+    }
+
+    /// The same, which waits for so long.
+    pub(super) fn impatient(&self, exchange: Duration) -> SqlServer {
+        SqlServer::with_exchange(&self.connection(), exchange).unwrap()
+    }
+
+    fn connection(&self) -> String {
+        let (port, plain) = (self.address.port(), "Encrypt=DANGER_PLAINTEXT");
+        format!("Server=tcp:127.0.0.1,{port};User Id=u;Password=p;{plain}")
+    }
+
+    /// The next time that it is asked so, this goes wrong.
+    pub(super) fn next(&self, asked: Asked, wrong: Wrong) {
+        self.state.lock().unwrap().wrongs.push((asked, wrong));
+    }
+
+    /// How often it was asked so.
+    pub(super) fn times(&self, asked: Asked) -> usize {
+        self.state.lock().unwrap().asked.iter().filter(|it| **it == asked).count()
+    }
+
+    /// The position that it keeps.
+    pub(super) fn position(&self) -> i64 {
+        self.state.lock().unwrap().position
+    }
+}
+
+/// One client.
+struct Talk {
+    stream: TcpStream,
+    state: Arc<Mutex<State>>,
+    /// Where the transaction under way leads.
+    to: Option<i64>,
+}
+
+// Kinds of messages.
+const BATCH: u8 = 1;
+const CALL: u8 = 3;
+const REPLY: u8 = 4;
+const TRANSACTION: u8 = 14;
+const LOGIN: u8 = 16;
+const PRELOGIN: u8 = 18;
+
+impl Talk {
+    async fn go_on(mut self) {
+        while let Ok((kind, message)) = self.hear().await {
+            let Some(asked) = asked(kind, &message) else {
+                let done = if kind == PRELOGIN { prelogin() } else { done(0, 1) };
+                self.say(&done).await;
+                continue;
+            };
+            match self.wrong(asked) {
+                None => {
+                    let reply = self.carry_out(asked);
+                    self.say(&reply).await;
+                }
+                Some(Wrong::Error(code)) => {
+                    self.say(&[error(code), done(DONE_ERROR, 0)].concat()).await
+                }
+                Some(Wrong::ErrorBehindOther(code)) => {
+                    let reply = [done(DONE_MORE, 1), error(code), done(DONE_ERROR, 0)];
+                    self.say(&reply.concat()).await;
+                }
+                Some(Wrong::Cut) => {
+                    let reply = self.carry_out(asked);
+                    return self.say(&reply[..reply.len() / 2]).await;
+                }
+                Some(Wrong::Silence) => {}
+                Some(Wrong::Lost) => return,
+                Some(Wrong::DoneAndLost) => return drop(self.carry_out(asked)),
+            }
+        }
+    }
+
+    fn wrong(&self, asked: Asked) -> Option<Wrong> {
+        let mut state = self.state.lock().unwrap();
+        state.asked.push(asked);
+        let index = state.wrongs.iter().position(|(it, _)| *it == asked)?;
+        Some(state.wrongs.remove(index).1)
+    }
+
+    /// Does what is asked; the reply.
+    fn carry_out(&mut self, asked: Asked) -> Vec<u8> {
+        match asked {
+            Asked::Login => [login_ack(), done(0, 0)].concat(),
+            Asked::Begin => [change(8, &[8, 1, 0, 0, 0, 0, 0, 0, 0, 0]), done(0, 0)].concat(),
+            Asked::Commit => {
+                let mut state = self.state.lock().unwrap();
+                state.position = self.to.take().unwrap_or(state.position);
+                [change(9, &[0, 8, 1, 0, 0, 0, 0, 0, 0, 0]), done(0, 0)].concat()
+            }
+            Asked::Statement(MOVE) => {
+                self.to = Some(i64::try_from(TO).unwrap());
+                done(DONE_COUNT, 1)
+            }
+            Asked::Statement(POSITION) => {
+                let position = self.state.lock().unwrap().position;
+                row(&[Value::Digest(JOURNAL), Value::Small(2), Value::Number(position)])
+            }
+            Asked::Statement(SNAPSHOTS) => row(&[Value::Number(1)]),
+            Asked::Statement(TABLES) => row(&[Value::Number(1), Value::Number(1)]),
+            Asked::Statement(VERSION) => row(&[Value::Number(schema::newest().into())]),
+            Asked::Statement(_) => done(DONE_COUNT, 1),
+        }
+    }
+
+    /// The next message: its kind, and its packets' bytes together.
+    async fn hear(&mut self) -> std::io::Result<(u8, Vec<u8>)> {
+        let mut message = Vec::new();
+        loop {
+            let mut head = [0; 8];
+            self.stream.read_exact(&mut head).await?;
+            let length = usize::from(u16::from_be_bytes([head[2], head[3]])) - head.len();
+            let begin = message.len();
+            message.resize(begin + length, 0);
+            self.stream.read_exact(&mut message[begin..]).await?;
+            if head[1] & 1 == 1 {
+                return Ok((head[0], message));
+            }
+        }
+    }
+
+    async fn say(&mut self, reply: &[u8]) {
+        let length = u16::try_from(reply.len() + 8).unwrap().to_be_bytes();
+        let head = [REPLY, 1, length[0], length[1], 0, 0, 1, 0];
+        // A client that has gone away hears nothing.
+        drop(self.stream.write_all(&[&head[..], reply].concat()).await);
+    }
+}
+
+/// What a message asks; none for what is answered without a thought.
+fn asked(kind: u8, message: &[u8]) -> Option<Asked> {
+    match kind {
+        LOGIN => Some(Asked::Login),
+        // Behind the headers stands what is to become of the transaction.
+        TRANSACTION => match message.get(22) {
+            Some(5) => Some(Asked::Begin),
+            Some(7) => Some(Asked::Commit),
+            _ => None,
+        },
+        BATCH | CALL => {
+            let wide =
+                |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+            let has = |text: &str| {
+                let text = wide(text);
+                message.windows(text.len()).any(|window| window == text)
+            };
+            KNOWN.into_iter().find(|it| has(it)).map(Asked::Statement)
+        }
+        _ => None,
+    }
+}
+
+const DONE_MORE: u16 = 1;
+const DONE_ERROR: u16 = 2;
+const DONE_COUNT: u16 = 16;
+
+fn done(status: u16, rows: u64) -> Vec<u8> {
+    [&[0xfd][..], &status.to_le_bytes(), &[0, 0], &rows.to_le_bytes()].concat()
+}
+
+/// No encryption, which the client asks for as well.
+fn prelogin() -> Vec<u8> {
+    vec![0, 0, 11, 0, 6, 1, 0, 17, 0, 1, 0xff, 16, 0, 0, 0, 0, 0, 2]
+}
+
+fn login_ack() -> Vec<u8> {
+    let body = [&[1][..], &0x7400_0004_u32.to_be_bytes(), &[0], &[16, 0, 0, 0]].concat();
+    token(0xad, &body)
+}
+
+fn change(kind: u8, values: &[u8]) -> Vec<u8> {
+    token(0xe3, &[&[kind][..], values].concat())
+}
+
+fn error(code: u32) -> Vec<u8> {
+    let text = "told so";
+    let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let length = u16::try_from(text.len()).unwrap().to_le_bytes();
+    let end = [&[0, 0][..], &1_u32.to_le_bytes()].concat();
+    token(0xaa, &[&code.to_le_bytes()[..], &[1, 16], &length, &wide, &end].concat())
+}
+
+fn token(kind: u8, body: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(body.len()).unwrap().to_le_bytes();
+    [&[kind][..], &length, body].concat()
+}
+
+#[derive(Clone, Copy)]
+enum Value {
+    Digest([u8; 16]),
+    Number(i64),
+    Small(i16),
+}
+
+impl Value {
+    /// Its column without a name.
+    fn column(self) -> Vec<u8> {
+        let kind: &[u8] = match self {
+            Self::Digest(_) => &[0xad, 16, 0],
+            Self::Number(_) => &[0x26, 8],
+            Self::Small(_) => &[0x26, 2],
+        };
+        [&[0, 0, 0, 0, 0, 0][..], kind, &[0]].concat()
+    }
+
+    fn bytes(self) -> Vec<u8> {
+        match self {
+            Self::Digest(bytes) => [&[16, 0][..], &bytes].concat(),
+            Self::Number(number) => [&[8][..], &number.to_le_bytes()].concat(),
+            Self::Small(number) => [&[2][..], &number.to_le_bytes()].concat(),
+        }
+    }
+}
+
+/// A reply of one row.
+fn row(values: &[Value]) -> Vec<u8> {
+    let count = u16::try_from(values.len()).unwrap().to_le_bytes();
+    let columns: Vec<u8> = values.iter().flat_map(|value| value.column()).collect();
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.bytes()).collect();
+    [&[0x81][..], &count, &columns, &[0xd1], &bytes, &done(DONE_COUNT, 1)].concat()
+}
