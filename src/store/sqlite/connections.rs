@@ -219,7 +219,10 @@ pub(super) mod simulated {
             let (give, jobs) = bounded(WRITES_WAITING_MAX);
             let [readers, auditor, writer] =
                 [(); 3].map(|()| Queue { give: Some(give.clone()), threads: Vec::new() });
-            (Sqlite { connections: Connections { readers, auditor, writer } }, Line { jobs })
+            let newest = schema::newest();
+            let migrated = Migrated { from: newest, to: newest };
+            let connections = Connections { readers, auditor, writer, migrated };
+            (Sqlite { connections }, Line { jobs })
         }
 
         /// What a call comes to where nothing goes wrong.
