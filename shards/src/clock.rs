@@ -37,6 +37,25 @@ impl Timestamp {
     }
 }
 
+/// A moment that a promise is counted from, on clocks that no sleep of the machine stops.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Mark {
+    /// Milliseconds since the machine was started, those in which it slept among them.
+    pub since_boot_ms: u64,
+    /// Milliseconds since the Unix epoch, by the wall clock as it stands.
+    pub wall_ms: u64,
+}
+
+impl Mark {
+    /// Milliseconds since `earlier`, by whichever clock says more: a machine that stood still may have
+    /// been told of it by only one of them.
+    #[must_use]
+    pub fn ms_since(self, earlier: Self) -> u64 {
+        let since_boot = self.since_boot_ms.saturating_sub(earlier.since_boot_ms);
+        since_boot.max(self.wall_ms.saturating_sub(earlier.wall_ms))
+    }
+}
+
 /// Where the engine gets the time.
 pub trait Clock: Send + Sync + Debug + 'static {
     /// The instant now; never earlier than one it gave before.
@@ -48,6 +67,9 @@ pub trait Clock: Send + Sync + Debug + 'static {
 
     /// Microseconds since the clock's start, for measuring; neither slewed nor floored.
     fn elapsed_us(&self) -> u64;
+
+    /// The moment now, for what must not outlast its time whatever the machine does.
+    fn mark(&self) -> Mark;
 }
 
 /// Wall time at the start, advanced by the monotonic clock, slewed by at most 1 ms a correction.
@@ -121,6 +143,13 @@ impl Clock for MachineClock {
         let elapsed = Instant::now().duration_since(self.origin).as_micros();
         u64::try_from(elapsed).expect("292,000 years have not passed")
     }
+
+    fn mark(&self) -> Mark {
+        let since_boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let since_boot_ms = u64::try_from(since_boot.tv_sec).unwrap_or(0).saturating_mul(1_000)
+            + u64::try_from(since_boot.tv_nsec / 1_000_000).unwrap_or(0);
+        Mark { since_boot_ms, wall_ms: u64::try_from(wall_us() / 1_000).unwrap_or(0) }
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the clock that others ask")]
@@ -141,6 +170,24 @@ mod tests {
         assert_eq!(clock.now(), first.plus_ms(50), "held at the floor until time has caught up");
         clock.correct();
         assert!(clock.now() >= first.plus_ms(50));
+    }
+
+    #[test]
+    fn a_mark_ages_by_the_clock_that_says_more() {
+        let mark = |since_boot_ms, wall_ms| Mark { since_boot_ms, wall_ms };
+        for (now, expected) in [
+            (mark(1_000, 5_000), 0),
+            (mark(1_300, 5_200), 300),
+            // The machine slept, and only one clock was told.
+            (mark(1_100, 65_000), 60_000),
+            (mark(61_000, 5_100), 60_000),
+            // The wall clock was set back.
+            (mark(1_700, 2_000), 700),
+        ] {
+            assert_eq!(now.ms_since(mark(1_000, 5_000)), expected, "{now:?}");
+        }
+        let clock = MachineClock::start();
+        assert!(clock.mark().since_boot_ms > 0 && clock.mark().wall_ms > 1_700_000_000_000);
     }
 
     #[test]

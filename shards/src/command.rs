@@ -49,6 +49,18 @@ pub enum Command {
         /// The payment.
         payment: PaymentId,
     },
+    /// The provider knows a payment of an order that no record here has started.
+    RecallPayment {
+        /// The payment.
+        payment: PaymentId,
+        /// The order that it is for.
+        order: OrderId,
+    },
+    /// The provider was asked about an order that was taken over, and its word is written down.
+    NoteAsked {
+        /// The order.
+        order: OrderId,
+    },
     /// The store has a newer row of an activity.
     Publish {
         /// The row.

@@ -50,6 +50,11 @@ pub const PAYMENT_GIVEN_UP_MS: u64 = 3_600_000;
 pub const EXPIRIES_PER_TICK_MAX: usize = 16_384;
 /// Due orders that meet a full lane are looked at again after this long, in milliseconds.
 pub const EXPIRY_RETRY_MS: u64 = 10;
+/// Due orders whose provider is yet to be asked are looked at again after this long, in
+/// milliseconds: it is asked over a network, and may be away.
+pub const ASK_RETRY_MS: u64 = 1_000;
+/// Orders whose provider is yet to be asked that a shard names at once.
+pub const UNASKED_MAX: usize = 100;
 
 /// A refill's largest chunk. A thousand takes share one visit to the pool, which is then no longer
 /// felt; more would only give idle cores more to be robbed of.

@@ -9,7 +9,7 @@ mod recover;
 mod threads;
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::{ArcSwap, Guard};
@@ -49,6 +49,9 @@ pub struct EngineOptions {
     pub segments_max: usize,
     /// Whether activities that are new are sold by several gateways, each by what it is lent.
     pub leases: bool,
+    /// Whether an unpaid order that is recovered stays until its provider was asked: the orders of
+    /// another gateway, whose last records may be lost.
+    pub asks: bool,
     /// Closed activities that are kept, beside those that have an order in memory still.
     pub closed_kept: usize,
     /// Activities that are not yet closed, at most; no other is published.
@@ -68,6 +71,7 @@ impl EngineOptions {
             lane_bytes,
             segments_max: 256,
             leases: false,
+            asks: false,
             closed_kept: CLOSED_KEPT,
             activities_max: ACTIVITIES_MAX,
         }
@@ -182,6 +186,8 @@ impl Engine {
             origin: options.origin,
             cores: options.cores,
             leases: options.leases,
+            asks: options.asks,
+            takes_orders: AtomicBool::new(true),
             activities_max: options.activities_max,
             flushed: AtomicU64::new(found.checkpoint_position),
             closed: AtomicU64::new(0),
@@ -245,6 +251,18 @@ impl Engine {
         open.iter().zip(&shares).for_each(|(activity, &room)| activity.preheat(room));
         let most = open.iter().map(|activity| activity.remaining()).max().unwrap_or(0);
         self.shared.spare_pages.keep_for(usize::try_from(most).unwrap_or(usize::MAX));
+    }
+
+    /// Whether new orders are taken from here on. Those that exist go on either way.
+    pub fn take_orders(&self, takes: bool) {
+        // Relaxed: advice. See `Shard::check_sale`.
+        self.shared.takes_orders.store(takes, Ordering::Relaxed);
+    }
+
+    /// Whether new orders are taken.
+    #[must_use]
+    pub fn takes_orders(&self) -> bool {
+        self.shared.takes_orders.load(Ordering::Relaxed)
     }
 
     /// The clock of the process.
@@ -340,7 +358,7 @@ fn make_shards(
     shared.activities.store(Arc::new(activities));
     let now = shared.clock.now();
     for (shard, orders) in shards.iter_mut().zip(fold.orders.deal(cores, &shared.spare_pages)) {
-        shard.adopt(orders, |order| due_at(order, now));
+        shard.take_over(orders, |order| due_at(order, now));
     }
     shards
 }

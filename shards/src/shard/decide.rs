@@ -36,6 +36,8 @@ impl Shard {
             Command::SettlePayment { payment, paid } => self.settle_payment(payment, paid),
             Command::RefundOrder { order, return_units } => self.refund_order(order, return_units),
             Command::CompleteRefund { payment } => self.complete_refund(payment),
+            Command::RecallPayment { payment, order } => self.recall_payment(payment, order),
+            Command::NoteAsked { order } => self.note_asked(order),
             Command::Publish { row, forgotten } => self.publish(row, forgotten),
             Command::ChangePhase { activity, change } => self.change_phase(activity, change),
             Command::Withdraw(withdraw) => self.withdraw(&withdraw),
@@ -121,6 +123,11 @@ impl Shard {
         if sale.terms.admission && !buy.admitted {
             return Err(Refusal::AdmissionRequired);
         }
+        // Before the stock: what is not here any more others may have. Relaxed: advice, for what is decided
+        // beside the change is looked at again before it is answered.
+        if !self.shared.takes_orders.load(Ordering::Relaxed) {
+            return Err(Refusal::Unavailable);
+        }
         if activity.is_sold_out() {
             return Err(sold_out(activity, buy.quantity));
         }
@@ -141,6 +148,9 @@ impl Shard {
         let Some(order) = self.orders.order_mut(id).filter(|it| owned(it.user, user)) else {
             return self.refuse(Refusal::NotFound);
         };
+        if order.status.is_open() && self.unasked.contains(&id) {
+            return self.refuse(Refusal::Overloaded);
+        }
         match order.status {
             Status::Cancelled => Decision::Answered(Verdict::Moved(order.view())),
             Status::Accepted | Status::AwaitingPayment if !order.moving => {
@@ -185,10 +195,7 @@ impl Shard {
         if order.payments.len() >= PAYMENTS_PER_ORDER_MAX {
             return self.refuse(Refusal::OrderState);
         }
-        let Some(activity) = self.shared.activity(order.activity) else {
-            return self.refuse(Refusal::NotFound);
-        };
-        let amount = activity.sale().terms.sale_price.saturating_mul(i64::from(order.quantity));
+        let Some(amount) = self.asked_for(order) else { return self.refuse(Refusal::NotFound) };
         let order = self.orders.order_mut(start.order).expect("it was here a moment ago");
         order.moving = true;
         self.use_id(id);

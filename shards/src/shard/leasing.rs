@@ -202,7 +202,10 @@ impl Shard {
             let record = OrdersConfirmed { activity: id, at, pay_before, orders };
             records.push((confirmed, Record::OrdersConfirmed(record)));
         }
-        for order in self.mark(&answers.refused, is_accepted) {
+        // One that is not to end yet asks for its place again, until its provider was asked.
+        let may_end = |id: &&OrderId| !self.unasked.contains(*id);
+        let refused: Vec<_> = answers.refused.iter().filter(may_end).copied().collect();
+        for order in self.mark(&refused, is_accepted) {
             let rejected = moved(self.orders.order(order).expect("it was marked"), at);
             records.push((vec![order], Record::OrderRejected(rejected)));
         }

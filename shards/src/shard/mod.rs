@@ -7,6 +7,7 @@
 mod activity;
 mod ahead;
 mod apply;
+mod asking;
 mod counters;
 mod decide;
 mod leasing;
@@ -14,7 +15,7 @@ mod payments;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
 
 use arc_swap::ArcSwap;
@@ -24,13 +25,14 @@ pub(crate) use ahead::share_out;
 pub use counters::ShardCounters;
 pub use leasing::{Placed, Untold};
 
+use self::asking::Unasked;
 use self::leasing::Untolds;
 use crate::clock::{Clock, Timestamp};
 use crate::command::{Decision, OrderView, Refusal, Sequence, Verdict};
 use crate::ids::{ActivityId, OrderId, Origin, PaymentId};
 use crate::journal::{Gathered, JournalStatus, LaneWriter, Takes};
 use crate::limits::{
-    EXPIRIES_PER_TICK_MAX, EXPIRY_RETRY_MS, ORDERS_PER_SHARD_MAX, RECORD_BYTES_MAX,
+    ASK_RETRY_MS, EXPIRIES_PER_TICK_MAX, EXPIRY_RETRY_MS, ORDERS_PER_SHARD_MAX, RECORD_BYTES_MAX,
 };
 use crate::orders::{Order, SparePages, Table};
 use crate::record::{OrderMoved, PaymentMoved, Record, Status};
@@ -46,6 +48,10 @@ pub struct Shared {
     pub(crate) cores: usize,
     /// Whether activities that are new are sold by several gateways.
     pub(crate) leases: bool,
+    /// Whether an unpaid order that was recovered stays until its provider was asked.
+    pub(crate) asks: bool,
+    /// Whether new orders are taken; told by the control side.
+    pub(crate) takes_orders: AtomicBool,
     /// Activities that are not closed, at most.
     pub(crate) activities_max: usize,
     /// Position up to which the store has everything; told by the flush.
@@ -121,6 +127,8 @@ pub struct Shard {
     closed_seen: u64,
     /// What the other gateways are to be told.
     untold: Untolds,
+    /// Recovered orders that do not end before somebody has asked their provider.
+    unasked: Unasked,
     due: Vec<OrderId>,
     counters: Arc<ShardCounters>,
     /// Whether the fault of the journal was told to those who waited.
@@ -148,6 +156,7 @@ impl Shard {
             settled: VecDeque::new(),
             closed_seen: 0,
             untold: Untolds::default(),
+            unasked: Unasked::default(),
             due: Vec::new(),
             counters: Arc::default(),
             fault_told: false,
@@ -155,7 +164,7 @@ impl Shard {
     }
 
     /// Takes over the orders that recovery found; `due` says when each expires, if it is open.
-    pub(crate) fn adopt(&mut self, orders: Table, due: impl Fn(&Order) -> Option<Timestamp>) {
+    pub(crate) fn take_over(&mut self, orders: Table, due: impl Fn(&Order) -> Option<Timestamp>) {
         self.orders = orders;
         self.untold = Untolds::default();
         let activities = self.shared.activities.load_full();
@@ -171,6 +180,9 @@ impl Shard {
             }
             if order.unreleased {
                 untold.push(order.id);
+            }
+            if self.shared.asks && order.status.is_open() {
+                self.unasked.insert(order.id);
             }
             order.timer = due(order).map(|due| self.wheel.insert(due, order.id));
         }
@@ -265,6 +277,10 @@ impl Shard {
         let full = !self.takes(Takes::Transitions);
         let Some(order) = self.orders.order_mut(id) else { return };
         order.timer = None;
+        if order.status.is_open() && self.unasked.contains(&id) {
+            order.timer = Some(self.wheel.insert(now.plus_ms(ASK_RETRY_MS), id));
+            return;
+        }
         let payment = order.payment_under_way();
         if order.moving || (!order.status.is_open() && payment.is_none()) {
             // Another transition was first; should the disk fail under it, a restart decides.

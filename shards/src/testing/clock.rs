@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Mark, Timestamp};
 
 /// The simulated clock.
 #[derive(Debug, Default)]
@@ -34,5 +34,9 @@ impl Clock for SimulatedClock {
 
     fn elapsed_us(&self) -> u64 {
         self.now().0.saturating_mul(1_000)
+    }
+
+    fn mark(&self) -> Mark {
+        Mark { since_boot_ms: self.now().0, wall_ms: self.now().0 }
     }
 }

@@ -140,6 +140,8 @@ impl World {
             Command::PlaceOrder(_) => 0,
             Command::CancelOrder { order, .. }
             | Command::RefundOrder { order, .. }
+            | Command::RecallPayment { order, .. }
+            | Command::NoteAsked { order }
             | Command::GiveUpPayment { order, .. } => order.owner(cores),
             Command::StartPayment(start) => start.order.owner(cores),
             Command::SettlePayment { payment, .. } | Command::CompleteRefund { payment } => {
