@@ -347,7 +347,8 @@ fn account(activity: &FoldedActivity, position: u64) -> ActivityAudit {
     account
 }
 
-fn view(row: &OrderRow) -> OrderView {
+/// A row as the journal would have it, without its payments.
+pub(crate) fn view(row: &OrderRow) -> OrderView {
     OrderView {
         id: row.id,
         activity: row.activity,

@@ -27,6 +27,7 @@ const KEYS: &[&str] = &[
     "journal_max_mib",
     "listen",
     "log",
+    "membership_lasts",
     "ops_listen",
     "payment_provider",
     "payment_webhook_secret",
@@ -116,6 +117,8 @@ pub struct PeerOptions {
     pub listen: SocketAddr,
     /// Where they call it, as `host:port`; none: at the listener's own address.
     pub address: Option<String>,
+    /// It ends its part by itself so many seconds after its last word to the store; none: never.
+    pub membership_s: Option<u32>,
 }
 
 /// How the gateway runs.
@@ -171,6 +174,21 @@ impl FromStr for PaymentProvider {
 
     fn from_str(word: &str) -> Result<Self, ()> {
         if word == "sandbox" { Ok(Self::Sandbox) } else { Err(()) }
+    }
+}
+
+/// Shorter than the least, a slow store would end it; longer than the most, nobody would wait for it.
+const MEMBERSHIP_S: std::ops::RangeInclusive<u32> = 5..=86_400;
+
+/// For how many seconds a gateway's word to the store lasts.
+struct MembershipLasts(Option<u32>);
+
+impl FromStr for MembershipLasts {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let seconds = text.parse().ok().filter(|seconds| MEMBERSHIP_S.contains(seconds));
+        seconds.map(|seconds| Self(Some(seconds))).ok_or(())
     }
 }
 
@@ -371,7 +389,8 @@ impl Layers {
 
     /// How gateways that share what they sell reach this one; one that is alone is not reached.
     fn peers(&mut self, is_shared: bool) -> Result<Option<PeerOptions>, ConfigError> {
-        let given = ["peer_listen", "peer_url"].iter().find_map(|key| self.values.get(*key));
+        let keys = ["peer_listen", "peer_url", "membership_lasts"];
+        let given = keys.iter().find_map(|key| self.values.get(*key));
         if let Some(Value { source, .. }) = given.filter(|_| !is_shared) {
             let text = format!("{source}: there are no peers without redis_url");
             return Err(ConfigError(text));
@@ -379,12 +398,15 @@ impl Layers {
         let form = "an address and port, as 10.0.0.1:9091";
         let Some(listen) = self.take::<SocketAddr>("peer_listen", form)? else { return Ok(None) };
         let address = self.take("peer_url", "http://host:port")?.map(|PeerUrl(address)| address);
+        let MembershipLasts(membership_s) = self
+            .take("membership_lasts", "5 to 86400, in seconds")?
+            .unwrap_or(MembershipLasts(None));
         if listen.ip().is_unspecified() && address.is_none() {
             let text = "peer_listen is every address: peer_url must say by which of them the \
                         other gateways reach it";
             return Err(ConfigError(text.to_owned()));
         }
-        Ok(Some(PeerOptions { listen, address }))
+        Ok(Some(PeerOptions { listen, address, membership_s }))
     }
 
     /// The text of a secret: given, or read from the file that is named.
@@ -476,6 +498,12 @@ impl Config {
     pub fn journal(&self) -> PathBuf {
         self.data.join("journal")
     }
+
+    /// Where the journals of adopted gateways are.
+    #[must_use]
+    pub fn adopted(&self) -> PathBuf {
+        self.data.join("adopted")
+    }
 }
 
 /// Writes a file that its owner alone may read, whole or not at all.
@@ -555,6 +583,11 @@ mod tests {
             ),
             (shared[..4].to_vec(), "with redis_url, peer_listen must be given too"),
             (vec![("SECKILL_PEER_LISTEN", "127.0.0.1:0")], "there are no peers without redis_url"),
+            (vec![("SECKILL_MEMBERSHIP_LASTS", "60")], "there are no peers without redis_url"),
+            (
+                [&shared[..], &[("SECKILL_MEMBERSHIP_LASTS", "4")]].concat(),
+                "membership_lasts must be 5 to 86400, in seconds",
+            ),
             (
                 [&shared[..4], &[("SECKILL_PEER_LISTEN", "0.0.0.0:9091")]].concat(),
                 "peer_url must say by which of them",

@@ -19,7 +19,7 @@ use seckill_shards::command::Reason;
 use seckill_shards::engine::Engine;
 use seckill_shards::journal::{Histogram, Takes};
 
-use crate::api::{Counters, Slug};
+use crate::api::{Control as _, Counters, Slug};
 use crate::control::{Behind, Control, FlushStatus, RefundStatus, SumsTail};
 use crate::flow::{Breaker, BreakerState};
 use crate::peers::Outcome;
@@ -345,11 +345,31 @@ impl GatewayCollector {
     /// The other gateways, and what became of calls to each.
     fn peers(&self, page: &mut Families) {
         let Some(peers) = self.sources.control.peers() else { return };
+        page.gauge(
+            "seckill_member",
+            "1 while this gateway may speak for itself",
+            &[],
+            real(u64::from(peers.membership().holds())),
+        );
         let peers = peers.all();
         let present = peers.iter().filter(|peer| peer.is_present()).count();
-        for (state, count) in [("present", present), ("away", peers.len() - present)] {
+        let retired = peers.iter().filter(|peer| peer.adopter().is_some()).count();
+        let away = peers.len() - present - retired;
+        for (state, count) in [("present", present), ("away", away), ("retired", retired)] {
             let labels = [("state", state)];
             page.gauge("seckill_peers", "Other gateways of the fleet", &labels, real(count as u64));
+        }
+        for adopted in self.sources.control.all_adopted() {
+            let engine = &adopted.engine;
+            let gateway = engine.origin().gateway.to_string();
+            let labels = [("gateway", gateway.as_str())];
+            let orders = engine.counters().iter().map(|it| it.orders.load(Ordering::Relaxed));
+            let help = "Orders in memory of gateways that this one has adopted";
+            page.gauge("seckill_adopted_orders", help, &labels, real(orders.sum()));
+            let behind =
+                engine.journal().durable_position().saturating_sub(engine.flushed_position());
+            let help = "Records of adopted gateways that the store has not taken";
+            page.gauge("seckill_adopted_flush_lag_records", help, &labels, real(behind));
         }
         for peer in &peers {
             let number = peer.number.to_string();

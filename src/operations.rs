@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 
 use crate::flow::{Breaker, BreakerState};
 use crate::metrics::Metrics;
+use crate::peers::Peers;
 
 /// Connections at once: a scraper, a prober and a few people.
 const CONNECTIONS_MAX: usize = 64;
@@ -44,6 +45,8 @@ pub struct Recovered {
     pub store_breaker: Arc<Breaker>,
     /// The figures.
     pub metrics: Metrics,
+    /// The fleet, where the gateway is in one.
+    pub peers: Option<Arc<Peers>>,
 }
 
 impl Operations {
@@ -136,11 +139,14 @@ impl Operations {
         if self.draining.load(Ordering::Relaxed) {
             return Some("draining");
         }
-        let Some(Recovered { engine, .. }) = self.recovered.get() else {
+        let Some(Recovered { engine, peers, .. }) = self.recovered.get() else {
             return Some("recovering");
         };
         if !self.serving.load(Ordering::Relaxed) {
             return Some("starting");
+        }
+        if let Some(why) = peers.as_ref().and_then(|peers| peers.membership().unready()) {
+            return Some(why);
         }
         let journal = engine.journal();
         if journal.is_latched() {

@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::access::Access;
+use super::adopted::Adopted;
 use super::auth::Site;
 use super::breakers::StoreBreakers;
 use super::counters::Counters;
@@ -48,6 +49,16 @@ pub trait Control: Send + Sync + 'static {
     /// # Errors
     /// Where something that must be compared did not answer.
     async fn audit(&self, activity: ActivityId) -> anyhow::Result<Option<String>>;
+
+    /// A gateway that this one has adopted, and goes on with; none unless it has.
+    fn adopted(&self, _gateway: u16) -> Option<Arc<Adopted>> {
+        None
+    }
+
+    /// All of them.
+    fn all_adopted(&self) -> Vec<Arc<Adopted>> {
+        Vec::new()
+    }
 }
 
 /// What [`Shared`] is made of.
@@ -189,9 +200,27 @@ impl Context {
         self.recently.get()
     }
 
-    /// Reads the clock. Call it on every tick.
+    /// Reads the clock, and shuts or opens the door for new orders by how the gateway stands in its
+    /// fleet. Call it on every tick.
     pub fn tick(&self) {
         self.recently.set(self.shared.now());
+        let Some(peers) = &self.shared.peers else { return };
+        let takes = peers.membership().takes_orders();
+        if self.shared.engine.takes_orders() != takes {
+            self.shared.engine.take_orders(takes);
+        }
+    }
+
+    /// Whether the gateway may speak for itself at this moment: looked at once more before what it has
+    /// written down is answered.
+    pub(super) fn is_member(&self) -> bool {
+        self.shared.peers.as_ref().is_none_or(|peers| peers.membership().holds())
+    }
+
+    /// Refuses what only a member of the fleet may do.
+    pub(super) fn expect_member(&self) -> Result<(), Problem> {
+        let text = "This gateway cannot tell whether it may still speak for itself.";
+        self.is_member().then_some(()).ok_or_else(|| Problem::new(Slug::Unavailable, text))
     }
 
     /// Has the pages rendered again, away from the cores.

@@ -44,8 +44,19 @@ impl Call<'_> {
     /// was forwarded goes no further.
     pub(super) fn owner_elsewhere(&self, order: OrderId) -> Option<u16> {
         let peers = self.context.shared.peers.as_ref()?;
-        let owner = order.origin().gateway;
-        (owner != peers.own() && self.came == Came::ToShoppers).then_some(owner)
+        if self.came != Came::ToShoppers || self.context.speaks_for(order) {
+            return None;
+        }
+        let gateway = order.origin().gateway;
+        let speaker = peers.speaker_of(gateway);
+        // One that this gateway is yet to adopt is away until then.
+        Some(if speaker == peers.own() { gateway } else { speaker })
+    }
+
+    /// Whether another gateway than the one that has made an order speaks for it.
+    fn is_adopted(&self, order: OrderId) -> bool {
+        let (peers, gateway) = (self.context.shared.peers.as_ref(), order.origin().gateway);
+        peers.is_some_and(|peers| peers.speaker_of(gateway) != gateway)
     }
 
     fn peers(&self) -> Result<&Arc<Peers>, Problem> {
@@ -69,10 +80,10 @@ impl Call<'_> {
 /// Up to when the store has all of an order's gateway, where that is another one.
 pub(super) fn as_of(call: &Call<'_>, order: OrderId) -> Option<Timestamp> {
     let peers = call.context.shared.peers.as_ref()?;
-    let owner = order.origin().gateway;
     // Of one that has joined just now nothing is known yet.
+    let owner = order.origin().gateway;
     let of_peer = || peers.find(owner).map_or(Timestamp(0), |peer| peer.as_of());
-    (owner != peers.own()).then(of_peer)
+    (!call.context.speaks_for(order)).then(of_peer)
 }
 
 /// The gateway that answers a route, where it is another one.
@@ -203,12 +214,14 @@ where
 
 /// Carries out one of the calls that are forwarded, about what this gateway owns, and nothing else.
 async fn carry_out(call: &Call<'_>, body: &Bytes) -> Answer {
-    let own = call.context.shared.engine.origin().gateway;
     let route = Route::of(call.head.uri.path()).filter(|route| route.allows(&call.head.method));
-    let is_own = |order: OrderId| order.origin().gateway == own;
-    match route {
-        Some(route @ Route::PaymentWebhook) => dispatch(call, body, route).await,
-        Some(route) if order_of(route).is_some_and(is_own) => dispatch(call, body, route).await,
+    match route.map(|route| (route, order_of(route))) {
+        Some((route @ Route::PaymentWebhook, _)) => dispatch(call, body, route).await,
+        Some((route, Some(order))) if call.context.speaks_for(order) => {
+            dispatch(call, body, route).await
+        }
+        // The caller knows better, or worse, who speaks for the order's gateway: it is to ask again.
+        Some((_, Some(order))) if call.is_adopted(order) => Err(away()),
         _ => Err(Slug::NotFound.into()),
     }
 }

@@ -151,7 +151,7 @@ pub fn tell(waiting: &Waiting, context: &Context, told: &Told, out: &mut Vec<u8>
     let written = catch_unwind(AssertUnwindSafe(|| {
         let mut desk = Counter { context, out, request_id };
         // Its activity may have left memory: the handlers know the way to the store, but the order
-        // is placed, and a key or the list finds it.
+        // is placed, and a key or the list finds it. Or this gateway is no member of its fleet any more.
         if desk.verdict(&told.0).is_none() {
             desk.write(&Err(Slug::OutcomeUnknown.into()));
         }
@@ -210,6 +210,7 @@ impl Counter<'_> {
     /// A buy's verdict; none where it takes more than what is in memory here.
     fn verdict(&mut self, verdict: &Verdict) -> Option<Hot> {
         match verdict {
+            Verdict::Placed(_) if !self.context.is_member() => return None,
             Verdict::Placed(order) => {
                 let activity = self.context.shared.engine.activity(order.activity)?;
                 let sale = activity.sale();

@@ -5,6 +5,7 @@
 mod access;
 mod activities;
 mod admin;
+mod adopted;
 mod auth;
 mod breakers;
 mod context;
@@ -47,6 +48,7 @@ use http::{Method, Request};
 use hyper::body::Body;
 
 pub use self::access::Access;
+pub use self::adopted::Adopted;
 pub use self::auth::Site;
 pub use self::breakers::StoreBreakers;
 pub use self::context::{Context, Control, Shared, SharedParts};

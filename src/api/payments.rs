@@ -34,10 +34,10 @@ pub(super) async fn start(call: &Call<'_>, body: &[u8], order: OrderId) -> Answe
         let detail = format!("must be \"{}\"", provider.method());
         return Err(Problem::field("/method", detail));
     }
-    let shards = &call.context.shards;
+    call.context.expect_member()?;
     let start = StartPayment { order, user, key, body: digest(&method) };
-    let owner = order.owner(shards.cores());
-    match shards.ask(owner, Command::StartPayment(start)).await {
+    match call.context.ask_owner(order, Command::StartPayment(start)).await {
+        Verdict::PaymentStarted(_) if !call.context.is_member() => Err(Slug::OutcomeUnknown.into()),
         Verdict::PaymentStarted(payment) => Ok(started(call, &*provider, &payment)),
         Verdict::Refused(Refusal::NotFound) => {
             // Such an order is past paying, but what was started in time is answered as it was then.
@@ -52,9 +52,8 @@ pub(super) async fn start(call: &Call<'_>, body: &[u8], order: OrderId) -> Answe
 /// for another one.
 pub(super) async fn give_up(call: &Call<'_>, order: OrderId, payment: PaymentId) -> Answer {
     let user = call.caller()?.user();
-    let shards = &call.context.shards;
     let command = Command::GiveUpPayment { payment, order, user };
-    match shards.ask(order.owner(shards.cores()), command).await {
+    match call.context.ask_owner(order, command).await {
         Verdict::PaymentSettled(_) => {}
         Verdict::Refused(Refusal::NotFound) => {
             let left = in_store(call, user, order).await?;
@@ -127,13 +126,16 @@ pub(super) async fn webhook(call: &Call<'_>, body: &Bytes) -> Answer {
     if let Some(owner) = call.owner_elsewhere(order) {
         return elsewhere::deliver(call, body, owner).await;
     }
-    if order.origin().gateway != call.context.shared.engine.origin().gateway {
+    if !call.context.speaks_for(order) {
         // Its own gateway has to write it down.
         return Err(Slug::Unavailable.into());
     }
-    let shards = &call.context.shards;
+    call.context.expect_member()?;
     let command = Command::SettlePayment { payment: word.payment, paid: word.paid };
-    match shards.ask(word.payment.owner(shards.cores()), command).await {
+    let verdict = call.context.ask_owner(order, command).await;
+    // What is written down here may never be heard of: the provider tells again.
+    call.context.expect_member()?;
+    match verdict {
         Verdict::PaymentSettled(_) => Ok(Reply::empty(StatusCode::NO_CONTENT)),
         Verdict::Refused(Refusal::NotFound) => late(call, &word).await,
         // The provider tells again, whatever has become of it.
@@ -149,8 +151,7 @@ const UNPAID: &[PaymentStatus] = &[PaymentStatus::Started, PaymentStatus::Failed
 /// that nobody waited for any more is owed back there.
 async fn late(call: &Call<'_>, word: &Word) -> Answer {
     let payment = word.payment;
-    let in_memory = call.context.shards.order_of_payment(payment).await;
-    if in_memory.map_err(|_| Slug::Overloaded)?.is_some() {
+    if call.context.order_of_payment(payment).await?.is_some() {
         // It is settled and about to leave; then the store is asked.
         return Err(Slug::Unavailable.into());
     }

@@ -59,10 +59,10 @@ fn sandbox<'a>(call: &Call<'a>) -> Result<&'a Arc<Sandbox>, Problem> {
 /// A payment of the caller's whose order is in memory: later there is nothing left to choose.
 async fn asked(call: &Call<'_>, id: PaymentId) -> Result<Asked, Problem> {
     let user = call.caller()?.user();
-    let order = call.context.shards.order_of_payment(id).await.map_err(|_| Slug::Overloaded)?;
+    let order = call.context.order_of_payment(id).await?;
     let order: OrderView = order.filter(|order| order.user == user).ok_or(Slug::NotFound)?;
     let payment = order.payments.iter().find(|it| it.id == id).ok_or(Slug::NotFound)?;
-    let activity = call.context.shared.engine.activity(order.activity).ok_or(Slug::NotFound)?;
+    let activity = call.context.activity_of(order.id, order.activity).ok_or(Slug::NotFound)?;
     Ok(Asked { payment: *payment, currency: activity.sale().terms.currency })
 }
 

@@ -28,6 +28,7 @@ enum Hop {
     OrderOfPayment { payment: PaymentId, reply: oneshot::Sender<Option<OrderView>> },
     Untold { activity: ActivityId, until: u64, reply: oneshot::Sender<Vec<Untold>> },
     Places { activity: ActivityId, reply: oneshot::Sender<Vec<Placed>> },
+    Unasked { after: Option<OrderId>, reply: oneshot::Sender<Vec<OrderView>> },
 }
 
 /// Where the other cores leave what they ask.
@@ -84,6 +85,56 @@ impl Owners {
     /// Where a shard takes no message.
     pub async fn places(&self, activity: ActivityId) -> Result<Vec<Vec<Placed>>, Overloaded> {
         self.ask_all(|reply| Hop::Places { activity, reply }).await
+    }
+
+    /// The first open orders of a shard behind an id whose provider is yet to be asked: see
+    /// [`Shard::unasked`].
+    ///
+    /// # Errors
+    /// Where the shard takes no message.
+    pub async fn unasked(
+        &self,
+        owner: usize,
+        after: Option<OrderId>,
+    ) -> Result<Vec<OrderView>, Overloaded> {
+        let (reply, unasked) = oneshot::channel();
+        self.hop(owner, Hop::Unasked { after, reply })?;
+        unasked.await.map_err(|_| Overloaded)
+    }
+
+    /// The orders of these ids that are in memory, in no order.
+    ///
+    /// # Errors
+    /// Where an owner takes no message.
+    pub async fn orders(&self, ids: Vec<OrderId>) -> Result<Vec<OrderView>, Overloaded> {
+        let mut by_owner = vec![Vec::new(); self.cores()];
+        for id in ids {
+            by_owner[id.owner(self.cores())].push(id);
+        }
+        let mut replies = Vec::new();
+        for (owner, ids) in by_owner.into_iter().enumerate().filter(|(_, ids)| !ids.is_empty()) {
+            let (reply, found) = oneshot::channel();
+            self.hop(owner, Hop::Orders { ids, reply })?;
+            replies.push(found);
+        }
+        let mut orders = Vec::new();
+        for found in replies {
+            orders.extend(found.await.map_err(|_| Overloaded)?);
+        }
+        Ok(orders)
+    }
+
+    /// The order that a payment is for, where it is in memory.
+    ///
+    /// # Errors
+    /// Where its owner takes no message.
+    pub async fn order_of_payment(
+        &self,
+        payment: PaymentId,
+    ) -> Result<Option<OrderView>, Overloaded> {
+        let (reply, found) = oneshot::channel();
+        self.hop(payment.owner(self.cores()), Hop::OrderOfPayment { payment, reply })?;
+        found.await.map_err(|_| Overloaded)
     }
 
     /// Asks every shard the same, and gives their answers by shard.
@@ -253,21 +304,10 @@ impl Shards {
     /// # Errors
     /// Where an owner takes no message.
     pub async fn orders(&self, ids: Vec<OrderId>) -> Result<Vec<OrderView>, Overloaded> {
-        let mut by_owner = vec![Vec::new(); self.cores()];
-        for id in ids {
-            by_owner[id.owner(self.cores())].push(id);
-        }
-        let mut orders = self.orders_here(&by_owner[self.index]);
-        by_owner[self.index].clear();
-        let mut replies = Vec::new();
-        for (owner, ids) in by_owner.into_iter().enumerate().filter(|(_, ids)| !ids.is_empty()) {
-            let (reply, found) = oneshot::channel();
-            self.owners.hop(owner, Hop::Orders { ids, reply })?;
-            replies.push(found);
-        }
-        for found in replies {
-            orders.extend(found.await.map_err(|_| Overloaded)?);
-        }
+        let is_here = |id: &OrderId| id.owner(self.cores()) == self.index;
+        let (here, elsewhere): (Vec<_>, Vec<_>) = ids.into_iter().partition(is_here);
+        let mut orders = self.orders_here(&here);
+        orders.extend(self.owners.orders(elsewhere).await?);
         Ok(orders)
     }
 
@@ -294,9 +334,7 @@ impl Shards {
         if owner == self.index {
             return Ok(self.shard.borrow().order_of_payment(payment));
         }
-        let (reply, found) = oneshot::channel();
-        self.owners.hop(owner, Hop::OrderOfPayment { payment, reply })?;
-        found.await.map_err(|_| Overloaded)
+        self.owners.order_of_payment(payment).await
     }
 
     fn orders_here(&self, ids: &[OrderId]) -> Vec<OrderView> {
@@ -409,6 +447,9 @@ impl Shards {
             }
             Hop::Places { activity, reply } => {
                 drop(reply.send(self.shard.borrow().places(activity)));
+            }
+            Hop::Unasked { after, reply } => {
+                drop(reply.send(self.shard.borrow().unasked(after)));
             }
             Hop::Command { command, reply } => {
                 let decision = self.with_shard(|shard| shard.decide(command));

@@ -1,49 +1,88 @@
-//! `seckill audit`: 0 balanced, 1 a difference, 2 nothing could be compared.
+//! `seckill audit`: 0 balanced, 1 a difference, 2 nothing could be compared. Adopted gateways have books of
+//! their own.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use seckill_shards::ids::ActivityId;
+use serde::Serialize;
 
 use super::{Place, UNUSABLE, Unusable, open_present_store, runtime, say, tell};
 use crate::audit::{ActivityAudit, Audits, audit};
-use crate::store::SetAside;
+use crate::config::Config;
+use crate::control::adopted_journals;
+use crate::store::{SetAside, Store};
+
+/// What is printed as JSON.
+#[derive(Debug, Serialize)]
+struct Printed<'a> {
+    #[serde(flatten)]
+    own: &'a BTreeMap<u64, ActivityAudit>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    adopted: BTreeMap<u16, &'a BTreeMap<u64, ActivityAudit>>,
+}
 
 pub(super) fn run(place: &Place, activity: Option<u64>, json: bool) -> anyhow::Result<ExitCode> {
     let config = place.config()?;
     let store = open_present_store(&config)?;
-    let journal = config.journal();
     let only = activity.map(ActivityId);
-    let compared = runtime()?.block_on(audit(&journal, &*store, config.gateway_id, only));
-    let audits = compared.map_err(|error| Unusable::from(&error))?;
-    let Audits { compared, forgotten, set_aside } = &audits;
-    if let Some(id) = activity.filter(|id| !compared.contains_key(id)) {
-        say(&match *forgotten {
+    let (own, adopted) = runtime()?.block_on(all(&config, &*store, only))?;
+    if let Some(id) = activity.filter(|id| !own.compared.contains_key(id)) {
+        say(&match own.forgotten {
             0 => format!("there is no activity {id}"),
             _ => format!("activity {id} is closed, and the journal has forgotten it"),
         })?;
         return Ok(ExitCode::from(UNUSABLE));
     }
     if json {
-        say(&serde_json::to_string(compared)?)?;
+        let adopted = adopted.iter().map(|(gateway, it)| (*gateway, &it.compared)).collect();
+        say(&serde_json::to_string(&Printed { own: &own.compared, adopted })?)?;
     } else {
-        for (id, audit) in compared {
-            say(&line(*id, audit))?;
-            for difference in &audit.differences {
-                say(&format!("  {difference}"))?;
-            }
+        say_all("", &own.compared)?;
+        for (gateway, audits) in &adopted {
+            say_all(&format!("adopted gateway {gateway}: "), &audits.compared)?;
         }
-        if *forgotten > 0 {
+        if own.forgotten > 0 {
             say(&format!(
-                "{forgotten} closed activities were not compared: the journal has forgotten them"
+                "{} closed activities were not compared: the journal has forgotten them",
+                own.forgotten
             ))?;
         }
     }
-    for SetAside { subject, reason, .. } in set_aside {
+    let books = || adopted.values().chain([&own]);
+    for SetAside { subject, reason, .. } in books().flat_map(|it| &it.set_aside) {
         let line = format!("{subject} is set aside, the store did not take it: {reason}");
         // The figures are the activities', and so is their JSON.
         if json { tell(&line) } else { say(&line)? }
     }
-    Ok(if audits.are_balanced() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let are_balanced = books().all(Audits::are_balanced);
+    Ok(if are_balanced { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The books of this gateway, and those of each that it has adopted.
+async fn all(
+    config: &Config,
+    store: &dyn Store,
+    only: Option<ActivityId>,
+) -> anyhow::Result<(Audits, BTreeMap<u16, Audits>)> {
+    let own = audit(&config.journal(), store, config.gateway_id, only).await;
+    let own = own.map_err(|error| Unusable::from(&error))?;
+    let mut adopted = BTreeMap::new();
+    for (origin, journal) in adopted_journals(&config.adopted())? {
+        let audits = audit(&journal, store, origin.gateway, only).await;
+        adopted.insert(origin.gateway, audits.map_err(|error| Unusable::from(&error))?);
+    }
+    Ok((own, adopted))
+}
+
+fn say_all(of: &str, audits: &BTreeMap<u64, ActivityAudit>) -> std::io::Result<()> {
+    for (id, audit) in audits {
+        say(&format!("{of}{}", line(*id, audit)))?;
+        for difference in &audit.differences {
+            say(&format!("  {difference}"))?;
+        }
+    }
+    Ok(())
 }
 
 fn line(id: u64, audit: &ActivityAudit) -> String {

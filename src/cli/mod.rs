@@ -138,16 +138,48 @@ enum User {
 
 #[derive(Debug, Subcommand)]
 enum Journal {
-    /// Check every frame and record.
+    /// Check every frame and record, of adopted gateways' journals, too.
     Verify(Place),
     /// Print the records, one JSON line each.
-    Dump(Place),
+    Dump {
+        #[command(flatten)]
+        place: Place,
+        /// The records of a gateway that this one has adopted.
+        #[arg(long)]
+        adopted: Option<u16>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 enum Gateway {
     /// Print every gateway that the store knows of, one a line.
     List(Place),
+    /// Have a gateway hand itself over: it sells no more, another goes on with its orders, and it ends.
+    Drain {
+        #[command(flatten)]
+        place: Place,
+        /// The gateway that ends.
+        number: u16,
+        /// The gateway that goes on.
+        #[arg(long, required_unless_present = "cancel")]
+        to: Option<u16>,
+        /// It is to stay after all.
+        #[arg(long, conflicts_with = "to")]
+        cancel: bool,
+    },
+    /// Declare a gateway lost: another speaks for it from then on, and takes over its orders.
+    Retire {
+        #[command(flatten)]
+        place: Place,
+        /// The gateway that is lost.
+        number: u16,
+        /// The gateway that takes over.
+        #[arg(long)]
+        adopter: u16,
+        /// Its process does not run, and will not: whoever says so falsely sells units twice.
+        #[arg(long)]
+        machine_is_off: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -171,9 +203,15 @@ pub fn run() -> ExitCode {
         Command::Backup { place, out } => backup::backup(&place, &out),
         Command::Restore { place, from } => backup::restore(&place, &from),
         Command::Journal(Journal::Verify(place)) => journal::verify(&place),
-        Command::Journal(Journal::Dump(place)) => journal::dump(&place),
+        Command::Journal(Journal::Dump { place, adopted }) => journal::dump(&place, adopted),
         Command::Gateway(Gateway::List(place)) => gateway::list(&place),
         Command::Store(StoreCommand::Migrate(place)) => store::migrate(&place),
+        Command::Gateway(Gateway::Drain { place, number, to, cancel: _ }) => {
+            gateway::drain(&place, number, to)
+        }
+        Command::Gateway(Gateway::Retire { place, number, adopter, machine_is_off }) => {
+            gateway::retire(&place, number, adopter, machine_is_off)
+        }
     };
     done.unwrap_or_else(|error| {
         tell(&format!("{error:#}"));

@@ -20,7 +20,7 @@ use crate::api::tokens::Tokens;
 use crate::api::{Access, Owners, PageMap, Shared, SharedParts, Site, StoreBreakers};
 use crate::config::{Config, PaymentProvider, PeerOptions, RedisUrl};
 use crate::control::leases::{REDIS_BREAKER, Settling};
-use crate::control::{Control, ControlParts};
+use crate::control::{Control, ControlParts, Ending, HandOverError};
 use crate::flow::Breaker;
 use crate::metrics::{Metrics, Sources};
 use crate::operations::{Operations, Recovered};
@@ -51,15 +51,22 @@ pub(super) fn run(command: &Serve) -> anyhow::Result<ExitCode> {
     let (address, operations) = (address.to_string(), operations.to_string());
     tracing::info!(address, operations, cores = config.cores, "ready");
     let control = Arc::clone(&gateway.control);
-    let must_stop = gateway.control_runtime.block_on(async {
+    let ending = gateway.control_runtime.block_on(async {
         tokio::select! {
             () = signals.wait() => None,
-            why = control.must_stop() => Some(why),
+            ending = control.must_stop() => Some(ending),
         }
     });
     drop(control);
-    gateway.drain(&config);
-    must_stop.map_or(Ok(ExitCode::SUCCESS), |why| Err(Unusable(why).into()))
+    match ending {
+        None => gateway.drain(&config, None)?,
+        Some(Ending::HandOver(to)) => gateway.drain(&config, Some(to))?,
+        Some(Ending::Unusable(why)) => {
+            gateway.drain(&config, None)?;
+            return Err(Unusable(why).into());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn configuration(command: &Serve) -> Result<Config, crate::config::ConfigError> {
@@ -115,6 +122,7 @@ impl Gateway {
             store_breaker: Arc::clone(&breakers.read),
             settling,
             peers: peers.clone(),
+            adopted: config.adopted(),
         });
         register(&control_runtime, &control)?;
         let cpus = cpus(config.cores);
@@ -141,8 +149,7 @@ impl Gateway {
         let connections_max = config.connections_max;
         let options = ServerOptions { listener, peer_listener, cpus, connections_max };
         let server = Server::start(options, shards, owners, Arc::clone(&shared))?;
-        let prepared = control_runtime.block_on(control.prepare());
-        prepared.map_err(|error| Unusable::from(&error))?;
+        prepare(&control_runtime, &control)?;
         let tasks = control_runtime.spawn(Arc::clone(&control).run());
         operations.recovered(sources_of(&control, &shared, engine, clock));
         Ok(Self {
@@ -157,23 +164,28 @@ impl Gateway {
         })
     }
 
-    /// Finishes what is under way: requests, the last group, the last flush.
-    fn drain(self, config: &Config) {
+    /// Finishes what is under way: requests, the last group, the last flush; and hands all over to
+    /// another gateway, where there is one.
+    fn drain(self, config: &Config, to: Option<u16>) -> Result<(), HandOverError> {
         tracing::info!("draining");
         self.operations.drain();
         self.control.stop();
         self.server.drain();
         let whole = self.server.join(Duration::from_secs(config.drain_seconds));
+        let is_whole = self.control_runtime.block_on(self.control.close_adopted(LAST_FLUSH));
         drop(self.threads);
         self.control.finish();
         let tasks = self.tasks;
         let last_flush = async { tokio::time::timeout(LAST_FLUSH, tasks).await };
         let flushed = self.control_runtime.block_on(last_flush);
+        let hand_over = async |to| self.control.hand_over(to, is_whole).await;
+        let handed = to.map_or(Ok(()), |to| self.control_runtime.block_on(hand_over(to)));
         self.control_runtime.shutdown_timeout(Duration::from_secs(1));
         // The last hands on the store: it is closed here, and its write-ahead log folded in.
         drop(self.control);
         drop(self.store);
         tracing::info!(whole, flushed = flushed.is_ok(), "stopped");
+        handed
     }
 }
 
@@ -200,7 +212,8 @@ fn sources_of(
         breakers,
         control: Arc::clone(control),
     });
-    Recovered { engine, store_breaker, metrics }
+    let peers = control.peers().cloned();
+    Recovered { engine, store_breaker, metrics, peers }
 }
 
 /// Where runs what may be slow or dead without touching a sale.
@@ -241,6 +254,13 @@ fn register(runtime: &Runtime, control: &Control) -> Result<(), Unusable> {
         }
         done => done.map_err(|error| Unusable::from(&error)),
     }
+}
+
+/// What is to be known before shoppers are served, those of adopted gateways among them.
+fn prepare(runtime: &Runtime, control: &Arc<Control>) -> Result<(), Unusable> {
+    let opened = runtime.block_on(control.open_adopted());
+    opened.map_err(|error| Unusable(format!("an adopted gateway cannot go on: {error:#}")))?;
+    runtime.block_on(control.prepare()).map_err(|error| Unusable::from(&error))
 }
 
 /// What is settled with the other gateways, where a Redis is configured. What this one sells alone
@@ -288,13 +308,15 @@ fn peers(
     clock: &Arc<MachineClock>,
     runtime: &tokio::runtime::Handle,
 ) -> anyhow::Result<Option<(TcpListener, Arc<Peers>)>> {
-    let Some(PeerOptions { listen, address }) = &config.peers else { return Ok(None) };
+    let Some(PeerOptions { listen, address, membership_s }) = &config.peers else {
+        return Ok(None);
+    };
     let listener = bind(*listen)?;
     let listens = listener.local_addr()?;
     let address = address.clone().unwrap_or_else(|| listens.to_string());
     let clock = Arc::clone(clock) as Arc<dyn Clock>;
-    let (own, runtime) = (config.gateway_id, runtime.clone());
-    let peers = Peers::new(PeersParts { own, address, secret, clock, runtime });
+    let (own, runtime, membership_s) = (config.gateway_id, runtime.clone(), *membership_s);
+    let peers = Peers::new(PeersParts { own, address, secret, clock, runtime, membership_s });
     tracing::info!(url = peers.url(), %listens, "answers other gateways");
     Ok(Some((listener, Arc::new(peers))))
 }

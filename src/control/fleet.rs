@@ -1,17 +1,19 @@
-//! The fleet: each second this gateway says that it is there, and hears who else is.
+//! The fleet: each second this gateway says that it is there, and hears who else is, and how it stands
+//! itself: whether it is to hand itself over, or another speaks for it.
 //!
 //! It must not know what gateways ask of each other.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use seckill_shards::clock::Timestamp;
+use seckill_shards::clock::{Mark, Timestamp};
+use seckill_shards::ids::Origin;
 use tokio::time::{MissedTickBehavior, timeout};
 
 use super::limits::NEWS;
 use super::{Control, SECOND};
 use crate::peers::Peers;
-use crate::store::{Fault, GatewayRow, StoreError};
+use crate::store::{Fault, GatewayRow, OutOfStep, StoreError};
 
 /// Up to when the store has all that was journaled here.
 #[derive(Debug, Default)]
@@ -68,10 +70,39 @@ impl Control {
         let Some(peers) = &self.peers else { return Ok(()) };
         // Acquire: see `register`.
         let is_own = self.registered.load(Ordering::Acquire);
+        let begun = self.engine.clock().mark();
         let announced = self.store.announce(is_own.then(|| self.own_row(peers)));
         let late = |_| StoreError::from(Fault::unavailable("it is slow to take an announcement"));
-        peers.learn(&timeout(NEWS, announced).await.map_err(late)??);
+        let rows = timeout(NEWS, announced).await.map_err(late)??;
+        peers.learn(&rows);
+        self.adoption.look(&rows, peers.own(), self.engine.clock().elapsed_us());
+        let origin = self.engine.origin();
+        match rows.iter().find(|row| row.number == origin.gateway) {
+            Some(own) if is_own => self.stand(own, begun),
+            _ => {}
+        }
         Ok(())
+    }
+
+    /// How this gateway stands, by its own row, of which a word that was begun then is part.
+    fn stand(&self, own: &GatewayRow, begun: Mark) {
+        let Some(peers) = &self.peers else { return };
+        let Origin { gateway, epoch } = self.engine.origin();
+        if own.epoch > epoch {
+            peers.membership().end();
+            return self.give_up(&OutOfStep::Retired { gateway });
+        }
+        // What was taken for another says nothing of this gateway.
+        if !self.is_adopted() {
+            peers.membership().renew(begun);
+            self.drain_to(own.drains_to);
+        }
+    }
+
+    /// Whether no unit is sold here any more, of whichever sale.
+    pub(super) fn sells_no_more(&self) -> bool {
+        let leaves = self.peers.as_ref().is_some_and(|peers| peers.membership().is_leaving());
+        leaves || self.is_adopted()
     }
 
     fn own_row(&self, peers: &Peers) -> GatewayRow {
@@ -80,14 +111,11 @@ impl Control {
         let mut followed = self.followed.lock().expect("nobody panics under this lock");
         let as_of = followed.look(now, durable, self.engine.flushed_position());
         let seen_at = followed.see(now);
-        let origin = self.engine.origin();
-        GatewayRow {
-            number: origin.gateway,
-            epoch: origin.epoch,
-            address: peers.url().to_owned(),
-            seen_at,
-            as_of,
-        }
+        let Origin { gateway: number, epoch } = self.engine.origin();
+        // One that is adopted is called nowhere: whoever speaks for it is.
+        let address = if self.is_adopted() { String::new() } else { peers.url().to_owned() };
+        let membership_s = peers.membership().lasts_s();
+        GatewayRow { number, epoch, address, seen_at, as_of, membership_s, ..GatewayRow::default() }
     }
 }
 

@@ -42,6 +42,11 @@ impl Control {
     }
 
     pub(super) async fn learn_all(&self, learned: &mut Learned) -> Result<(), StoreError> {
+        self.learn_activities(learned).await?;
+        // The rest is this process's, whomever it speaks for.
+        if self.is_adopted() {
+            return Ok(());
+        }
         let now = self.engine.clock().now();
         loop {
             let revocations = self.store.revocations(learned.revocation).await?;
@@ -53,7 +58,6 @@ impl Control {
                 break;
             }
         }
-        self.learn_activities(learned).await?;
         if let Some(last) = self.store.products_changed(learned.product_version).await?.last() {
             learned.product_version = last.version;
             self.stale.notify_one();
@@ -91,7 +95,8 @@ impl Control {
             self.settling.iter().for_each(|settling| settling.note_over(row.id));
             return self.follow_phase(row, flushed).await;
         }
-        if !row.is_copied() {
+        let is_new = version.is_none();
+        if !row.is_copied() || (is_new && self.is_adopted()) {
             return true;
         }
         if version.is_some_and(|known| known >= row.version) {

@@ -21,5 +21,16 @@ const _: () = assert!(PRODUCT_PAGES_AT_ONCE <= PRODUCT_PAGES_MAX);
 pub(super) const NEWS: Duration = Duration::from_secs(10);
 /// Payments owed back that one read takes from the store.
 pub(super) const REFUNDS_READ: u32 = 100;
+/// How long a provider may take to say what came for an order.
+pub(super) const ASK: Duration = Duration::from_secs(30);
+/// How long a gateway that may still be on is waited for, in hundredths of the time for which its
+/// membership lasts: clocks of two machines run apart.
+pub(super) const MEMBERSHIP_MARGIN_PERCENT: u64 = 110;
+/// A gateway that hands itself over says so for as many seconds at least before it ends, so that those
+/// who look whether it is ready see it; and waits so long at most for its free units to be taken back.
+pub(super) const DRAIN_S_MIN: u64 = 3;
+pub(super) const DRAIN_S_MAX: u64 = 15;
+/// Bytes of a segment of an adopted gateway's journal: it takes transitions of orders that exist.
+pub(super) const ADOPTED_SEGMENT_BYTES: u64 = 8 << 20;
 /// How long a provider may take to give one back.
 pub(super) const REFUND: Duration = Duration::from_secs(30);

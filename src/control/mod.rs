@@ -3,9 +3,11 @@
 //!
 //! It knows no sockets. Each task is a file; a fault is logged and tried again.
 
+mod adoption;
 mod backlog;
 mod catalogue;
 mod closing;
+mod draining;
 mod fleet;
 mod flush;
 mod learn;
@@ -31,18 +33,23 @@ use seckill_shards::clock::{MachineClock, Timestamp};
 use seckill_shards::engine::Engine;
 use seckill_shards::ids::ActivityId;
 use tokio::sync::{Mutex, Notify, watch};
+use tokio::task::JoinHandle;
 
-use crate::api::{self, Access, Owners, PageMap};
+use crate::api::{self, Access, Adopted, Owners, PageMap};
 use crate::audit::{AuditError, audit};
 use crate::flow::Breaker;
 use crate::payment::PaymentPort;
 use crate::peers::Peers;
 use crate::store::{Store, StoreError};
+use adoption::Adoption;
 use backlog::Backlog;
+use draining::Draining;
 use leases::Settling;
 
+pub use adoption::adopted_journals;
 pub use backlog::Behind;
 pub use closing::SumsTail;
+pub use draining::HandOverError;
 pub use flush::FlushStatus;
 pub use refunds::RefundStatus;
 pub use register::RegisterError;
@@ -51,6 +58,15 @@ pub use register::RegisterError;
 const SECOND: Duration = Duration::from_secs(1);
 /// How often the store drops what has expired.
 const SWEEP: Duration = Duration::from_secs(60);
+
+/// Why a gateway ends by itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// It must not be used as it is.
+    Unusable(String),
+    /// Another goes on with all that it has.
+    HandOver(u16),
+}
 
 /// What the tasks share.
 #[derive(Debug)]
@@ -85,12 +101,16 @@ pub struct Control {
     settling: Option<Settling>,
     /// The other gateways; none where this one is alone.
     peers: Option<Arc<Peers>>,
+    /// Those of them that this one speaks for.
+    adoption: Adoption,
     /// What they are told of the store.
     followed: std::sync::Mutex<fleet::Followed>,
     /// Whether the store has said that it follows this journal, and from where to flush.
     registered: AtomicBool,
-    /// Why the gateway must not go on; none while it may.
-    must_stop: watch::Sender<Option<String>>,
+    /// How far it is in handing itself over.
+    draining: Draining,
+    /// Why the gateway ends by itself; none while it goes on.
+    must_stop: watch::Sender<Option<Ending>>,
     /// Ends the tasks that ask the shards.
     stop: watch::Sender<bool>,
     /// The journal has ended: the flush writes what is left, and ends.
@@ -122,6 +142,8 @@ pub struct ControlParts {
     pub settling: Option<Settling>,
     /// The other gateways; none where this one is alone.
     pub peers: Option<Arc<Peers>>,
+    /// Where the journals of adopted gateways are.
+    pub adopted: PathBuf,
 }
 
 impl Control {
@@ -152,12 +174,32 @@ impl Control {
             store_breaker: parts.store_breaker,
             settling: parts.settling,
             peers: parts.peers,
+            adoption: Adoption::new(parts.adopted),
             followed: std::sync::Mutex::default(),
             registered: AtomicBool::new(false),
+            draining: Draining::default(),
             must_stop: watch::Sender::new(None),
             stop,
             is_last: AtomicBool::new(false),
         })
+    }
+
+    /// What another control side beside this one is made of, but for what is its own.
+    fn parts(&self) -> ControlParts {
+        ControlParts {
+            engine: Arc::clone(&self.engine),
+            store: Arc::clone(&self.store),
+            owners: self.owners.clone(),
+            access: Arc::clone(&self.access),
+            clock: Arc::clone(&self.clock),
+            pages: Arc::clone(&self.pages),
+            journal: self.journal.clone(),
+            payment: self.payment.clone(),
+            store_breaker: Arc::clone(&self.store_breaker),
+            settling: None,
+            peers: self.peers.clone(),
+            adopted: PathBuf::new(),
+        }
     }
 
     /// Takes over what the store has that the journal lacks, and renders the pages: done before
@@ -193,36 +235,53 @@ impl Control {
 
     /// Runs the tasks until [`stop`](Self::stop); call it on the control runtime.
     pub async fn run(self: Arc<Self>) {
+        let pages = tokio::spawn(Arc::clone(&self).keep_pages());
+        let adopting = tokio::spawn(Arc::clone(&self).keep_adopting());
+        self.run_beside(vec![pages, adopting]).await;
+    }
+
+    /// The same for a gateway that was adopted.
+    async fn run_adopted(self: Arc<Self>) {
+        let asking = tokio::spawn(Arc::clone(&self).keep_asking());
+        self.run_beside(vec![asking]).await;
+    }
+
+    /// Runs what every control side runs beside its own tasks, and ends these with it.
+    async fn run_beside(self: Arc<Self>, mut tasks: Vec<JoinHandle<()>>) {
         let flush = tokio::task::spawn_blocking({
             let control = Arc::clone(&self);
             let runtime = tokio::runtime::Handle::current();
             move || flush::run(&control, &runtime)
         });
-        let pages = tokio::spawn(Arc::clone(&self).keep_pages());
-        let refunds = tokio::spawn(Arc::clone(&self).keep_refunds());
-        let leases = tokio::spawn(Arc::clone(&self).keep_leases());
-        let fleet = tokio::spawn(Arc::clone(&self).keep_fleet());
+        tasks.push(tokio::spawn(Arc::clone(&self).keep_refunds()));
+        tasks.push(tokio::spawn(Arc::clone(&self).keep_leases()));
+        tasks.push(tokio::spawn(Arc::clone(&self).keep_fleet()));
+        self.look_each_second().await;
+        tasks.iter().for_each(JoinHandle::abort);
+        if let Err(error) = flush.await {
+            tracing::error!(%error, "the flush ended badly");
+        }
+    }
+
+    /// What is looked at each second until [`stop`](Self::stop). What all control sides of a process
+    /// share is the first one's.
+    async fn look_each_second(&self) {
         let mut stopped = self.stop.subscribe();
         let mut second = tokio::time::interval(SECOND);
         let mut sweep = tokio::time::interval(SWEEP);
         while !*stopped.borrow() {
             tokio::select! {
                 _ = second.tick() => {
-                    self.clock.correct();
+                    if !self.is_adopted() {
+                        self.clock.correct();
+                    }
                     self.look_at_backlog();
                     self.learn().await;
                     self.close_ended().await;
                 }
-                _ = sweep.tick() => self.sweep().await,
+                _ = sweep.tick(), if !self.is_adopted() => self.sweep().await,
                 _ = stopped.changed() => {}
             }
-        }
-        pages.abort();
-        refunds.abort();
-        leases.abort();
-        fleet.abort();
-        if let Err(error) = flush.await {
-            tracing::error!(%error, "the flush ended badly");
         }
     }
 
@@ -243,11 +302,17 @@ impl Control {
         self.peers.as_ref()
     }
 
-    /// Waits until this gateway must not go on, and says why.
-    pub async fn must_stop(&self) -> String {
+    /// Waits until this gateway ends by itself, and says why.
+    pub async fn must_stop(&self) -> Ending {
         let mut why = self.must_stop.subscribe();
-        let why = why.wait_for(Option::is_some).await;
-        why.ok().and_then(|why| why.clone()).unwrap_or_default()
+        let why = why.wait_for(Option::is_some).await.map(|why| why.clone());
+        why.ok().flatten().expect("the sender lives as long as this does")
+    }
+
+    /// This gateway must not go on.
+    fn give_up(&self, why: &(dyn std::error::Error + 'static)) {
+        tracing::error!(error = why, "this gateway must not go on");
+        self.must_stop.send_replace(Some(Ending::Unusable(why.to_string())));
     }
 
     /// The journal has ended: the flush writes what is durable, and ends.
@@ -297,6 +362,14 @@ impl api::Control for Control {
             Err(AuditError::Store(StoreError::Refused(_))) => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn adopted(&self, gateway: u16) -> Option<Arc<Adopted>> {
+        self.adoption.find(gateway)
+    }
+
+    fn all_adopted(&self) -> Vec<Arc<Adopted>> {
+        self.adoption.all()
     }
 }
 

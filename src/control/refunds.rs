@@ -175,8 +175,8 @@ mod tests {
 
     use super::super::testing::{Desk, runtime, sale};
     use super::*;
-    use crate::payment::Declined;
     use crate::payment::webhook::WebhookKeys;
+    use crate::payment::{Came, Declined};
     use crate::store::{Batch, JournalFound, JournalPosition};
 
     const OWED: [u64; 4] = [101, 102, 103, 104];
@@ -210,6 +210,10 @@ mod tests {
                 (103, 1) => panic!("an adapter has a bug"),
                 _ => Ok(()),
             }
+        }
+
+        async fn came_for(&self, _: OrderId) -> Result<Vec<Came>, Declined> {
+            Ok(Vec::new())
         }
     }
 

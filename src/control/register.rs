@@ -80,7 +80,7 @@ impl Control {
                 Err(error) if error.is_away() && !self.is_last() => std::thread::sleep(REST),
                 Err(error) if error.is_away() => return false,
                 Err(error) => {
-                    self.must_stop.send_replace(Some(error.to_string()));
+                    self.give_up(&error);
                     return false;
                 }
             }

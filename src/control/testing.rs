@@ -11,12 +11,13 @@ use seckill_shards::engine::EngineOptions;
 use seckill_shards::ids::{ActivityId, OrderId, UserId};
 use seckill_shards::testing::world::{CURRENCY, DISK_BYTES, NOON, options};
 use seckill_shards::testing::{SimulatedClock, SimulatedDisk, World};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::task::yield_now;
 
 use super::{Control, ControlParts};
 use crate::api::{Access, Owners, Shards, StoreBreakers};
 use crate::payment::PaymentPort;
+use crate::peers::{Peers, PeersParts};
 use crate::store::sqlite::Sqlite;
 use crate::store::{NewActivity, NewProduct, Store};
 
@@ -30,6 +31,27 @@ pub(super) struct Desk {
 impl Desk {
     /// With room for `activities_max` open sales. Its engine runs in the tasks of this thread.
     pub(super) fn new(activities_max: usize, payment: Option<PaymentPort>) -> Self {
+        Self::with(activities_max, payment, None)
+    }
+
+    /// In a fleet, under this number.
+    pub(super) fn in_fleet(own: u16, payment: Option<PaymentPort>) -> Self {
+        let (address, secret, membership_s) = ("own:1".to_owned(), &[7; 32], None);
+        let (clock, runtime) = (Arc::new(MachineClock::start()), Handle::current());
+        let parts = PeersParts { own, address, secret, clock, runtime, membership_s };
+        Self::with(4, payment, Some(Arc::new(Peers::new(parts))))
+    }
+
+    /// Where the journals of adopted gateways are.
+    pub(super) fn adopted(&self) -> PathBuf {
+        self.folder.join("adopted")
+    }
+
+    fn with(
+        activities_max: usize,
+        payment: Option<PaymentPort>,
+        peers: Option<Arc<Peers>>,
+    ) -> Self {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let name = (std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(format!("seckill-control-{}-{}", name.0, name.1));
@@ -61,7 +83,8 @@ impl Desk {
             payment,
             store_breaker: Arc::clone(&StoreBreakers::default().read),
             settling: None,
-            peers: None,
+            peers,
+            adopted: folder.join("adopted"),
         });
         Self { control, store, folder }
     }

@@ -11,7 +11,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use seckill_shards::ids::PaymentId;
+use seckill_shards::ids::{OrderId, PaymentId};
 
 use self::sandbox::Sandbox;
 use self::webhook::WebhookKeys;
@@ -27,7 +27,8 @@ pub struct PaymentPort {
     pub sandbox: Option<Arc<Sandbox>>,
 }
 
-/// Whoever takes the money. Whether it came is told by webhook, never by these calls.
+/// Whoever takes the money. Whether it came is told by webhook; it is asked only about orders of a
+/// gateway that is lost, whose last records may be lost with it.
 #[async_trait]
 pub trait Provider: Debug + Send + Sync {
     /// What a shopper calls it, in `method`.
@@ -41,9 +42,27 @@ pub trait Provider: Debug + Send + Sync {
     /// # Errors
     /// [`Declined`]: nothing may have happened; ask again later.
     async fn refund(&self, payment: PaymentId) -> Result<(), Declined>;
+
+    /// The money that came for an order and has not gone back, by whichever payments: also by one that
+    /// this shop does not know any more.
+    ///
+    /// # Errors
+    /// [`Declined`]: it did not say; ask again later.
+    async fn came_for(&self, order: OrderId) -> Result<Vec<Came>, Declined>;
+}
+
+/// Money that came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Came {
+    /// By which payment.
+    pub payment: PaymentId,
+    /// Minor units of its currency.
+    pub amount: i64,
+    /// ISO 4217 code, three upper-case letters.
+    pub currency: [u8; 3],
 }
 
 /// The provider did not do it, or did not say that it did.
 #[derive(Debug, thiserror::Error)]
-#[error("the payment provider did not take a refund")]
+#[error("the payment provider did not do what it was asked")]
 pub struct Declined(#[source] pub Box<dyn std::error::Error + Send + Sync>);

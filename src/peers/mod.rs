@@ -6,6 +6,7 @@
 
 mod exchange;
 pub mod limits;
+mod membership;
 mod peer;
 mod signature;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use self::exchange::exchange;
 use self::signature::{Envelope, PeerKey};
 use crate::store::GatewayRow;
 
+pub use self::membership::Membership;
 pub use self::peer::{Outcome, Peer};
 pub use self::signature::Vouched;
 pub use self::wire::{Answered, Call, Claim, Proven};
@@ -53,6 +55,8 @@ pub struct PeersParts<'a> {
     pub clock: Arc<dyn Clock>,
     /// Where calls wait for their answers, away from the cores.
     pub runtime: Handle,
+    /// For how many seconds a word to the store lasts; none: for ever.
+    pub membership_s: Option<u32>,
 }
 
 /// The fleet, seen from one gateway.
@@ -63,6 +67,8 @@ pub struct Peers {
     key: PeerKey,
     clock: Arc<dyn Clock>,
     runtime: Handle,
+    /// How this gateway stands itself.
+    membership: Membership,
     /// All others that the store knows of, by number: as many as there are numbers at most.
     fleet: Mutex<BTreeMap<u16, Arc<Peer>>>,
 }
@@ -71,9 +77,16 @@ impl Peers {
     /// Nobody else is known yet.
     #[must_use]
     pub fn new(parts: PeersParts<'_>) -> Self {
-        let PeersParts { own, address, secret, clock, runtime } = parts;
+        let PeersParts { own, address, secret, clock, runtime, membership_s } = parts;
         let (url, key) = (format!("http://{address}"), PeerKey::new(secret));
-        Self { own, url, key, clock, runtime, fleet: Mutex::default() }
+        let membership = Membership::new(Arc::clone(&clock), membership_s);
+        Self { own, url, key, clock, runtime, membership, fleet: Mutex::default() }
+    }
+
+    /// How this gateway stands itself.
+    #[must_use]
+    pub fn membership(&self) -> &Membership {
+        &self.membership
     }
 
     /// This gateway's number.
@@ -102,6 +115,12 @@ impl Peers {
     #[must_use]
     pub fn find(&self, number: u16) -> Option<Arc<Peer>> {
         self.fleet.lock().expect("nobody panics under this lock").get(&number).cloned()
+    }
+
+    /// Who speaks for a gateway: itself, or whoever has adopted it.
+    #[must_use]
+    pub fn speaker_of(&self, number: u16) -> u16 {
+        self.find(number).and_then(|peer| peer.adopter()).unwrap_or(number)
     }
 
     /// All others, by number.

@@ -78,6 +78,8 @@ struct Known {
     still_us: u64,
     is_present: bool,
     as_of: Timestamp,
+    /// Who speaks for it, where it is retired.
+    adopter: Option<u16>,
 }
 
 impl Peer {
@@ -105,7 +107,9 @@ impl Peer {
         known.still_us = if has_moved { 0 } else { known.still_us.saturating_add(since_us) };
         known.as_of = row.as_of;
         known.address = row.address.strip_prefix("http://").unwrap_or_default().to_owned();
-        let is_present = known.still_us < STILL_US_MAX && !known.address.is_empty();
+        known.adopter = row.retired.map(|retired| retired.adopter);
+        let may_be_present = !known.address.is_empty() && known.adopter.is_none();
+        let is_present = known.still_us < STILL_US_MAX && may_be_present;
         if std::mem::replace(&mut known.is_present, is_present) != is_present {
             let gateway = self.number;
             match is_present {
@@ -119,6 +123,12 @@ impl Peer {
     #[must_use]
     pub fn is_present(&self) -> bool {
         self.known.lock().expect("nobody panics under this lock").is_present
+    }
+
+    /// Who speaks for it, where it is retired.
+    #[must_use]
+    pub fn adopter(&self) -> Option<u16> {
+        self.known.lock().expect("nobody panics under this lock").adopter
     }
 
     /// Up to when the store has all that it has journaled.
@@ -148,6 +158,7 @@ impl Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Retired;
 
     const NOW: Timestamp = Timestamp(1_790_000_000_000);
 
@@ -156,7 +167,8 @@ mod tests {
         let peer = Peer::new(1);
         for (seen_ms, read_s) in rows {
             let (seen_at, address) = (Timestamp(*seen_ms), "http://127.0.0.1:1".to_owned());
-            let row = GatewayRow { number: 1, epoch: 0, address, seen_at, as_of: seen_at };
+            let as_of = seen_at;
+            let row = GatewayRow { number: 1, address, seen_at, as_of, ..GatewayRow::default() };
             peer.learn(&row, NOW, read_s * 1_000_000);
         }
         peer.is_present()
@@ -187,10 +199,23 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_retired_is_not_there_whatever_its_row_does() {
+        let retired = Some(Retired { adopter: 5, at: NOW, is_off: true });
+        let (address, seen_at) = ("http://127.0.0.1:1".to_owned(), NOW);
+        let row = GatewayRow { number: 1, address, seen_at, ..GatewayRow::default() };
+        let peer = Peer::new(1);
+        peer.learn(&row, NOW, 0);
+        assert_eq!((peer.is_present(), peer.adopter()), (true, None));
+        peer.learn(&GatewayRow { retired, seen_at: NOW.plus_ms(1), ..row }, NOW, 1);
+        assert_eq!((peer.is_present(), peer.adopter()), (false, Some(5)));
+    }
+
+    #[test]
     fn one_that_has_no_address_is_never_there() {
         for address in ["", "127.0.0.1:1", "https://127.0.0.1:1"] {
             let (address, seen_at) = (address.to_owned(), NOW);
-            let row = GatewayRow { number: 1, epoch: 0, address, seen_at, as_of: NOW };
+            let as_of = NOW;
+            let row = GatewayRow { number: 1, address, seen_at, as_of, ..GatewayRow::default() };
             let peer = Peer::new(1);
             peer.learn(&row, NOW, 0);
             assert!(!peer.is_present() && peer.as_of() == NOW);

@@ -20,13 +20,16 @@ fn fleet(address: SocketAddr) -> (Arc<Peers>, Arc<Peer>) {
     let (clock, runtime) = (Arc::new(MachineClock::start()), Handle::current());
     let now = clock.now();
     let (own, secret) = (1, &[7; 32]);
-    let peers = Peers::new(PeersParts { own, address: "own:1".into(), secret, clock, runtime });
+    let (url, membership_s) = ("own:1".to_owned(), None);
+    let parts = PeersParts { own, address: url, secret, clock, runtime, membership_s };
+    let peers = Peers::new(parts);
     let row = |number, address: String| GatewayRow {
         number,
         epoch: 0,
         address,
         seen_at: now,
         as_of: now,
+        ..GatewayRow::default()
     };
     peers.learn(&[row(1, peers.url().to_owned()), row(2, format!("http://{address}"))]);
     assert!(peers.find(1).is_none() && peers.find(3).is_none(), "only others, and only known ones");
@@ -74,6 +77,7 @@ async fn a_peer_that_says_no_more_that_it_is_there_is_not_asked() {
         address: format!("http://{address}"),
         seen_at: seckill_shards::clock::Timestamp(1),
         as_of: seckill_shards::clock::Timestamp(1),
+        ..GatewayRow::default()
     };
     peers.learn(&[gone]);
     let peer = peers.find(3).unwrap();

@@ -136,6 +136,15 @@ pub enum OutOfStep {
         /// Its epoch.
         found_epoch: u8,
     },
+    /// The gateway was retired: another speaks for it, under a later epoch.
+    #[error(
+        "gateway {gateway} was retired: another gateway has taken over its orders, so neither its data \
+         directory nor its number is to be used again"
+    )]
+    Retired {
+        /// The gateway's number.
+        gateway: u16,
+    },
     /// The store has seen more of the journal than there is.
     #[error(
         "the store has followed the journal to position {stored}, but it ends at {end}: an older \

@@ -14,11 +14,11 @@ use seckill_shards::record::{Digest, PaymentStatus};
 pub use error::{Fault, OutOfStep, Refusal, StoreError};
 pub use flush::{Batch, FlushBatch};
 pub use rows::{
-    Activity, ActivityUpdate, GatewayRow, JournalFound, JournalPosition, LeaseMember, LeaseRoll,
-    Migrated, NewActivity, NewProduct, NewUser, Once, OrderChunk, OrderCursor, OrderFilter,
-    OrderRow, OrdersOf, Outcome, Page, PasswordReset, PaymentRow, Product, ProductUpdate,
-    Revocation, Revoked, Roles, SetAside, SignOut, Snapshot, StatusSum, StoredOrder, User,
-    UserUpdate,
+    Activity, ActivityUpdate, GatewayRow, JournalFound, JournalPosition, LeaseHeld, LeaseMember,
+    LeaseRoll, Migrated, NewActivity, NewProduct, NewUser, Once, OrderChunk, OrderCursor,
+    OrderFilter, OrderRow, OrdersOf, Outcome, Page, PasswordReset, PaymentRow, Product,
+    ProductUpdate, Retired, Revocation, Revoked, Roles, SetAside, SignOut, Snapshot, StatusSum,
+    StoredOrder, User, UserUpdate,
 };
 
 #[cfg(test)]
@@ -190,8 +190,21 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// A gateway says that it is there, where one does; returns all that the store knows of, by
     /// number. What it says of what the store has never takes back what it said before, and one of an
-    /// epoch that is over changes nothing.
+    /// epoch that is over changes nothing. How long its membership lasts counts while it is not retired.
     async fn announce(&self, own: Option<GatewayRow>) -> Stored<Vec<GatewayRow>>;
+
+    /// A gateway is asked to hand itself over to another, or no more. Refused: [`Refusal::NotFound`]
+    /// where it is not known, [`Refusal::State`] where it is retired.
+    async fn ask_to_drain(&self, gateway: u16, to: Option<u16>) -> Stored<()>;
+
+    /// From here on another speaks for a gateway, and for all that this one has spoken for: their
+    /// epochs rise, and nothing of the former ones is taken any more. Refused: [`Refusal::NotFound`]
+    /// where one of both is not known; [`Refusal::State`] where one of both is retired, both are the
+    /// same, or nobody could tell when the gateway is off.
+    async fn retire(&self, gateway: u16, retired: Retired) -> Stored<()>;
+
+    /// A gateway's part in the activities that are not closed, by activity.
+    async fn leases_of(&self, gateway: u16) -> Stored<Vec<LeaseHeld>>;
 
     /// How far the store has followed a gateway; none for one it has never seen.
     async fn position(&self, gateway: u16) -> Stored<Option<JournalPosition>>;
@@ -219,7 +232,7 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// activity is a draft or closed.
     ///
     /// # Errors
-    /// [`OutOfStep`] where another journal has joined under this gateway's number.
+    /// [`OutOfStep`] where another journal has joined under this gateway's number, or it is retired.
     async fn join(
         &self,
         activity: ActivityId,
@@ -238,7 +251,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// A member of an activity that has ended at `now` has no open order and will have none. Returns
     /// whether all members rest. Refused: [`Refusal::NotFound`] where it is no member,
     /// [`Refusal::State`] where by its newest row the activity has not ended.
-    async fn rest(&self, activity: ActivityId, gateway: u16, now: Timestamp) -> Stored<bool>;
+    ///
+    /// # Errors
+    /// [`OutOfStep`] where the member is retired.
+    async fn rest(&self, activity: ActivityId, member: LeaseMember, now: Timestamp)
+    -> Stored<bool>;
 
     /// A flushed order. Refused: [`Refusal::NotFound`].
     async fn order(&self, id: OrderId) -> Stored<StoredOrder>;

@@ -485,6 +485,17 @@ pub struct JournalPosition {
     pub position: u64,
 }
 
+/// The journal of a gateway that was retired, until its adopter has made one.
+pub(super) const NO_JOURNAL: Digest = [0; 16];
+
+impl JournalPosition {
+    /// Whether there is a journal: not of a gateway that nobody has adopted yet.
+    #[must_use]
+    pub fn is_followed(&self) -> bool {
+        self.journal_id != NO_JOURNAL
+    }
+}
+
 /// What a gateway finds in its data directory at the start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct JournalFound {
@@ -521,7 +532,7 @@ pub struct SetAside {
 }
 
 /// A gateway, as the others find it.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct GatewayRow {
     /// Its number.
     pub number: u16,
@@ -533,6 +544,43 @@ pub struct GatewayRow {
     pub seen_at: Timestamp,
     /// Everything that it had journaled by then is in the store.
     pub as_of: Timestamp,
+    /// It stops by itself so many seconds after its last good word to the store; 0: never.
+    pub membership_s: u32,
+    /// The gateway that it was asked to hand itself over to.
+    pub drains_to: Option<u16>,
+    /// Who speaks for it; none while it does so itself.
+    pub retired: Option<Retired>,
+}
+
+impl GatewayRow {
+    /// Whether whoever speaks for it after its retirement may begin only when its membership, which
+    /// nobody has ended for certain, is over.
+    #[must_use]
+    pub fn may_be_on(&self) -> bool {
+        self.retired.is_some_and(|retired| !retired.is_off)
+    }
+}
+
+/// How a gateway left the fleet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Retired {
+    /// Who speaks for it from then on.
+    pub adopter: u16,
+    /// When.
+    pub at: Timestamp,
+    /// Whether whoever spoke for it before is off for certain.
+    pub is_off: bool,
+}
+
+/// A gateway's part in an activity that is not closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LeaseHeld {
+    /// Which activity.
+    pub activity: ActivityId,
+    /// Units that stay with the gateway, where it is done with the activity.
+    pub kept: Option<u32>,
+    /// The latest generation that was given.
+    pub generation: u64,
 }
 
 /// A gateway, in one of its epochs, that may hold units of an activity.

@@ -4,7 +4,7 @@
 
 use seckill_shards::record::Digest;
 
-use super::{FlushBatch, JournalFound, JournalPosition, OutOfStep};
+use super::{FlushBatch, GatewayRow, JournalFound, JournalPosition, OutOfStep, Refusal, Retired};
 
 /// From where a gateway that starts is to flush; none where it is entered anew, at zero.
 ///
@@ -31,9 +31,60 @@ pub(super) fn resume(
     Ok(None)
 }
 
-/// Whether the gateway was declared lost and its number is used again, by a new journal.
+/// Whether the gateway was retired, and this is the journal that its adopter goes on in.
 fn is_succeeded_by(stored: &JournalPosition, found: &JournalFound) -> bool {
-    found.epoch > stored.epoch && found.journal_id != stored.journal_id
+    let is_first = found.epoch == stored.epoch && !stored.is_followed();
+    is_first || (found.epoch > stored.epoch && found.journal_id != stored.journal_id)
+}
+
+/// Whether a gateway may still do anything in this epoch.
+///
+/// # Errors
+/// [`OutOfStep::Retired`] where it may not.
+pub(super) fn expect_epoch(
+    gateway: u16,
+    epoch: u8,
+    stored: Option<JournalPosition>,
+) -> Result<(), OutOfStep> {
+    match stored {
+        Some(stored) if stored.epoch > epoch => Err(OutOfStep::Retired { gateway }),
+        _ => Ok(()),
+    }
+}
+
+/// The rows of all gateways that are retired with one of them, as they stand from then on: those that
+/// it has adopted go with it.
+///
+/// # Errors
+/// [`Refusal::NotFound`] where there is no such gateway or adopter, [`Refusal::State`] where either is
+/// retired, both are one, or nobody could tell when the gateway is off.
+pub(super) fn retire(
+    rows: Vec<GatewayRow>,
+    number: u16,
+    retired: Retired,
+) -> Result<Vec<GatewayRow>, Refusal> {
+    let find = |number| rows.iter().find(|row| row.number == number).ok_or(Refusal::NotFound);
+    let (gateway, adopter) = (find(number)?.clone(), find(retired.adopter)?);
+    let is_over = gateway.retired.is_some() || adopter.retired.is_some();
+    let never_off = !retired.is_off && gateway.membership_s == 0;
+    if is_over || number == retired.adopter || never_off {
+        return Err(Refusal::State);
+    }
+    let is_its = |row: &GatewayRow| row.retired.is_some_and(|it| it.adopter == number);
+    let gone = rows.into_iter().filter(|row| row.number == number || is_its(row));
+    gone.map(|row| pass_on(row, &gateway, retired)).collect()
+}
+
+/// A gateway's row once `last`, which has spoken for it, is retired. What may still be on, of those two,
+/// is waited for.
+fn pass_on(row: GatewayRow, last: &GatewayRow, retired: Retired) -> Result<GatewayRow, Refusal> {
+    let of_last = if retired.is_off { 0 } else { last.membership_s };
+    let before = if row.may_be_on() { row.membership_s } else { 0 };
+    let is_off = retired.is_off && !row.may_be_on();
+    let epoch = row.epoch.checked_add(1).ok_or(Refusal::State)?;
+    let membership_s = of_last.max(before);
+    let (drains_to, retired) = (None, Some(Retired { is_off, ..retired }));
+    Ok(GatewayRow { epoch, membership_s, drains_to, retired, ..row })
 }
 
 /// Whether a batch is to be applied; false where it was applied before.
@@ -66,6 +117,70 @@ fn position(
     if stored.journal_id == found && stored.epoch == found_epoch {
         return Ok(stored.position);
     }
+    if stored.epoch > found_epoch {
+        return Err(OutOfStep::Retired { gateway });
+    }
     let (stored, stored_epoch) = (stored.journal_id, stored.epoch);
     Err(OutOfStep::OtherJournal { gateway, stored, stored_epoch, found, found_epoch })
+}
+
+#[cfg(test)]
+mod tests {
+    use seckill_shards::clock::Timestamp;
+
+    use super::*;
+
+    fn row(number: u16, membership_s: u32, retired: Option<Retired>) -> GatewayRow {
+        let (address, seen_at, as_of) = (String::new(), Timestamp(5), Timestamp(4));
+        let (epoch, drains_to) = (0, Some(9));
+        GatewayRow { number, epoch, address, seen_at, as_of, membership_s, drains_to, retired }
+    }
+
+    fn by(adopter: u16, is_off: bool) -> Retired {
+        Retired { adopter, at: Timestamp(7), is_off }
+    }
+
+    #[test]
+    fn whoever_may_still_be_on_is_waited_for_by_the_longest_membership() {
+        // What is known of gateway 1, which 2 has adopted; whether 2 is off for certain; then how 1
+        // stands with its next adopter.
+        for (first, second, expected) in [
+            ((60, true), (0, true), (0, true)),
+            ((60, true), (90, false), (90, false)),
+            ((60, false), (0, true), (60, false)),
+            ((60, false), (90, true), (60, false)),
+            ((60, false), (30, false), (60, false)),
+        ] {
+            let (of_first, of_second) =
+                (row(1, first.0, Some(by(2, first.1))), row(2, second.0, None));
+            let rows = vec![of_first, of_second, row(3, 0, None)];
+            let gone = retire(rows, 2, by(3, second.1)).unwrap();
+            let stands =
+                gone.iter().map(|it| (it.number, it.epoch, it.drains_to)).collect::<Vec<_>>();
+            assert_eq!(stands, [(1, 1, None), (2, 1, None)]);
+            let retired = gone[0].retired.unwrap();
+            assert_eq!(
+                (gone[0].membership_s, retired.is_off, retired.adopter),
+                (expected.0, expected.1, 3)
+            );
+        }
+    }
+
+    #[test]
+    fn nobody_is_retired_who_cannot_be() {
+        let rows = || vec![row(1, 0, None), row(2, 60, None), row(3, 60, Some(by(2, true)))];
+        for (number, retired, expected) in [
+            (9, by(2, true), Refusal::NotFound),
+            (1, by(9, true), Refusal::NotFound),
+            (1, by(1, true), Refusal::State),
+            (3, by(1, true), Refusal::State),
+            (1, by(3, true), Refusal::State),
+            // Nobody could tell when it is off.
+            (1, by(2, false), Refusal::State),
+        ] {
+            assert_eq!(retire(rows(), number, retired), Err(expected), "{number} {retired:?}");
+        }
+        let last = GatewayRow { epoch: u8::MAX, ..row(1, 0, None) };
+        assert_eq!(retire(vec![last, row(2, 0, None)], 1, by(2, true)), Err(Refusal::State));
+    }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, DirEntry};
 use std::net::SocketAddr;
 
+use rusqlite::Connection as Store;
 use rustix::process::{Signal, kill_process};
 use seckill_loadtest::client::{Client, Response};
 use seckill_loadtest::gateway::{Gateway, Scratch, Start};
@@ -23,7 +24,7 @@ pub(crate) struct Fleet {
     pub(crate) shop: Shop,
     /// The settings that all gateways share.
     common: Vec<(String, String)>,
-    _store: Scratch,
+    store: Scratch,
 }
 
 /// The secret that all gateways have.
@@ -33,11 +34,19 @@ pub(crate) const START: Start = Start { cores: 1, through: &[] };
 
 impl Fleet {
     pub(crate) fn start(gateways: usize) -> Self {
-        Self::start_with(gateways, |redis| vec![("SECKILL_REDIS_URL", redis.url())])
+        Self::start_with(gateways, &[])
+    }
+
+    /// The same with settings of all gateways.
+    pub(crate) fn start_with(gateways: usize, more: &[(&'static str, &str)]) -> Self {
+        Self::start_over(gateways, |redis| {
+            let more = more.iter().map(|&(name, value)| (name, value.to_owned()));
+            more.chain([("SECKILL_REDIS_URL", redis.url())]).collect()
+        })
     }
 
     /// With settings of all gateways that depend on where Redis is.
-    pub(crate) fn start_with(
+    pub(crate) fn start_over(
         gateways: usize,
         reach: impl FnOnce(&Redis) -> Vec<(&'static str, String)>,
     ) -> Self {
@@ -53,7 +62,7 @@ impl Fleet {
         let common = [provider::variables(), common].concat();
         let gateways: Vec<_> = (0..gateways).map(|number| gateway(number, &common)).collect();
         let shop = Shop::open(&gateways[0]);
-        Self { gateways, redis, shop, common, _store: store }
+        Self { gateways, redis, shop, common, store }
     }
 
     /// One more gateway, which knows nothing yet; its number.
@@ -61,6 +70,14 @@ impl Fleet {
         let number = self.gateways.len();
         self.gateways.push(gateway(number, &self.common));
         number
+    }
+
+    /// Keeps every gateway from writing to the store, until it is dropped.
+    pub(crate) fn hold_store(&self) -> Store {
+        let store = Store::open(self.store.path().join("store.db")).unwrap();
+        store.busy_timeout(GENEROUS).unwrap();
+        store.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        store
     }
 
     /// A published sale that every gateway knows and may lease; its id.

@@ -7,6 +7,7 @@ mod faults;
 mod fleet;
 mod forged;
 mod owners;
+mod retiring;
 mod selling;
 mod sessions;
 mod tls;

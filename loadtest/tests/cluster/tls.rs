@@ -28,7 +28,7 @@ fn a_redis_is_reached_by_tls() {
     certify(certificates.path());
     let file = |name: &str| certificates.path().join(name).display().to_string();
     let (certificate, key) = (file("certificate.pem"), file("key.pem"));
-    let mut fleet = Fleet::start_with(1, |redis| {
+    let mut fleet = Fleet::start_over(1, |redis| {
         // Redis takes no port of its own choice.
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = free.local_addr().unwrap().port().to_string();

@@ -110,8 +110,7 @@ enum Asked {
 }
 
 async fn asked(call: OperatorCall<'_>, order: OrderId, command: Command) -> Result<Asked, Problem> {
-    let shards = &call.context.shards;
-    match shards.ask(order.owner(shards.cores()), command).await {
+    match call.context.ask_owner(order, command).await {
         Verdict::Moved(order) => {
             let body = shown_to_operator(call.inner, &order).ok_or(Slug::OutcomeUnknown)?;
             Ok(Asked::Moved(body))

@@ -41,6 +41,10 @@ where
     let order = PlaceOrder { activity, user, quantity, key, body, admitted: false };
     let verdict = call.context.shards.ask_here(Command::PlaceOrder(order)).await;
     if let Verdict::Placed(order) = &verdict {
+        if !call.context.is_member() {
+            // It is written down here, and whoever speaks for this gateway may never hear of it.
+            return Err(Slug::OutcomeUnknown.into());
+        }
         return placed(call, order).await;
     }
     if let Verdict::PlacedBefore(order) = verdict {
@@ -118,18 +122,18 @@ pub(super) async fn find(
 /// A paid order of a closed sale is refunded in the store alone, and may be in memory once more
 /// after a restart.
 fn may_be_refunded_since(call: &Call<'_>, order: &OrderFacts<'_>) -> bool {
-    let activity = || call.context.shared.engine.activity(order.activity);
+    let activity = || call.context.activity_of(order.id, order.activity);
     order.status == Status::Paid && activity().is_none_or(|activity| activity.sale().closed)
 }
 
 /// An order that is in memory, with what its activity says about it.
 async fn in_memory(call: &Call<'_>, id: OrderId) -> Result<Option<OrderFacts<'static>>, Problem> {
-    let order = call.context.shards.order(id).await.map_err(|_| Slug::Overloaded)?;
+    let order = call.context.order(id).await?;
     Ok(order.and_then(|order| with_terms(call, &order)))
 }
 
 fn with_terms(call: &Call<'_>, order: &OrderView) -> Option<OrderFacts<'static>> {
-    let activity = call.context.shared.engine.activity(order.activity)?;
+    let activity = call.context.activity_of(order.id, order.activity)?;
     Some(OrderFacts::in_memory(order, &activity.sale().terms).into_owned())
 }
 
@@ -160,9 +164,8 @@ pub(super) async fn show_as_of(call: &Call<'_>, id: OrderId, as_of: Timestamp) -
 /// `DELETE /api/v1/orders/{id}`.
 pub(super) async fn cancel(call: &Call<'_>, id: OrderId) -> Answer {
     let user = call.caller()?.user();
-    let shards = &call.context.shards;
     let command = Command::CancelOrder { order: id, user: Some(user) };
-    let verdict = shards.ask(id.owner(shards.cores()), command).await;
+    let verdict = call.context.ask_owner(id, command).await;
     if verdict == Verdict::Refused(Refusal::NotFound) {
         // It may have left memory: cancelled before, or past cancelling.
         if find(call, user, id).await?.status != Status::Cancelled {
@@ -230,11 +233,7 @@ pub(super) fn status(query: &Query<'_>) -> Result<Option<Status>, Problem> {
 
 /// Every order of a shopper that is in memory.
 async fn all_in_memory(call: &Call<'_>, user: UserId) -> Result<Vec<OrderFacts<'static>>, Problem> {
-    let ids = {
-        let activities = call.context.shared.engine.activities();
-        activities.values().flat_map(|activity| activity.orders_of(user)).collect()
-    };
-    let orders = call.context.shards.orders(ids).await.map_err(|_| Slug::Overloaded)?;
+    let orders = call.context.orders_of(user).await?;
     Ok(orders.iter().filter_map(|order| with_terms(call, order)).collect())
 }
 

@@ -127,7 +127,8 @@ impl Account {
         let free = activity.remaining();
         let sale = activity.sale();
         let net = sale.lease.map_or(0, |lease| lease.net);
-        let is_over = matches!(sale.phase(control.now()), Phase::Ended | Phase::Closed);
+        let is_ended = matches!(sale.phase(control.now()), Phase::Ended | Phase::Closed);
+        let is_over = is_ended || control.sells_no_more();
         drop(sale);
         let in_vain = activity.asked_in_vain();
         self.demand.look(now_us, u64::from(net.saturating_sub(free)), in_vain);

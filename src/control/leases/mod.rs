@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use seckill_shards::command::{Command, Verdict};
 use seckill_shards::engine::Engine;
-use seckill_shards::ids::{ActivityId, Era};
+use seckill_shards::ids::{ActivityId, Era, Origin};
 use seckill_shards::shard::Activity;
 
 use self::account::{Account, Saying};
@@ -24,7 +24,7 @@ use self::limits::{FIRST_LEASES, REST, REST_AFTER_FAULT, STORE, STORE_REST_US};
 use super::Control;
 use crate::flow::Breaker;
 use crate::reconcile::{Declaration, Fault, Holder, Leases, Member, Place, Refusal, Roll, Stock};
-use crate::store::{JournalPosition, OutOfStep, StoreError};
+use crate::store::{JournalPosition, LeaseMember, OutOfStep, StoreError};
 
 pub use self::account::Figures;
 pub use self::limits::REDIS_BREAKER;
@@ -33,7 +33,7 @@ pub use self::next::{Next, View, next};
 /// What this gateway settles with the others.
 #[derive(Debug)]
 pub struct Settling {
-    redis: Leases,
+    redis: Arc<Leases>,
     /// What stops asking Redis.
     pub breaker: Arc<Breaker>,
     /// Shared activities that are closed in the store: nothing is to be settled any more.
@@ -75,6 +75,13 @@ impl Settling {
     /// Nothing is settled before [`Control::run`].
     #[must_use]
     pub fn new(redis: Leases, breaker: Arc<Breaker>) -> Self {
+        let redis = Arc::new(redis);
+        Self { redis, breaker, over: Mutex::default(), figures: Mutex::default() }
+    }
+
+    /// What a gateway that this one has adopted settles, through the same Redis.
+    pub(super) fn beside(&self) -> Self {
+        let (redis, breaker) = (Arc::clone(&self.redis), Arc::clone(&self.breaker));
         Self { redis, breaker, over: Mutex::default(), figures: Mutex::default() }
     }
 
@@ -93,7 +100,7 @@ impl Control {
             match round.turn().await {
                 Ok(None) => {}
                 Ok(Some(rest)) => tokio::time::sleep(rest).await,
-                Err(stop) => return self.give_up(&stop),
+                Err(stop) => return self.stop_for(&stop),
             }
         }
     }
@@ -107,7 +114,7 @@ impl Control {
             while self.has_unasked_sale() {
                 match round.turn().await {
                     Ok(rest) => tokio::time::sleep(rest.unwrap_or_default()).await,
-                    Err(stop) => return self.give_up(&stop),
+                    Err(stop) => return self.stop_for(&stop),
                 }
             }
         };
@@ -126,9 +133,11 @@ impl Control {
         activities.values().any(is_unasked)
     }
 
-    pub(super) fn give_up(&self, stop: &Stop) {
-        tracing::error!(error = stop as &dyn std::error::Error, "this gateway must not go on");
-        self.must_stop.send_replace(Some(stop.to_string()));
+    fn stop_for(&self, stop: &Stop) {
+        if let (Stop::Retired(_), Some(peers)) = (stop, &self.peers) {
+            peers.membership().end();
+        }
+        self.give_up(stop);
     }
 }
 
@@ -399,10 +408,8 @@ impl<'a> Round<'a> {
     /// The members are read after the era was seen, so that none is left out who may have units.
     async fn resume(&mut self, id: ActivityId, era: Era) -> Result<Option<Refusal>, Failed> {
         let roll = self.in_time(self.control.store.roll(id)).await?;
-        let holder = |it: &crate::store::LeaseMember| Holder {
-            member: Member::Gateway(it.gateway),
-            epoch: it.epoch,
-        };
+        let holder =
+            |it: &LeaseMember| Holder { member: Member::Gateway(it.gateway), epoch: it.epoch };
         let members = roll.members.iter().map(holder).collect();
         let stock = Stock { version: roll.version, stocked: roll.stocked, open: roll.open };
         match self.settling.redis.resume(id, &Roll { era, stock, members }).await? {
@@ -485,8 +492,8 @@ impl<'a> Round<'a> {
         if !may_rest || !self.may_try(id) {
             return Ok(());
         }
-        let gateway = self.engine().origin().gateway;
-        let resting = self.control.store.rest(id, gateway, now);
+        let Origin { gateway, epoch } = self.engine().origin();
+        let resting = self.control.store.rest(id, LeaseMember { gateway, epoch }, now);
         if !self.in_time(resting).await? {
             return Ok(());
         }

@@ -105,7 +105,9 @@ pub(in crate::store) async fn the_last_member_brings_home_what_none_keeps(store:
     for gateway in [1, 2] {
         store.join(activity.id, gateway, journal(gateway)).await.unwrap();
     }
-    let rest = async |gateway, ms| store.rest(activity.id, gateway, at(ms)).await;
+    let rest = async |gateway, ms| {
+        store.rest(activity.id, LeaseMember { gateway, epoch: 1 }, at(ms)).await
+    };
     assert_eq!(refusal(rest(1, 10).await), Refusal::State, "it has not ended");
     assert_eq!(refusal(rest(3, 3_600_000).await), Refusal::NotFound);
     assert!(!rest(1, 3_600_000).await.unwrap());

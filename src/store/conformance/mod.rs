@@ -44,7 +44,10 @@ macro_rules! conformance {
                 the_last_member_brings_home_what_none_keeps,
                 a_phase_that_is_followed_is_not_written_back;
             gateways: gateways_find_each_other, what_the_store_has_of_a_gateway_never_shrinks,
-                a_gateway_that_says_nothing_is_known_by_its_journal;
+                a_gateway_that_says_nothing_is_known_by_its_journal,
+                c18_a_retired_gateway_changes_nothing_and_its_adopter_goes_on,
+                who_is_retired_takes_along_whom_it_has_adopted,
+                a_gateway_is_asked_to_hand_itself_over;
         }
     };
     ($open:expr; $($part:ident: $($case:ident),+;)+) => {$($(

@@ -36,7 +36,7 @@ pub(super) fn positions(db: &Connection) -> Stored<Vec<(u16, JournalPosition)>> 
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
-fn set_position(db: &Connection, gateway: u16, to: JournalPosition) -> Stored<()> {
+pub(super) fn set_position(db: &Connection, gateway: u16, to: JournalPosition) -> Stored<()> {
     let sql = "INSERT OR REPLACE INTO journal (gateway, journal_id, epoch, position)
                VALUES (?1, ?2, ?3, ?4)";
     let values = params![gateway, to.journal_id, to.epoch, Number(to.position)];

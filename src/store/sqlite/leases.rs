@@ -6,10 +6,13 @@ use rusqlite::{Connection, OptionalExtension, params};
 use seckill_shards::clock::Timestamp;
 use seckill_shards::ids::ActivityId;
 
-use super::activities;
 use super::products::{self, next_version};
 use super::values::Number;
-use crate::store::{Fault, JournalPosition, LeaseMember, LeaseRoll, OutOfStep, Refusal, Stored};
+use super::{activities, flush};
+use crate::store::rows::NO_JOURNAL;
+use crate::store::{
+    Fault, JournalPosition, LeaseHeld, LeaseMember, LeaseRoll, OutOfStep, Refusal, Stored, steps,
+};
 
 pub(super) fn join(
     db: &Connection,
@@ -22,6 +25,7 @@ pub(super) fn join(
         return Err(Refusal::State.into());
     }
     let JournalPosition { journal_id: found, epoch: found_epoch, .. } = *journal;
+    steps::expect_epoch(gateway, found_epoch, flush::position(db, gateway)?)?;
     let sql = "SELECT journal_id, epoch FROM lease_member WHERE activity_id = ?1 AND gateway = ?2";
     let known: Option<([u8; 16], u8)> = db
         .prepare_cached(sql)?
@@ -42,6 +46,30 @@ pub(super) fn join(
     let floor: Number<u64> =
         db.prepare_cached(sql)?.query_row([Number(activity)], |row| row.get(0))?;
     Ok(floor.0)
+}
+
+pub(super) fn of_gateway(db: &Connection, gateway: u16) -> Stored<Vec<LeaseHeld>> {
+    let sql = "SELECT m.activity_id, m.kept, a.generation
+               FROM lease_member m JOIN activity a ON a.id = m.activity_id
+               WHERE m.gateway = ?1 AND a.closed = 0 ORDER BY m.activity_id";
+    let mut select = db.prepare_cached(sql)?;
+    let held = select.query_map([gateway], |row| {
+        Ok(LeaseHeld {
+            activity: row.get::<_, Number<_>>(0)?.0,
+            kept: row.get(1)?,
+            generation: row.get::<_, Number<_>>(2)?.0,
+        })
+    })?;
+    Ok(held.collect::<rusqlite::Result<_>>()?)
+}
+
+/// The gateway speaks in a later epoch from here on, by a journal that is yet to be made. What it had
+/// said of having no open order is not known to be so in the store.
+pub(super) fn retire(db: &Connection, gateway: u16, epoch: u8) -> Stored<()> {
+    let sql = "UPDATE lease_member SET epoch = ?2, journal_id = ?3, resting = 0
+               WHERE gateway = ?1 AND activity_id IN (SELECT id FROM activity WHERE closed = 0)";
+    db.prepare_cached(sql)?.execute(params![gateway, epoch, NO_JOURNAL])?;
+    Ok(())
 }
 
 pub(super) fn next_generation(db: &Connection, activity: ActivityId) -> Stored<u64> {
@@ -66,9 +94,10 @@ pub(super) fn roll(db: &Connection, activity: ActivityId) -> Stored<LeaseRoll> {
 pub(super) fn rest(
     db: &Connection,
     activity: ActivityId,
-    gateway: u16,
+    LeaseMember { gateway, epoch }: LeaseMember,
     now: Timestamp,
 ) -> Stored<bool> {
+    steps::expect_epoch(gateway, epoch, flush::position(db, gateway)?)?;
     let row = activities::by_id(db, activity)?;
     if !row.ended && row.ends_at > now {
         return Err(Refusal::State.into());

@@ -37,9 +37,10 @@ use tokio::sync::{mpsc, oneshot};
 use self::connections::Connections;
 use super::{
     Activity, ActivityUpdate, Fault, FlushBatch, GatewayRow, JournalFound, JournalPosition,
-    LeaseRoll, Migrated, NewActivity, NewProduct, NewUser, Once, OrderCursor, OrderFilter, Outcome,
-    Page, PasswordReset, PaymentRow, Product, ProductUpdate, Revocation, SetAside, Snapshot,
-    StatusSum, Store, StoreError, Stored, StoredOrder, User, UserUpdate,
+    LeaseHeld, LeaseMember, LeaseRoll, Migrated, NewActivity, NewProduct, NewUser, Once,
+    OrderCursor, OrderFilter, Outcome, Page, PasswordReset, PaymentRow, Product, ProductUpdate,
+    Retired, Revocation, SetAside, Snapshot, StatusSum, Store, StoreError, Stored, StoredOrder,
+    User, UserUpdate,
 };
 
 /// Chunks of an audit that wait to be taken.
@@ -271,6 +272,18 @@ impl Store for Sqlite {
         self.connections.write(announce).await
     }
 
+    async fn ask_to_drain(&self, gateway: u16, to: Option<u16>) -> Stored<()> {
+        self.connections.write(move |tx| gateways::ask_to_drain(tx, gateway, to)).await
+    }
+
+    async fn retire(&self, gateway: u16, retired: Retired) -> Stored<()> {
+        self.connections.write(move |tx| gateways::retire(tx, gateway, retired)).await
+    }
+
+    async fn leases_of(&self, gateway: u16) -> Stored<Vec<LeaseHeld>> {
+        self.connections.read(move |tx| leases::of_gateway(tx, gateway)).await
+    }
+
     async fn position(&self, gateway: u16) -> Stored<Option<JournalPosition>> {
         self.connections.read(move |tx| flush::position(tx, gateway)).await
     }
@@ -304,8 +317,13 @@ impl Store for Sqlite {
         self.connections.read(move |tx| leases::roll(tx, activity)).await
     }
 
-    async fn rest(&self, activity: ActivityId, gateway: u16, now: Timestamp) -> Stored<bool> {
-        self.connections.write(move |tx| leases::rest(tx, activity, gateway, now)).await
+    async fn rest(
+        &self,
+        activity: ActivityId,
+        member: LeaseMember,
+        now: Timestamp,
+    ) -> Stored<bool> {
+        self.connections.write(move |tx| leases::rest(tx, activity, member, now)).await
     }
 
     async fn order(&self, id: OrderId) -> Stored<StoredOrder> {

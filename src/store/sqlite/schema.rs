@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_7_payments.sql"),
     include_str!("schema_8_gateways.sql"),
     include_str!("schema_9_set_aside.sql"),
+    include_str!("schema_10_retired.sql"),
 ];
 
 /// Brings a database to the newest schema.

@@ -42,13 +42,20 @@ pub(super) async fn positions(tx: &mut Transaction) -> Stored<Vec<(u16, JournalP
 }
 
 /// The position as [`position`] reads it, held until the end of the transaction.
-async fn hold_position(tx: &mut Transaction, gateway: u16) -> Stored<Option<JournalPosition>> {
+pub(super) async fn hold_position(
+    tx: &mut Transaction,
+    gateway: u16,
+) -> Stored<Option<JournalPosition>> {
     let sql = "UPDATE journal SET position = position WHERE gateway = @P1";
     tx.run(sql, &[&gateway_number(gateway)]).await?;
     position(tx, gateway).await
 }
 
-async fn set_position(tx: &mut Transaction, gateway: u16, to: JournalPosition) -> Stored<()> {
+pub(super) async fn set_position(
+    tx: &mut Transaction,
+    gateway: u16,
+    to: JournalPosition,
+) -> Stored<()> {
     let (gateway, id, epoch) = (gateway_number(gateway), &to.journal_id[..], i16::from(to.epoch));
     let sql =
         "UPDATE journal SET journal_id = @P2, epoch = @P3, position = @P4 WHERE gateway = @P1";

@@ -9,8 +9,11 @@ use seckill_shards::ids::ActivityId;
 use super::counters::{hold_versions, next_version};
 use super::sessions::Transaction;
 use super::values::{Columns, number};
-use super::{activities, gateway_number, products};
-use crate::store::{Fault, JournalPosition, LeaseMember, LeaseRoll, OutOfStep, Refusal, Stored};
+use super::{activities, flush, gateway_number, products};
+use crate::store::rows::NO_JOURNAL;
+use crate::store::{
+    Fault, JournalPosition, LeaseHeld, LeaseMember, LeaseRoll, OutOfStep, Refusal, Stored, steps,
+};
 
 pub(super) async fn join(
     tx: &mut Transaction,
@@ -18,12 +21,13 @@ pub(super) async fn join(
     gateway: u16,
     journal: &JournalPosition,
 ) -> Stored<u64> {
+    let JournalPosition { journal_id: found, epoch: found_epoch, .. } = *journal;
+    steps::expect_epoch(gateway, found_epoch, flush::hold_position(tx, gateway).await?)?;
     hold_versions(tx).await?;
     let row = activities::by_id(tx, activity).await?;
     if !row.published || row.closed {
         return Err(Refusal::State.into());
     }
-    let JournalPosition { journal_id: found, epoch: found_epoch, .. } = *journal;
     let (key, member) = (number(activity), gateway_number(gateway));
     let sql =
         "SELECT journal_id, epoch FROM lease_member WHERE activity_id = @P1 AND gateway = @P2";
@@ -41,6 +45,29 @@ pub(super) async fn join(
         tx.run(sql, &[&key, &member, &i16::from(found_epoch), &&found[..]]).await?;
     }
     generation(tx, activity).await
+}
+
+pub(super) async fn of_gateway(tx: &mut Transaction, gateway: u16) -> Stored<Vec<LeaseHeld>> {
+    let sql = "SELECT m.activity_id, m.kept, a.generation
+               FROM lease_member m JOIN activity a ON a.id = m.activity_id
+               WHERE m.gateway = @P1 AND a.closed = 0 ORDER BY m.activity_id";
+    let held = tx.rows(sql, &[&gateway_number(gateway)]).await?;
+    let held = held.iter().map(|row| {
+        let mut columns = Columns::of(row);
+        let (activity, kept) = (columns.number()?, columns.optional_count()?);
+        Ok(LeaseHeld { activity, kept, generation: columns.number()? })
+    });
+    held.collect()
+}
+
+/// The gateway speaks in a later epoch from here on, by a journal that is yet to be made. What it had
+/// said of having no open order is not known to be so in the store.
+pub(super) async fn retire(tx: &mut Transaction, gateway: u16, epoch: u8) -> Stored<()> {
+    let sql = "UPDATE lease_member SET epoch = @P2, journal_id = @P3, resting = 0
+               WHERE gateway = @P1 AND activity_id IN (SELECT id FROM activity WHERE closed = 0)";
+    let journal = &NO_JOURNAL[..];
+    tx.run(sql, &[&gateway_number(gateway), &i16::from(epoch), &journal]).await?;
+    Ok(())
 }
 
 async fn generation(tx: &mut Transaction, activity: ActivityId) -> Stored<u64> {
@@ -71,9 +98,10 @@ pub(super) async fn roll(tx: &mut Transaction, activity: ActivityId) -> Stored<L
 pub(super) async fn rest(
     tx: &mut Transaction,
     activity: ActivityId,
-    gateway: u16,
+    LeaseMember { gateway, epoch }: LeaseMember,
     now: Timestamp,
 ) -> Stored<bool> {
+    steps::expect_epoch(gateway, epoch, flush::hold_position(tx, gateway).await?)?;
     hold_versions(tx).await?;
     let row = activities::by_id(tx, activity).await?;
     if !row.ended && row.ends_at > now {

@@ -37,10 +37,10 @@ use tokio::sync::{OnceCell, mpsc};
 use self::counters::hold_versions;
 use self::sessions::{EXCHANGE, Transaction, Transactions, is_deadlock};
 use super::{
-    Activity, ActivityUpdate, FlushBatch, GatewayRow, JournalFound, JournalPosition, LeaseRoll,
-    Migrated, NewActivity, NewProduct, NewUser, Once, OrderCursor, OrderFilter, Outcome, Page,
-    PasswordReset, PaymentRow, Product, ProductUpdate, Revocation, SetAside, Snapshot, StatusSum,
-    Store, Stored, StoredOrder, User, UserUpdate,
+    Activity, ActivityUpdate, FlushBatch, GatewayRow, JournalFound, JournalPosition, LeaseHeld,
+    LeaseMember, LeaseRoll, Migrated, NewActivity, NewProduct, NewUser, Once, OrderCursor,
+    OrderFilter, Outcome, Page, PasswordReset, PaymentRow, Product, ProductUpdate, Retired,
+    Revocation, SetAside, Snapshot, StatusSum, Store, Stored, StoredOrder, User, UserUpdate,
 };
 
 /// Chunks of an audit that wait to be taken.
@@ -253,6 +253,18 @@ impl Store for SqlServer {
         within!(self.read, |tx| gateways::all(tx))
     }
 
+    async fn ask_to_drain(&self, gateway: u16, to: Option<u16>) -> Stored<()> {
+        within!(self.write, |tx| gateways::ask_to_drain(tx, gateway, to))
+    }
+
+    async fn retire(&self, gateway: u16, retired: Retired) -> Stored<()> {
+        within!(self.write, |tx| gateways::retire(tx, gateway, retired))
+    }
+
+    async fn leases_of(&self, gateway: u16) -> Stored<Vec<LeaseHeld>> {
+        within!(self.read, |tx| leases::of_gateway(tx, gateway))
+    }
+
     async fn position(&self, gateway: u16) -> Stored<Option<JournalPosition>> {
         within!(self.read, |tx| flush::position(tx, gateway))
     }
@@ -288,8 +300,13 @@ impl Store for SqlServer {
         within!(self.read, |tx| leases::roll(tx, activity))
     }
 
-    async fn rest(&self, activity: ActivityId, gateway: u16, now: Timestamp) -> Stored<bool> {
-        within!(self.write, |tx| leases::rest(tx, activity, gateway, now))
+    async fn rest(
+        &self,
+        activity: ActivityId,
+        member: LeaseMember,
+        now: Timestamp,
+    ) -> Stored<bool> {
+        within!(self.write, |tx| leases::rest(tx, activity, member, now))
     }
 
     async fn order(&self, id: OrderId) -> Stored<StoredOrder> {

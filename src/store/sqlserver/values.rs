@@ -89,10 +89,23 @@ impl<'a> Columns<'a> {
         u32::try_from(number).map_err(|_| unreadable(column, &number))
     }
 
+    pub(super) fn optional_count(&mut self) -> Stored<Option<u32>> {
+        if self.is_null() {
+            self.skip(1);
+            return Ok(None);
+        }
+        self.count().map(Some)
+    }
+
     /// A gateway's number or epoch.
     pub(super) fn small<T: TryFrom<i16>>(&mut self) -> Stored<T> {
         let (column, number) = (self.next, self.required::<i16>()?);
         T::try_from(number).map_err(|_| unreadable(column, &number))
+    }
+
+    pub(super) fn optional_small<T: TryFrom<i16>>(&mut self) -> Stored<Option<T>> {
+        let (column, number) = (self.next, self.optional::<i16>()?);
+        number.map(|it| T::try_from(it).map_err(|_| unreadable(column, &it))).transpose()
     }
 
     pub(super) fn byte(&mut self) -> Stored<u8> {

@@ -1,0 +1,288 @@
+//! Gateways that leave the fleet: lost for good, cut off, or handing themselves over. Their orders go on
+//! with another, and what they had not sold is sold.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use seckill_loadtest::client::{Client, Request, Response};
+use seckill_loadtest::gateway::Ended;
+use seckill_loadtest::order::Status;
+use seckill_loadtest::patience::{GENEROUS, until};
+use seckill_loadtest::provider::{delivery, succeeded};
+use seckill_loadtest::shop::{self, Sale};
+use serde_json::{Value, json};
+
+use crate::fleet::{Fleet, START, await_status, buy};
+
+/// Who is lost, and who takes over.
+const LOST: usize = 1;
+const ADOPTER: usize = 0;
+/// Who has nothing to do with it.
+const OTHER: usize = 2;
+const SERVE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
+
+/// A payable order at the one that will be lost, as the store has it, too.
+fn payable(shopper: &mut [Client], activity: &str, key: &str) -> String {
+    let order =
+        until("the shopper is served", GENEROUS, || buy(&mut shopper[LOST], activity, key).ok());
+    await_status(&mut shopper[LOST], &order.id, Status::AwaitingPayment);
+    await_stored(shopper, &order.id, |it| it["status"] == "awaiting_payment");
+    order.id
+}
+
+/// Waits until the store has an order as it should be, as another gateway's list shows it.
+fn await_stored(shopper: &mut [Client], order: &str, is_so: impl Fn(&Value) -> bool) {
+    until("the store has the order", GENEROUS, || {
+        let known = shop::items(&mut shopper[ADOPTER], "/api/v1/orders?");
+        known.iter().any(|it| it["id"] == order && is_so(it)).then_some(())
+    });
+}
+
+fn show(client: &mut Client, order: &str) -> Value {
+    client.get(&format!("/api/v1/orders/{order}")).expect(200).json()
+}
+
+fn pay(client: &mut Client, order: &str) -> String {
+    let path = format!("/api/v1/orders/{order}/payments");
+    let started = client.send(Request::new("POST", &path).json(&json!({ "method": "sandbox" })));
+    started.expect(201).json()["payment_id"].as_str().unwrap().to_owned()
+}
+
+fn tell_paid(fleet: &Fleet, gateway: usize, payment: &str) -> Response {
+    let mut provider = Client::new(fleet.gateways[gateway].address());
+    provider.send(delivery(succeeded(payment, 1_000), 0))
+}
+
+fn retire(fleet: &Fleet, arguments: &[&str]) -> Ended {
+    let (lost, adopter) = (LOST.to_string(), ADOPTER.to_string());
+    let command = ["gateway", "retire", &lost, "--adopter", &adopter];
+    fleet.gateways[ADOPTER].run(&[&command[..], arguments].concat())
+}
+
+fn await_adoption(fleet: &Fleet) {
+    let orders = format!("seckill_adopted_orders{{gateway=\"{LOST}\"}}");
+    until("the lost gateway is adopted", GENEROUS, || fleet.labelled(ADOPTER, &orders));
+}
+
+/// Has shoppers buy at some gateways until as many units are sold as are left.
+fn sell(shoppers: &mut [Vec<Client>], gateways: &[usize], activity: &str, left: usize) {
+    until("every unit that is left is sold", GENEROUS, || {
+        let mut sold = 0;
+        for (number, shopper) in shoppers.iter_mut().enumerate() {
+            let at = gateways[number % gateways.len()];
+            // Who has bought is told of their order again, under the same key.
+            let bought = buy(&mut shopper[at], activity, &format!("rest-{number}"));
+            sold += usize::from(bought.is_ok());
+        }
+        assert!(sold <= left, "oversold: {sold} of {left}");
+        (sold == left).then_some(())
+    });
+}
+
+/// All books of the adopter, its own and those of whom it has adopted, agree with the store.
+fn audit(fleet: &Fleet) {
+    let ended = fleet.gateways[ADOPTER].run(&["audit"]).expect(0);
+    assert!(ended.contains(&format!("adopted gateway {LOST}: activity")), "{ended}");
+    let sound = fleet.gateways[ADOPTER].run(&["journal", "verify"]).expect(0);
+    assert!(sound.contains(&format!("adopted gateway {LOST}: journal")), "{sound}");
+}
+
+#[test]
+fn c18_a_lost_gateways_orders_go_on_and_its_units_are_sold_by_others() {
+    let mut fleet = Fleet::start(3);
+    let activity = fleet.sale(Sale { limit: 2, ..Sale::of(24) });
+    let mut buyers = fleet.shoppers("buyer", 4);
+    let orders: Vec<String> =
+        buyers.iter_mut().map(|buyer| payable(buyer, &activity, "here")).collect();
+    let before = pay(&mut buyers[0][LOST], &orders[0]);
+    await_stored(&mut buyers[0], &orders[0], |it| it["payments"][0]["payment_id"] == *before);
+    let mut crowd = fleet.shoppers("crowd", 30);
+    fleet.gateways[LOST].kill();
+    fs::remove_dir_all(fleet.gateways[LOST].data()).unwrap();
+    tell_paid(&fleet, OTHER, &before).problem(503, "unavailable");
+    retire(&fleet, &[]).refused("SECKILL_MEMBERSHIP_LASTS");
+    let told = retire(&fleet, &["--machine-is-off"]).expect(0);
+    assert!(told.contains("takes over its orders now"), "{told}");
+    await_adoption(&fleet);
+    retire(&fleet, &["--machine-is-off"]).refused("retired already");
+    let list = fleet.gateways[OTHER].run(&["gateway", "list"]).expect(0);
+    assert!(list.contains(&format!("adopted by {ADOPTER}")), "{list}");
+    // Readable, payable, cancellable, at any gateway.
+    until("the provider's word meets the adopter", GENEROUS, || {
+        (tell_paid(&fleet, OTHER, &before).status == 204).then_some(())
+    });
+    for gateway in [ADOPTER, OTHER] {
+        let paid = show(&mut buyers[0][gateway], &orders[0]);
+        assert_eq!((&paid["status"], paid.get("as_of")), (&json!("paid"), None));
+        assert_eq!(show(&mut buyers[1][gateway], &orders[1])["status"], "awaiting_payment");
+        let listed = shop::items(&mut buyers[1][gateway], "/api/v1/orders?");
+        assert_eq!((listed.len(), &listed[0]["id"]), (1, &json!(orders[1])));
+    }
+    let after = pay(&mut buyers[1][OTHER], &orders[1]);
+    drop(tell_paid(&fleet, ADOPTER, &after).expect(204));
+    drop(buyers[2][OTHER].delete(&format!("/api/v1/orders/{}", orders[2])).expect(204));
+    await_status(&mut buyers[1][OTHER], &orders[1], Status::Paid);
+    await_status(&mut buyers[2][ADOPTER], &orders[2], Status::Cancelled);
+    // An operator's word, too.
+    let refund = format!("/api/v1/admin/orders/{}/refund", orders[0]);
+    let refund = Request::new("POST", &refund).json(&json!({ "return_units": true }));
+    assert_eq!(fleet.shop.admin.send(refund).expect(200).json()["status"], "refunded");
+    // A Redis that has forgotten all is built anew without the lost one.
+    fleet.redis.flush();
+    for gateway in [ADOPTER, OTHER] {
+        until("all is rebuilt", GENEROUS, || {
+            let live = fleet.figure(gateway, "seckill_lease_live", &activity) == Some(1);
+            let later = fleet.figure(gateway, "seckill_lease_generation", &activity) > Some(1);
+            (live && later).then_some(())
+        });
+    }
+    // Of 24 units one is paid for, and one is payable.
+    sell(&mut crowd, &[ADOPTER, OTHER], &activity, 22);
+    audit(&fleet);
+    fleet.crash(ADOPTER);
+    await_adoption(&fleet);
+    // It goes on with both, and every unit is where it was.
+    let token = fleet.tokens("late", 1).remove(0);
+    let mut late = Client::with_token(fleet.gateways[ADOPTER].address(), &token);
+    let refused = buy(&mut late, &activity, "late").unwrap_err();
+    assert!(refused.ends_with("sold-out"), "{refused}");
+    await_status(&mut buyers[1][OTHER], &orders[1], Status::Paid);
+    audit(&fleet);
+}
+
+#[test]
+fn what_nobody_pays_for_expires_with_the_adopter_and_the_sale_closes() {
+    let mut fleet = Fleet::start(2);
+    let activity = fleet.sale(Sale { pay_within_s: 2, ..Sale::of(6) });
+    let mut buyers = fleet.shoppers("buyer", 2);
+    for buyer in &mut buyers {
+        let order =
+            until("they are served", GENEROUS, || buy(&mut buyer[LOST], &activity, "key").ok());
+        await_stored(buyer, &order.id, |_| true);
+    }
+    fleet.gateways[LOST].kill();
+    retire(&fleet, &["--machine-is-off"]).expect(0);
+    await_adoption(&fleet);
+    for buyer in &mut buyers {
+        until("the order has expired", GENEROUS, || {
+            let orders = shop::items(&mut buyer[ADOPTER], "/api/v1/orders?");
+            matches!(orders[0]["status"].as_str(), Some("expired" | "rejected")).then_some(())
+        });
+    }
+    // Its old data is of no use any more, and says so.
+    fleet.gateways[LOST].run(&SERVE).refused("was retired");
+    drop(fleet.shop.step(&activity, "end"));
+    let path = format!("/api/v1/activities/{activity}");
+    until("the sale is closed", GENEROUS, || {
+        (fleet.shop.admin.get(&path).expect(200).json()["phase"] == "closed").then_some(())
+    });
+    audit(&fleet);
+}
+
+/// C17: it goes on answering until it is no member any more, and is waited for.
+#[test]
+fn c17_one_that_stands_still_is_waited_for_and_ends_when_it_goes_on() {
+    let mut fleet = Fleet::start_with(3, &[("SECKILL_MEMBERSHIP_LASTS", "5")]);
+    let activity = fleet.sale(Sale::of(12));
+    let mut buyers = fleet.shoppers("buyer", 2);
+    let order = payable(&mut buyers[0], &activity, "key");
+    let mut crowd = fleet.shoppers("crowd", 15);
+    fleet.stop(LOST);
+    let told = retire(&fleet, &[]).expect(0);
+    assert!(told.contains("in 5 s"), "{told}");
+    await_adoption(&fleet);
+    await_status(&mut buyers[0][OTHER], &order, Status::AwaitingPayment);
+    fleet.go_on(LOST);
+    assert_eq!(fleet.gateways[LOST].wait(), Some(2));
+    sell(&mut crowd, &[ADOPTER, OTHER], &activity, 11);
+    audit(&fleet);
+}
+
+#[test]
+fn one_that_does_not_reach_the_store_for_too_long_takes_no_orders() {
+    let mut fleet = Fleet::start_with(2, &[("SECKILL_MEMBERSHIP_LASTS", "5")]);
+    let activity = fleet.sale(Sale { limit: 5, ..Sale::of(12) });
+    let mut buyers = fleet.shoppers("buyer", 2);
+    let order =
+        until("they are served", GENEROUS, || buy(&mut buyers[0][LOST], &activity, "first").ok());
+    await_status(&mut buyers[0][LOST], &order.id, Status::AwaitingPayment);
+    let payment = pay(&mut buyers[0][LOST], &order.id);
+    let store = fleet.hold_store();
+    let mut probe = Client::new(fleet.gateways[LOST].operations());
+    let ready = until("it is no member any more", GENEROUS, || {
+        let answer = probe.get("/readyz");
+        (answer.status == 503).then(|| answer.text())
+    });
+    assert!(ready.contains("no member"), "{ready}");
+    let mut keys = 0..;
+    until("it takes no orders", GENEROUS, || {
+        // One that was decided beside the change is written down, and not answered as placed.
+        let key = format!("second-{}", keys.next().unwrap());
+        let refused = buy(&mut buyers[1][LOST], &activity, &key).unwrap_err();
+        let is_shut = refused.ends_with("unavailable");
+        assert!(is_shut || refused.ends_with("outcome-unknown"), "{refused}");
+        is_shut.then_some(())
+    });
+    // What they have is told all the same.
+    assert_eq!(buy(&mut buyers[0][LOST], &activity, "first").unwrap().id, order.id);
+    tell_paid(&fleet, LOST, &payment).problem(503, "unavailable");
+    assert_eq!(fleet.labelled(LOST, "seckill_member"), Some(0));
+    drop(store);
+    until("it is a member again", GENEROUS, || (probe.get("/readyz").status == 200).then_some(()));
+    drop(until("it sells again", GENEROUS, || buy(&mut buyers[1][LOST], &activity, "third").ok()));
+    drop(tell_paid(&fleet, LOST, &payment).expect(204));
+}
+
+#[test]
+fn one_that_hands_itself_over_loses_no_order_and_ends_well() {
+    let mut fleet = Fleet::start(3);
+    let activity = fleet.sale(Sale { limit: 2, ..Sale::of(40) });
+    let mut buyers = fleet.shoppers("buyer", 60);
+    let mut placed = BTreeSet::new();
+    for buyer in buyers.iter_mut().take(3) {
+        placed.insert(payable(buyer, &activity, "first"));
+    }
+    let first = shop::items(&mut buyers[0][LOST], "/api/v1/orders?")[0]["id"].clone();
+    let payment = pay(&mut buyers[0][LOST], first.as_str().unwrap());
+    let (lost, adopter) = (LOST.to_string(), ADOPTER.to_string());
+    let drain = ["gateway", "drain", &lost, "--to", &adopter];
+    fleet.gateways[OTHER].run(&["gateway", "drain", &lost, "--to", &lost]).refused("itself");
+    drop(fleet.gateways[OTHER].run(&drain).expect(0));
+    // Shoppers go on until it takes no more orders, and then until it ends.
+    let mut turns = (3..buyers.len()).cycle();
+    until("it takes no new orders", GENEROUS, || {
+        let buyer = turns.next().unwrap();
+        match buy(&mut buyers[buyer][LOST], &activity, "first") {
+            // Who has bought is told of their order again, under the same key.
+            Ok(order) => {
+                placed.insert(order.id);
+            }
+            Err(slug) if slug.ends_with("unavailable") => return Some(()),
+            Err(_) => {}
+        }
+        None
+    });
+    assert_eq!(fleet.gateways[LOST].wait(), Some(0));
+    await_adoption(&fleet);
+    until("the provider's word meets the adopter", GENEROUS, || {
+        (tell_paid(&fleet, OTHER, &payment).status == 204).then_some(())
+    });
+    let mut found = BTreeSet::new();
+    for buyer in &mut buyers {
+        let orders = shop::items(&mut buyer[OTHER], "/api/v1/orders?");
+        found.extend(orders.iter().map(|it| it["id"].as_str().unwrap().to_owned()));
+        for order in orders {
+            let id = order["id"].as_str().unwrap();
+            let status = show(&mut buyer[ADOPTER], id)["status"].clone();
+            let is_open = ["accepted", "awaiting_payment", "paid"].iter().any(|it| status == *it);
+            assert!(is_open, "{id} is {status}");
+        }
+    }
+    assert_eq!(found, placed);
+    sell(&mut buyers, &[ADOPTER, OTHER], &activity, 40 - placed.len());
+    fleet.gateways[LOST].run(&SERVE).refused("was retired");
+    audit(&fleet);
+    fleet.gateways[ADOPTER].stop();
+    fleet.gateways[ADOPTER].restart(START);
+    await_adoption(&fleet);
+}
