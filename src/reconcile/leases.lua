@@ -510,12 +510,15 @@ local function resume(keys, args)
   return {'OK', text(math.max(0, head.leased - head.stocked))}
 end
 
--- Answers with what was done under a record's number, and with what the others lack by now.
+-- Answers with what was done under a record's number, and with what the others lack by now beyond
+-- the pool: who lacks what lies there has only to ask, and who is gone asks no more.
 local function told(head, record)
   local granted, yes, no, released =
     string.match(record.reply, '^(%d+);([%d ]*);([%d ]*);([%d ]*)$')
   assert(granted, 'a reply is damaged')
-  return {'OK', text(record.n), granted, yes, no, released, text(head.unmet - record.unmet)}
+  local pool = math.max(0, head.stocked - head.leased)
+  local short = math.max(0, head.unmet - record.unmet - pool)
+  return {'OK', text(record.n), granted, yes, no, released, text(short)}
 end
 
 -- The store's word on the stock, where it is news. Units that were stocked stay so: they may be

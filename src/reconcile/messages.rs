@@ -152,7 +152,8 @@ pub struct LeaseReply {
     pub no: Vec<OrderId>,
     /// Orders whose place is free.
     pub released: Vec<OrderId>,
-    /// Units that other holders asked for in their last requests and did not get, as of now.
+    /// Units that other holders asked for in their last requests and did not get, as of now, beyond
+    /// those that nobody has.
     pub short: u64,
 }
 

@@ -362,6 +362,33 @@ fn c15_c16_every_ended_order_is_released() {
     check(case, 2, Flaw::KeepsPlaces, "it does not come about that it is payable");
 }
 
+/// A gateway that asked in vain is gone. The other gave its units back, was lent some of them before the
+/// next buyer, gave them back, and so on, some times a second.
+#[test]
+fn the_wish_of_one_who_is_gone_keeps_nobody_busy() {
+    let case: Case = |world| {
+        world.sales.clear();
+        world.publish(40, 20);
+        start(world, 2)?;
+        let orders = [world.try_buy(1, 1, 20)?, world.try_buy(1, 2, 20)?];
+        world.try_buy(0, 3, 20)?;
+        world.crash(0);
+        for order in orders {
+            world.cancel(1, order.ok_or("nothing is sold")?);
+        }
+        world.calm(5_000)?;
+        let before = world.net(1);
+        for _ in 0..50 {
+            world.go_on(ROUND_MS)?;
+            if world.net(1) != before {
+                return Err(format!("{before} units were lent, and now {}", world.net(1)));
+            }
+        }
+        Ok(())
+    };
+    check(case, 2, Flaw::TellsOldWishes, "units were lent, and now");
+}
+
 /// More places than one message carries are declared in parts, some of which are lost.
 #[test]
 fn many_places_are_declared_in_parts() {

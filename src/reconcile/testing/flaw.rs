@@ -30,6 +30,8 @@ pub(crate) enum Flaw {
     KnowsNoLimit,
     /// It lends what is lent already.
     LendsAll,
+    /// What others asked for in vain it tells also where it is there by now.
+    TellsOldWishes,
     /// Places that are declared do not count.
     DropsDeclared,
 }

@@ -132,7 +132,11 @@ fn lost() -> RedisError {
 }
 
 impl SimulatedWire {
-    async fn say(&self, messages: Vec<Vec<String>>) -> Replies {
+    async fn say(&self, mut messages: Vec<Vec<String>>) -> Replies {
+        // The one word that no seed decides: it tells two callers' eras apart, which differ here anyway.
+        for begin in messages.iter_mut().filter(|it| it[1].ends_with("begin")) {
+            *begin.last_mut().expect("it has words") = "0".to_owned();
+        }
         let (answer, answered) = oneshot::channel();
         let sent = Sent { from: self.from, messages, answer };
         self.network.lock().expect("nobody panics under this lock").under_way.push(sent);

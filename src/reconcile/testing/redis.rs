@@ -257,10 +257,12 @@ impl Hash {
         true
     }
 
-    fn told(&self, record: &Record) -> Option<Vec<String>> {
+    fn told(&self, record: &Record, flaw: Flaw) -> Option<Vec<String>> {
         let [granted, yes, no, released] = record.reply.clone()?;
-        let (n, short) =
-            (record.n.to_string(), self.unmet.saturating_sub(record.unmet).to_string());
+        let is_there = flaw != Flaw::TellsOldWishes;
+        let pool = if is_there { self.stocked.saturating_sub(self.leased) } else { 0 };
+        let short = self.unmet.saturating_sub(record.unmet).saturating_sub(pool);
+        let (n, short) = (record.n.to_string(), short.to_string());
         Some(vec!["OK".to_owned(), n, granted, yes, no, released, short])
     }
 }
@@ -493,7 +495,7 @@ fn record_for(hash: &Hash, ask: &Ask, flaw: Flaw) -> Result<Record, Vec<String>>
     if record.epoch > ask.owner.epoch {
         return Err(words(["FENCED"]));
     }
-    let again = hash.told(&record).filter(|_| ask.n == record.n);
+    let again = hash.told(&record, flaw).filter(|_| ask.n == record.n);
     if let Some(told) = again.filter(|_| flaw != Flaw::AnswersAnew) {
         return Err(told);
     }
@@ -548,7 +550,7 @@ impl Hash {
         let (epoch, n) = (record.epoch, ask.n);
         let net = kept + granted;
         let record = Record { epoch, n, net, placed, unmet, reply: Some(reply) };
-        let told = self.told(&record).expect("it was answered a moment ago");
+        let told = self.told(&record, flaw).expect("it was answered a moment ago");
         self.records.insert(owner.gateway.clone(), record);
         self.forget_empty();
         Ok(told)

@@ -153,11 +153,13 @@ pub(super) async fn others_shortage_is_told(server: &mut Server) {
     assert_eq!(short(G0, 2, 3, 0).await, 6);
     assert_eq!(short(G0, 2, 3, 0).await, 6, "told again");
     assert_eq!(short(G1, 2, 0, 1).await, 2, "its last word counts");
-    assert_eq!(short(G0, 3, 1, 0).await, 3);
-    assert_eq!(short(G1, 3, 0, 1).await, 2, "it has got one");
-    assert_eq!(short(G0, 4, 1, 0).await, 2);
+    assert_eq!(short(G0, 3, 1, 0).await, 1, "they lack three, of which two are there");
+    assert_eq!(short(G1, 3, 0, 1).await, 1, "it has got one");
+    assert_eq!(short(G0, 4, 1, 0).await, 1);
+    assert_eq!(short(G0, 5, 0, 0).await, 0, "whoever lacks them has only to ask");
+    assert_eq!(short(G0, 6, 0, 2).await, 2);
     sale.declare(declaration(era, adopted(2 /* asks no more */), 0, 0)).await.unwrap();
-    assert_eq!(short(G0, 5, 1, 0).await, 0);
+    assert_eq!(short(G0, 7, 2, 0).await, 0);
 }
 
 pub(super) async fn a_limit_counts_all_gateways(server: &mut Server) {
