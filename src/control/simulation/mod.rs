@@ -54,6 +54,10 @@ fn run(seed: u64, flaw: Flaw) -> Result<(), Violation> {
     run_once(seed, flaw, false).or_else(|_| run_once(seed, flaw, true))
 }
 
+fn head(violation: &str) -> &str {
+    violation.lines().next().unwrap_or_default()
+}
+
 fn run_once(seed: u64, flaw: Flaw, is_told: bool) -> Result<(), Violation> {
     SEED.set(seed);
     in_a_runtime(|| {
@@ -113,7 +117,8 @@ fn every_seed_of_a_fleet_keeps_what_was_promised() {
     let threads = std::thread::available_parallelism().map_or(1, |it| it.get() as u64);
     let fail = |thread| {
         let mine = seeds().filter(move |seed| seed % threads == thread);
-        mine.filter_map(|seed| run(seed, Flaw::None).err()).collect::<Vec<_>>()
+        let failed = mine.filter_map(|seed| run(seed, Flaw::None).err());
+        failed.inspect(|it| println!("{}", head(it))).collect::<Vec<_>>()
     };
     let failed = std::thread::scope(|scope| {
         #[expect(clippy::needless_collect, reason = "all run before one is waited for")]
@@ -121,9 +126,6 @@ fn every_seed_of_a_fleet_keeps_what_was_promised() {
         runs.into_iter().flat_map(|run| run.join().expect("what panics is caught")).collect()
     });
     let failed: Vec<Violation> = failed;
-    for violation in &failed {
-        println!("{}", violation.lines().next().unwrap_or_default());
-    }
     assert!(failed.is_empty(), "{}", failed[0]);
     println!("{} seeds of a fleet", seeds().count());
 }
@@ -146,8 +148,7 @@ fn a_rule_that_redis_leaves_out_shows() {
     ];
     let shown = flaws.map(|flaw| {
         let shown = (0..CANARY_SEEDS).find_map(|seed| run_once(seed, flaw, false).err());
-        let head = shown.as_ref().and_then(|it| it.lines().next().map(str::to_owned));
-        println!("{flaw:?}: {head:?}");
+        println!("{flaw:?}: {:?}", shown.as_deref().map(head));
         shown.is_some()
     });
     assert!(shown.iter().all(|shown| *shown), "{flaws:?}: {shown:?}");

@@ -128,7 +128,7 @@ impl World {
                     self.acknowledged.insert(order.id);
                 }
                 Verdict::PaymentStarted(payment) => {
-                    self.payments.push((payment.id, payment.amount))
+                    self.payments.push((payment.id, payment.amount));
                 }
                 _ => {}
             }

@@ -365,16 +365,16 @@ impl World {
         self.pass(ms);
         for at in 0..self.gateways.len() {
             for part in [Part::Settle, Part::Flush, Part::Learn] {
-                self.go_on_with(at, part);
+                self.go_on_with(at, part)?;
             }
         }
         self.check()
     }
 
     /// One task of a gateway goes on as far as it can within this moment.
-    fn go_on_with(&mut self, at: usize, part: Part) {
+    fn go_on_with(&mut self, at: usize, part: Part) -> Result<(), Violation> {
         for _ in 0..12 {
-            let Some(running) = &mut self.gateways[at].running else { return };
+            let Some(running) = &mut self.gateways[at].running else { break };
             running.run_part(part);
             running.run_all();
             let mut waits = false;
@@ -383,10 +383,13 @@ impl World {
                 waits = true;
             }
             self.hear(at);
+            // Before the keeper recycles what was flushed.
+            self.check()?;
             if !self.carry_all() && !waits {
-                return;
+                break;
             }
         }
+        Ok(())
     }
 
     /// Carries all messages but those that are held; whether there were any.

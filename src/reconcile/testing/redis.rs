@@ -116,7 +116,7 @@ impl Words<'_> {
     fn whole(&mut self) -> Result<u64, String> {
         let text = self.text()?;
         let is_whole = is_made_of(&text, |it| it.is_ascii_digit()) && text.len() <= DIGITS_MAX;
-        text.parse().ok().filter(|_| is_whole).ok_or(format!("not a whole number: {text}"))
+        text.parse().ok().filter(|_| is_whole).ok_or_else(|| format!("not a whole number: {text}"))
     }
 
     fn id(&mut self) -> Result<String, String> {
