@@ -15,11 +15,12 @@ WRK_THREADS_MAX = 4
 
 @dataclass(frozen=True)
 class Load:
-    """How wrk presses, and on which CPUs it runs."""
+    """How wrk presses, and on which CPUs it runs; with a pause, not as fast as it can."""
 
     connections: int
     seconds: int
     cpus: tuple
+    pause_ms: int = 0
 
     @property
     def threads(self):
@@ -56,7 +57,7 @@ def wrk(url, script, load, *arguments):
 def buy(url, load, tokens, part, word):
     """Buyers with the tokens of one slice; `word` makes the run's idempotency keys its own."""
     mode = "once" if part.once else "cycle"
-    return wrk(url, "buy.lua", load, tokens, part.first, part.count, load.threads, word, mode)
+    return wrk(url, "buy.lua", load, tokens, part.first, part.count, load.threads, word, mode, load.pause_ms)
 
 
 def call(port, method, path, body=None, **headers):

@@ -73,6 +73,7 @@ def parse():
     parser.add_argument("--rounds", type=int, default=5, help="interleaved runs of everything (default 5)")
     parser.add_argument("--seconds", type=int, default=4, help="of each measured run (default 4)")
     parser.add_argument("--warmup", type=int, default=1, help="seconds before each measured run (default 1)")
+    parser.add_argument("--pause", type=int, default=0, help="ms between an answer and the connection's next buy (default 0)")
     parser.add_argument("--connections", default="64,256", help="wrk's connections (default 64,256)")
     parser.add_argument("--tokens", type=int, default=1_000_000, help="buyers; a measured run uses three quarters")
     parser.add_argument("--servers", default=",".join(SERVERS), help="which to run (default all)")
@@ -161,10 +162,10 @@ def measure(case, connections, cores, options):
     activity = case.activity()
     case.rehearse(activity)
     with case.fault(activity):
-        warm = case.press(activity, Load(connections, options.warmup, cpus), case.warm, "warm")
+        warm = case.press(activity, Load(connections, options.warmup, cpus, options.pause), case.warm, "warm")
         server.settle()
         cpu, kernel, threads = server.cpu_seconds(), server.kernel_seconds(), server.cpu_seconds_by_thread()
-        run = case.press(activity, Load(connections, options.seconds, cpus), case.part, "measured")
+        run = case.press(activity, Load(connections, options.seconds, cpus, options.pause), case.part, "measured")
         cpu, kernel = server.cpu_seconds() - cpu, server.kernel_seconds() - kernel
         threads = server.cpu_seconds_by_thread() - threads
     following = case.follower.cpu_seconds() if case.follower else 0
