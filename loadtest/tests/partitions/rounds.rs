@@ -164,9 +164,11 @@ impl Round {
         for found in own(books).filter(|it| it.order.status.is_held()) {
             let address = world.gateways[found.order.gateway()].address();
             let mut client = Client::with_token(address, &self.tokens[found.buyer]);
-            let answer = client.delete(&format!("/api/v1/orders/{}", found.order.id));
-            // It may have expired.
-            assert!(matches!(answer.status, 204 | 409), "{answer:?}");
+            let path = format!("/api/v1/orders/{}", found.order.id);
+            // It may have expired, or be about to: one change of an order at a time.
+            until("the order is given up", GENEROUS, || {
+                matches!(client.delete(&path).status, 204 | 409).then_some(())
+            });
         }
         let mut shop = world.shop();
         shop.step(&self.activity, "end");
