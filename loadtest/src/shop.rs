@@ -110,6 +110,16 @@ impl Shop {
         self.admin.send(Request::new("POST", &path)).expect(200).json()
     }
 
+    /// Withdraws unsold units of an activity.
+    ///
+    /// # Panics
+    /// Where that is refused.
+    #[track_caller]
+    pub fn withdraw(&mut self, activity: &str, quantity: u32) {
+        let path = format!("/api/v1/admin/activities/{activity}/withdraw");
+        drop(self.admin.post(&path, &json!({ "quantity": quantity })).expect(200));
+    }
+
     /// A published sale of all the units of a product of its own; its id.
     ///
     /// # Panics

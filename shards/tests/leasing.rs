@@ -15,7 +15,7 @@ use seckill_shards::orders::Lease;
 use seckill_shards::record::Status;
 use seckill_shards::shard::Untold;
 use seckill_shards::testing::world::{
-    DISK_BYTES, NOON, buy, options, pay, publish, published, settle,
+    DISK_BYTES, NOON, buy, options, pay, publish, published, settle, withdraw,
 };
 use seckill_shards::testing::{SimulatedClock, SimulatedDisk, World};
 
@@ -298,6 +298,32 @@ fn a_sale_closes_once_the_others_know_of_every_end() {
     world = world.crash(2).unwrap();
     assert_eq!(remaining(&world), 0);
     assert!(world.now() > Timestamp(0));
+}
+
+/// What is withdrawn is lent for good: it is neither sold nor given back, here and after a restart.
+#[test]
+fn withdrawn_units_stay_lent_until_the_sale_closes() {
+    let mut world = lent(1, 5);
+    let paid = place(&mut world, 0, 1).id;
+    hear(&mut world, &[paid], &[], &[]);
+    let Verdict::PaymentStarted(payment) = world.ask(pay(paid, 1)) else { panic!() };
+    world.ask(settle(payment.id, Some(payment.amount)));
+    let short = Refusal::InsufficientStock { remaining: 4 };
+    refused(&mut world, Command::Withdraw(withdraw(1, 6)), &short);
+    let asked = |world: &World| world.engine.activity(SALE).unwrap().asked_in_vain();
+    assert_eq!(asked(&world), 6, "the others are asked for it");
+    done(&mut world, Command::Withdraw(withdraw(1, 3)));
+    assert_eq!((remaining(&world), lease(&world).net), (1, 5));
+    done(&mut world, Command::ReturnUnits { activity: SALE, at_most: 100 });
+    assert_eq!((remaining(&world), lease(&world).net), (0, 4));
+    for cores in [1, 3] {
+        world = world.crash(cores).unwrap();
+        assert_eq!((remaining(&world), lease(&world).net), (0, 4));
+    }
+    done(&mut world, Command::ChangePhase { activity: SALE, change: PhaseChange::End });
+    done(&mut world, Command::Close { activity: SALE, unsold: 0 });
+    world = world.crash(2).unwrap();
+    assert_eq!((remaining(&world), lease(&world).net), (0, 4));
 }
 
 /// What an operator does at two gateways at once: the last word here is written down, though it

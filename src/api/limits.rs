@@ -50,6 +50,11 @@ pub const STORE_SLOW: Duration = Duration::from_secs(2);
 /// When the store is left alone, and how it is asked again: half of the last calls were bad.
 pub const STORE_BREAKER: Rule =
     Rule { calls: 20, age_us: 60_000_000, bad: 10, rest_us: 2_000_000, probes: 3 };
+/// How often, and how many times, a withdrawal from a shared sale looks whether the other gateways
+/// have given back what it needs.
+pub const GATHERED_LOOK: Duration = Duration::from_millis(100);
+/// See [`GATHERED_LOOK`]: three seconds, in which an idle gateway gives back several times.
+pub const GATHERED_LOOKS: u32 = 30;
 /// How long an audit may take.
 pub const AUDIT: Duration = Duration::from_secs(60);
 /// Passwords hashed at the same time: each takes 19 MiB and a CPU for some 20 ms.

@@ -579,6 +579,8 @@ pub struct LeaseHeld {
     pub activity: ActivityId,
     /// Units that stay with the gateway, where it is done with the activity.
     pub kept: Option<u32>,
+    /// Units of its own that an operator has withdrawn: it is lent them for good.
+    pub withdrawn: u32,
     /// The latest generation that was given.
     pub generation: u64,
 }

@@ -93,6 +93,49 @@ fn a_shopper_who_buys_at_two_gateways_at_once_gets_one() {
     }
 }
 
+/// An operator takes back more than any gateway has: it is gathered from all, and nobody sells it.
+#[test]
+fn what_is_withdrawn_is_gathered_from_all_and_comes_home_once() {
+    let mut fleet = Fleet::start(3);
+    let product = fleet.shop.product(60);
+    let activity = fleet.shop.draft(&product, Sale::of(60));
+    fleet.shop.step(&activity, "publish");
+    let mut shoppers = fleet.shoppers("few", 8);
+    let mut held = Vec::new();
+    let mut serve = |shoppers: &mut [Vec<Client>], number: usize| {
+        let client = &mut shoppers[number][number % 3];
+        let key = format!("few-{number}");
+        let order = until("the shopper is served", GENEROUS, || buy(client, &activity, &key).ok());
+        held.push((number, order.id));
+    };
+    (0..5).for_each(|number| serve(&mut shoppers, number));
+    fleet.shop.withdraw(&activity, 53);
+    until("the product has them again", GENEROUS, || {
+        (fleet.shop.stock(&product) == 53).then_some(())
+    });
+    (5..7).for_each(|number| serve(&mut shoppers, number));
+    fleet.redis.flush();
+    until("all is rebuilt", GENEROUS, || {
+        let later = |at| fleet.figure(at, "seckill_lease_generation", &activity) > Some(1);
+        let live = |at| fleet.figure(at, "seckill_lease_live", &activity) == Some(1);
+        (0..3).all(|at| live(at) && later(at)).then_some(())
+    });
+    assert_eq!(fleet.lent(&activity), 60);
+    for client in &mut shoppers[7] {
+        let refusal = buy(client, &activity, "few-7").unwrap_err();
+        assert!(refusal.ends_with("sold-out"), "{refusal}");
+    }
+    fleet.shop.step(&activity, "end");
+    for (number, order) in held {
+        let client = &mut shoppers[number][number % 3];
+        await_status(client, &order, Status::AwaitingPayment);
+        drop(client.delete(&format!("/api/v1/orders/{order}")).expect(204));
+    }
+    until("all units are the product's again", GENEROUS, || {
+        (fleet.shop.stock(&product) == 60).then_some(())
+    });
+}
+
 #[test]
 fn what_an_operator_does_at_one_gateway_all_do_and_the_units_come_home() {
     let mut fleet = Fleet::start(2);

@@ -128,7 +128,7 @@ pub struct UnitsLeased {
 }
 
 /// This gateway is done with an activity that it shared: all that it was lent and has not given
-/// back is sold, or written off.
+/// back is sold, written off, or withdrawn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
 pub struct LeaseClosed {
     /// Which activity.

@@ -366,10 +366,6 @@ impl Shard {
         if sale.closed {
             return self.refuse(Refusal::Ended);
         }
-        // What this gateway was lent is not the activity's: the others would count it for ever.
-        if sale.lease.is_some() {
-            return self.refuse(Refusal::Unavailable);
-        }
         let has_room = || sale.withdrawals.room(at) > self.withdrawing(id).count();
         if key != NO_KEY && !has_room() {
             return self.refuse(Refusal::Overloaded);
@@ -387,7 +383,11 @@ impl Shard {
         }
         activity.end_late_move();
         match take {
-            Take::Short { remaining } => self.refuse(Refusal::InsufficientStock { remaining }),
+            Take::Short { remaining } => {
+                // Of a shared sale the others may have more.
+                activity.ask_in_vain(quantity);
+                self.refuse(Refusal::InsufficientStock { remaining })
+            }
             Take::SoldOut => self.refuse(sold_out(&activity, quantity)),
             Take::All | Take::Contended => self.refuse(Refusal::Overloaded),
         }

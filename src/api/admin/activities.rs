@@ -13,10 +13,11 @@ use seckill_shards::record::NO_KEY;
 use super::OperatorCall;
 use crate::api::activities::Shown;
 use crate::api::json::{Fields, Money};
+use crate::api::limits::{GATHERED_LOOK, GATHERED_LOOKS};
 use crate::api::problem::{Effect, Problem, Slug, denied};
 use crate::api::route::Step;
 use crate::api::{Answer, idempotency};
-use crate::store::{Activity, ActivityUpdate, NewActivity};
+use crate::store::{Activity, ActivityUpdate, NewActivity, Once, Outcome};
 
 /// `POST /api/v1/admin/activities`.
 pub(super) async fn create(call: OperatorCall<'_>) -> Answer {
@@ -196,12 +197,61 @@ async fn withdraw(call: OperatorCall<'_>, id: ActivityId) -> Answer {
     let quantity = quantity(call)?;
     let once = idempotency::once(call.inner, call.caller.user(), call.body)?;
     let (key, body) = once.map_or((NO_KEY, NO_KEY), |once| (once.key, once.body));
-    acted(call, id, Command::Withdraw(Withdraw { activity: id, quantity, key, body })).await
+    let withdraw = Withdraw { activity: id, quantity, key, body };
+    let sale = call.context.shared.engine.activity(id);
+    if sale.is_none_or(|sale| sale.sale().lease.is_none()) {
+        return acted(call, id, Command::Withdraw(withdraw)).await;
+    }
+    if let Some(once) = once {
+        keep_to_one_gateway(call, once).await?;
+    }
+    shown_after(call, id, gather(call, withdraw).await).await
+}
+
+/// A journal remembers its own gateway's keys alone: the one that meets a key first has it, and no
+/// other withdraws anything by it.
+async fn keep_to_one_gateway(call: OperatorCall<'_>, once: Once) -> Result<(), Problem> {
+    let own = u64::from(call.context.shared.engine.origin().gateway);
+    let remembered =
+        call.context.store(Effect::Write, |store| async move { store.remember(once, own).await });
+    match remembered.await? {
+        Outcome::New(_) => Ok(()),
+        Outcome::Again(gateway) if gateway == own => Ok(()),
+        Outcome::Again(gateway) => {
+            let detail = format!(
+                "Gateway {gateway} has begun this withdrawal, and may have made it: \
+                 only there the same key says what came of it."
+            );
+            Err(Problem::new(Slug::Unavailable, detail))
+        }
+    }
+}
+
+/// Withdraws from what this gateway was lent. Where that is too little it asks for more, as for a
+/// shopper, and waits a moment for what the others give back.
+async fn gather(call: OperatorCall<'_>, withdraw: Withdraw) -> Verdict {
+    let mut look = tokio::time::interval(GATHERED_LOOK);
+    for _ in 0..GATHERED_LOOKS {
+        look.tick().await;
+        let verdict = ask(call, withdraw.activity, Command::Withdraw(withdraw)).await;
+        let is_short = matches!(
+            verdict,
+            Verdict::Refused(Refusal::InsufficientStock { .. } | Refusal::SoldOut { .. })
+        );
+        if !is_short {
+            return verdict;
+        }
+    }
+    ask(call, withdraw.activity, Command::Withdraw(withdraw)).await
 }
 
 /// Carries out a command at the activity's owner and shows what came of it.
 async fn acted(call: OperatorCall<'_>, id: ActivityId, command: Command) -> Answer {
     let verdict = ask(call, id, command).await;
+    shown_after(call, id, verdict).await
+}
+
+async fn shown_after(call: OperatorCall<'_>, id: ActivityId, verdict: Verdict) -> Answer {
     if verdict != Verdict::ActivityChanged {
         return Err(denied(&verdict, call.context.shared.now()));
     }

@@ -88,7 +88,11 @@ pub(super) fn steps() -> Vec<Operation> {
             "withdrawUnits",
             "Moves unsold units back to the product",
         )
-        .says("Keys are remembered for a day at least, 256 of each sale: more are refused until then.")
+        .says(
+            "Keys are remembered for a day at least, 256 of each sale: more are refused until then. Where \
+             gateways share the sale, the units are gathered from all of them for three seconds at most, and \
+             a key belongs to the gateway that met it first.",
+        )
         .refuses(&[Slug::InsufficientStock, Slug::SoldOut, Slug::LimitReached]),
     ];
     let of = |operation: Operation| {

@@ -43,13 +43,14 @@ impl First {
     ) {
         let closed = held.kept.is_some();
         let mut account = Account::default();
+        account.totals.left = held.withdrawn.into();
         for (order, payments) in orders {
             account.add(order, payments, closed);
             let moved_at = order.moved_at.unwrap_or_default();
             self.last_at = self.last_at.max(order.placed_at).max(moved_at);
         }
         let Account { totals, folded_away, orders } = account;
-        // What it was lent beyond its orders is free again: this declares to the others what there is.
+        // What it was lent beyond its orders and what was withdrawn is free again: this declares to the others what there is.
         let net = u32::try_from(totals.not_free()).expect("not more than was stocked");
         self.records.push(Record::ActivityKept(Box::new(ActivityKept {
             published: activity.publication(now),
@@ -205,7 +206,7 @@ mod tests {
 
     fn folded(kept: Option<u32>, orders: &[(OrderRow, Vec<PaymentRow>)]) -> Fold {
         let mut first = First::default();
-        let held = LeaseHeld { activity: SALE, kept, generation: 3 };
+        let held = LeaseHeld { activity: SALE, kept, generation: 3, withdrawn: 4 };
         first.add(&activity(), held, orders, at(900));
         let mut fold = Fold::default();
         first.finish().iter().for_each(|record| fold.apply(record));
@@ -232,7 +233,7 @@ mod tests {
         let fold = folded(None, &orders());
         let sale = &fold.activities[&SALE];
         let lease = sale.lease.unwrap();
-        assert_eq!((lease.net, lease.n, lease.era, lease.floor), (6, 0, None, Some(3)));
+        assert_eq!((lease.net, lease.n, lease.era, lease.floor), (10, 0, None, Some(3)));
         assert_eq!((sale.free(), sale.totals.held, sale.totals.sold), (0, 4, 2));
         assert!(sale.paused && !sale.closed);
         let in_memory: Vec<_> =
@@ -266,7 +267,7 @@ mod tests {
         let fold = folded(Some(2), &orders);
         let sale = &fold.activities[&SALE];
         assert!(sale.closed);
-        assert_eq!((sale.lease.unwrap().net, sale.free()), (2, 0));
+        assert_eq!((sale.lease.unwrap().net, sale.free()), (6, 0));
         assert!(fold.orders.order(OrderId(3)).is_none(), "a paid order of it has left");
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use seckill_shards::ids::{ActivityId, OrderId, UserId};
 use seckill_shards::record::{
     LeaseClosed, NO_KEY, OrderMoved, OrderPlaced, OrdersConfirmed, PhaseFollowed, Record, Status,
+    UnitsLeft,
 };
 
 use super::{at, draft, product, refusal, sale};
@@ -124,6 +125,33 @@ pub(in crate::store) async fn the_last_member_brings_home_what_none_keeps(store:
     }
     assert_eq!(refusal(store.join(activity.id, 3, journal(3)).await), Refusal::State);
     assert!(!store.roll(activity.id).await.unwrap().open);
+}
+
+pub(in crate::store) async fn what_is_withdrawn_comes_home_once(store: &dyn Store) {
+    let activity = sale(store, 9).await;
+    let stock = async || store.product(activity.product).await.unwrap().stock;
+    let before = stock().await;
+    for gateway in [1, 2] {
+        register(store, gateway).await;
+        store.join(activity.id, gateway, journal(gateway)).await.unwrap();
+    }
+    let withdrawn =
+        |quantity| Record::UnitsWithdrawn(UnitsLeft { activity: activity.id, quantity, at: at(1) });
+    store.flush(batch(1, 0, &[withdrawn(2), withdrawn(1)])).await.unwrap();
+    assert_eq!(stock().await, before + 3);
+    let held = store.leases_of(1).await.unwrap();
+    assert_eq!(held.iter().map(|it| it.withdrawn).collect::<Vec<_>>(), [3]);
+    let closed =
+        |kept| Record::LeaseClosed(LeaseClosed { activity: activity.id, kept, at: at(3_600_001) });
+    for gateway in [1, 2] {
+        store.rest(activity.id, gateway, at(3_600_000)).await.unwrap();
+    }
+    // Two were sold by the first, beside what was withdrawn there, and one by the second.
+    store.flush(batch(1, 2, &[closed(5)])).await.unwrap();
+    store.flush(batch(2, 0, &[closed(1)])).await.unwrap();
+    assert_eq!(stock().await, before + 6);
+    let row = store.activity(activity.id).await.unwrap();
+    assert_eq!((row.closed, row.stocked, row.left), (true, 9, 6));
 }
 
 pub(in crate::store) async fn a_phase_that_is_followed_is_not_written_back(store: &dyn Store) {

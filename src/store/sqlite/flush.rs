@@ -66,6 +66,9 @@ pub(super) fn flush(db: &Connection, batch: &FlushBatch) -> Stored<()> {
     move_payments(db, &batch.payments)?;
     for change in &batch.activities {
         activities::apply(db, change)?;
+        if change.left > 0 {
+            leases::withdraw(db, change.activity, gateway, change.left)?;
+        }
         if let Some(kept) = change.kept {
             leases::close(db, change.activity, gateway, kept)?;
         }

@@ -49,7 +49,7 @@ pub(super) fn join(
 }
 
 pub(super) fn of_gateway(db: &Connection, gateway: u16) -> Stored<Vec<LeaseHeld>> {
-    let sql = "SELECT m.activity_id, m.kept, a.generation
+    let sql = "SELECT m.activity_id, m.kept, a.generation, m.withdrawn
                FROM lease_member m JOIN activity a ON a.id = m.activity_id
                WHERE m.gateway = ?1 AND a.closed = 0 ORDER BY m.activity_id";
     let mut select = db.prepare_cached(sql)?;
@@ -58,6 +58,7 @@ pub(super) fn of_gateway(db: &Connection, gateway: u16) -> Stored<Vec<LeaseHeld>
             activity: row.get::<_, Number<_>>(0)?.0,
             kept: row.get(1)?,
             generation: row.get::<_, Number<_>>(2)?.0,
+            withdrawn: row.get(3)?,
         })
     })?;
     Ok(held.collect::<rusqlite::Result<_>>()?)
@@ -112,6 +113,20 @@ pub(super) fn rest(
     Ok(db.prepare_cached(sql)?.query_row([Number(activity)], |row| row.get(0))?)
 }
 
+/// Units of a member's are withdrawn: it is lent them for good, and nobody sells them. Of an activity
+/// that one gateway sells alone there is no member.
+pub(super) fn withdraw(
+    db: &Connection,
+    activity: ActivityId,
+    gateway: u16,
+    units: u64,
+) -> Stored<()> {
+    let sql = "UPDATE lease_member SET withdrawn = withdrawn + ?3
+               WHERE activity_id = ?1 AND gateway = ?2";
+    db.prepare_cached(sql)?.execute(params![Number(activity), gateway, Number(units)])?;
+    Ok(())
+}
+
 /// A gateway is done with an activity. After the last, what none of them keeps is the product's.
 pub(super) fn close(db: &Connection, activity: ActivityId, gateway: u16, kept: u32) -> Stored<()> {
     let sql = "UPDATE lease_member SET kept = ?3 WHERE activity_id = ?1 AND gateway = ?2";
@@ -134,8 +149,8 @@ pub(super) fn close(db: &Connection, activity: ActivityId, gateway: u16, kept: u
         return Ok(());
     }
     let row = activities::by_id(db, activity)?;
-    let left = row.stocked.checked_sub(kept).and_then(|left| left.checked_sub(row.left));
-    let left = left.ok_or_else(|| {
+    // What was withdrawn is among what they keep, and is the product's already.
+    let left = row.stocked.checked_sub(kept).ok_or_else(|| {
         Fault::Diverged(format!("{kept} units of activity {activity} are kept, which has fewer"))
     })?;
     if left > 0 {

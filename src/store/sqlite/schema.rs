@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_8_gateways.sql"),
     include_str!("schema_9_set_aside.sql"),
     include_str!("schema_10_retired.sql"),
+    include_str!("schema_11_withdrawn.sql"),
 ];
 
 /// Brings a database to the newest schema.

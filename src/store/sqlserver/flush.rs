@@ -93,6 +93,9 @@ pub(super) async fn flush(tx: &mut Transaction, batch: &FlushBatch) -> Stored<()
     }
     for change in &batch.activities {
         activities::apply(tx, change).await?;
+        if change.left > 0 {
+            leases::withdraw(tx, change.activity, gateway, change.left).await?;
+        }
         if let Some(kept) = change.kept {
             leases::close(tx, change.activity, gateway, kept).await?;
         }

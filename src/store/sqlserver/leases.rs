@@ -48,14 +48,15 @@ pub(super) async fn join(
 }
 
 pub(super) async fn of_gateway(tx: &mut Transaction, gateway: u16) -> Stored<Vec<LeaseHeld>> {
-    let sql = "SELECT m.activity_id, m.kept, a.generation
+    let sql = "SELECT m.activity_id, m.kept, a.generation, m.withdrawn
                FROM lease_member m JOIN activity a ON a.id = m.activity_id
                WHERE m.gateway = @P1 AND a.closed = 0 ORDER BY m.activity_id";
     let held = tx.rows(sql, &[&gateway_number(gateway)]).await?;
     let held = held.iter().map(|row| {
         let mut columns = Columns::of(row);
         let (activity, kept) = (columns.number()?, columns.optional_count()?);
-        Ok(LeaseHeld { activity, kept, generation: columns.number()? })
+        let (generation, withdrawn) = (columns.number()?, columns.count()?);
+        Ok(LeaseHeld { activity, kept, generation, withdrawn })
     });
     held.collect()
 }
@@ -116,6 +117,21 @@ pub(super) async fn rest(
     Ok(tx.row(sql, &[&key]).await?.is_none())
 }
 
+/// Units of a member's are withdrawn: it is lent them for good, and nobody sells them. Of an activity
+/// that one gateway sells alone there is no member.
+pub(super) async fn withdraw(
+    tx: &mut Transaction,
+    activity: ActivityId,
+    gateway: u16,
+    units: u64,
+) -> Stored<()> {
+    let sql = "UPDATE lease_member SET withdrawn = withdrawn + @P3
+               WHERE activity_id = @P1 AND gateway = @P2";
+    let (key, member, units) = (number(activity), gateway_number(gateway), number(units));
+    tx.run(sql, &[&key, &member, &units]).await?;
+    Ok(())
+}
+
 /// A gateway is done with an activity. After the last, what none of them keeps is the product's.
 pub(super) async fn close(
     tx: &mut Transaction,
@@ -146,8 +162,8 @@ pub(super) async fn close(
         return Ok(());
     }
     let row = activities::by_id(tx, activity).await?;
-    let left = row.stocked.checked_sub(kept).and_then(|left| left.checked_sub(row.left));
-    let left = left.ok_or_else(|| {
+    // What was withdrawn is among what they keep, and is the product's already.
+    let left = row.stocked.checked_sub(kept).ok_or_else(|| {
         Fault::Diverged(format!("{kept} units of activity {activity} are kept, which has fewer"))
     })?;
     if left > 0 {

@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_1.sql"),
     include_str!("schema_2_set_aside.sql"),
     include_str!("schema_3_retired.sql"),
+    include_str!("schema_4_withdrawn.sql"),
 ];
 
 /// Brings a database to the newest schema. Of gateways that start together one does, and the others
