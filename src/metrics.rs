@@ -345,12 +345,8 @@ impl GatewayCollector {
     /// The other gateways, and what became of calls to each.
     fn peers(&self, page: &mut Families) {
         let Some(peers) = self.sources.control.peers() else { return };
-        page.gauge(
-            "seckill_member",
-            "1 while this gateway may speak for itself",
-            &[],
-            real(u64::from(peers.membership().holds())),
-        );
+        let holds = real(u64::from(peers.membership().holds()));
+        page.gauge("seckill_member", "1 while this gateway may speak for itself", &[], holds);
         let peers = peers.all();
         let present = peers.iter().filter(|peer| peer.is_present()).count();
         let retired = peers.iter().filter(|peer| peer.adopter().is_some()).count();

@@ -26,7 +26,6 @@ impl Redis {
     ///
     /// # Panics
     /// Where there is no redis-server.
-    #[expect(clippy::new_without_default, reason = "it starts a process")]
     #[track_caller]
     #[must_use]
     pub fn start() -> Self {

@@ -74,7 +74,7 @@ impl Backlog {
         }
         // Everything that was durable by then is flushed, so what is not was written later.
         let passed = self.looks.iter().rev().find(|look| look.durable <= flushed);
-        let since = passed.or(self.looks.front()).map_or(0, |look| now.ms_since(look.at));
+        let since = passed.or_else(|| self.looks.front()).map_or(0, |look| now.ms_since(look.at));
         let late = self.looks.iter().find(|look| now.ms_since(look.at) <= RATE_MS);
         let drained_in = late.and_then(|look| {
             let (took, ms) = (flushed.saturating_sub(look.flushed), now.ms_since(look.at));

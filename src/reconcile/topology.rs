@@ -28,9 +28,9 @@ type Replies = RedisResult<Vec<RedisResult<Value>>>;
 
 /// Where Redis is, by its URL.
 pub(super) enum Topology {
-    Server(Client),
+    Server(Box<Client>),
     Sentinels(Box<Sentinels>),
-    Cluster(ClusterClient),
+    Cluster(Box<ClusterClient>),
 }
 
 /// Who knows where the master of a service is at this moment.
@@ -59,7 +59,7 @@ impl Topology {
             Some(("rediss-cluster", rest)) => Self::cluster("rediss", rest),
             _ => {
                 let info = url.into_connection_info()?.set_tcp_settings(tcp_settings());
-                Client::open(info).map(Self::Server)
+                Client::open(info).map(Box::new).map(Self::Server)
             }
         }
     }
@@ -89,6 +89,7 @@ impl Topology {
             .retries(REDIRECTIONS_MAX)
             .tcp_settings(tcp_settings())
             .build()
+            .map(Box::new)
             .map(Self::Cluster)
     }
 

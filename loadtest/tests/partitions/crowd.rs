@@ -25,6 +25,15 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// What an order's unit costs.
 const PRICE: i64 = 1_000;
 
+/// What somebody has heard of, and others may ask about elsewhere.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// Orders, and their buyers.
+    orders: Vec<(usize, Order)>,
+    /// Words about their money, likewise.
+    words: Vec<(usize, Ask)>,
+}
+
 /// A crowd at one sale.
 #[derive(Debug)]
 pub(crate) struct Crowd<'a> {
@@ -37,9 +46,8 @@ pub(crate) struct Crowd<'a> {
     pub(crate) tries: AtomicUsize,
     /// Whether they go home.
     pub(crate) is_over: AtomicBool,
-    /// Orders, their buyers, and words about their money, whoever heard of them: others ask
-    /// about them elsewhere.
-    pub(crate) known: Mutex<(Vec<(usize, Order)>, Vec<(usize, Ask)>)>,
+    /// Whoever heard of it.
+    pub(crate) known: Mutex<Known>,
 }
 
 impl<'a> Crowd<'a> {
@@ -94,7 +102,7 @@ impl Lane<'_> {
         let known = || self.crowd.known.lock().unwrap();
         match self.random.below(100) {
             0..20 => {
-                let order = self.random.choose(&known().0).cloned();
+                let order = self.random.choose(&known().orders).cloned();
                 if let Some((buyer, order)) = order
                     && let Some(word) = self.start_payment(buyer, &order)
                 {
@@ -102,13 +110,13 @@ impl Lane<'_> {
                 }
             }
             20..25 => {
-                let told = self.random.choose(&known().1).cloned();
+                let told = self.random.choose(&known().words).cloned();
                 if let Some(again) = told {
                     return again;
                 }
             }
             25..35 => {
-                let order = self.random.choose(&known().0).cloned();
+                let order = self.random.choose(&known().orders).cloned();
                 if let Some((buyer, order)) = order {
                     return (buyer, Ask::Cancel { order: order.id });
                 }
@@ -154,9 +162,9 @@ impl Lane<'_> {
         let answer = answer.ok().map(|response| Answer::of(&response, &request_id));
         let mut known = self.crowd.known.lock().unwrap();
         let order = answer.as_ref().and_then(|it| it.order.clone());
-        known.0.extend(order.map(|order| (buyer, order)));
+        known.orders.extend(order.map(|order| (buyer, order)));
         if matches!(ask, Ask::Pay { .. }) {
-            known.1.push((buyer, ask.clone()));
+            known.words.push((buyer, ask.clone()));
         }
         drop(known);
         self.sent.push(Sent { buyer, ask, answer });

@@ -92,13 +92,12 @@ impl Round {
             Account::deserialize(audit).expect("an audit is as the contract says")
         };
         let hash = world.redis[world.master].tell(&["HGETALL", &self.hash()]);
-        let addresses: Vec<_> = world.gateways.iter().map(Gateway::address).collect();
+        let gateways = &world.gateways;
+        let addresses: Vec<_> = gateways.iter().map(Gateway::address).collect();
         thread::scope(|scope| {
-            let lists = addresses.into_iter().map(|it| scope.spawn(move || self.list(it)));
-            let lists: Vec<_> = lists.collect();
-            let accounts = world.gateways.iter().map(account).collect();
-            let lists: Option<_> = lists.into_iter().map(|list| list.join().unwrap()).collect();
-            Some(Books { lists: lists?, accounts, lent: Lent::of(&hash) })
+            let accounts = scope.spawn(move || gateways.iter().map(account).collect());
+            let lists: Option<_> = addresses.into_iter().map(|it| self.list(it)).collect();
+            Some(Books { lists: lists?, accounts: accounts.join().unwrap(), lent: Lent::of(&hash) })
         })
     }
 

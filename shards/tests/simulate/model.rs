@@ -63,7 +63,9 @@ impl Model {
             | Command::FollowPhase { .. }
             | Command::Hear(_)
             | Command::Lease { .. }
-            | Command::ReturnUnits { .. } => unreachable!("this gateway sells alone"),
+            | Command::ReturnUnits { .. }
+            | Command::RecallPayment { .. }
+            | Command::NoteAsked { .. } => unreachable!("this gateway sells alone"),
         }
     }
 

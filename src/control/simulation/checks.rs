@@ -23,7 +23,7 @@ impl World {
         for gateway in &mut self.gateways {
             is_news |= gateway.catch_up()?;
             if let Some(why) = gateway.running.as_ref().and_then(|it| it.must_stop()) {
-                return Err(format!("gateway {} must not go on: {why}", gateway.number));
+                return Err(format!("gateway {} must not go on: {why:?}", gateway.number));
             }
         }
         if !is_news {

@@ -24,7 +24,7 @@ use super::ledger::Ledger;
 use crate::api::{Access, Owners, Shards, StoreBreakers};
 use crate::control::learn::Learned;
 use crate::control::leases::{REDIS_BREAKER, Round, Settling};
-use crate::control::{Control, ControlParts, flush};
+use crate::control::{Control, ControlParts, Ending, flush};
 use crate::flow::Breaker;
 use crate::reconcile::testing::Network;
 use crate::store::sqlite::{Line, SimulatedStore};
@@ -156,7 +156,7 @@ impl Running {
     }
 
     /// Why this process must end, where it must.
-    pub(super) fn must_stop(&self) -> Option<String> {
+    pub(super) fn must_stop(&self) -> Option<Ending> {
         self.control.must_stop.borrow().clone()
     }
 
@@ -247,6 +247,7 @@ fn control(
         store_breaker: Arc::clone(&StoreBreakers::default().read),
         settling: Some(settling),
         peers: None,
+        adopted: PathBuf::new(),
     })
 }
 
@@ -277,8 +278,7 @@ async fn settle(control: Arc<Control>, clock: Arc<SimulatedClock>) {
 async fn follow(control: Arc<Control>, clock: Arc<SimulatedClock>) {
     while let Err(error) = control.register().await {
         if !error.is_away() {
-            control.must_stop.send_replace(Some(error.to_string()));
-            return;
+            return control.give_up(&error);
         }
         rest(&clock, flush::REST_AFTER_FAULT).await;
     }

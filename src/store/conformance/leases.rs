@@ -144,7 +144,8 @@ pub(in crate::store) async fn what_is_withdrawn_comes_home_once(store: &dyn Stor
     let closed =
         |kept| Record::LeaseClosed(LeaseClosed { activity: activity.id, kept, at: at(3_600_001) });
     for gateway in [1, 2] {
-        store.rest(activity.id, gateway, at(3_600_000)).await.unwrap();
+        let member = LeaseMember { gateway, epoch: 1 };
+        store.rest(activity.id, member, at(3_600_000)).await.unwrap();
     }
     // Two were sold by the first, beside what was withdrawn there, and one by the second.
     store.flush(batch(1, 2, &[closed(5)])).await.unwrap();

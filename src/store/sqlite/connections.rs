@@ -192,6 +192,7 @@ pub(super) mod simulated {
         Answer, Connection, Connections, Job, Queue, Receiver, Stored, WRITES_WAITING_MAX, bounded,
         schema, set_up,
     };
+    use crate::store::Migrated;
     use crate::store::sqlite::Sqlite;
 
     /// What several gateways write to.

@@ -1,6 +1,8 @@
 //! A stand-in for SQL Server: it speaks as much of the protocol (MS-TDS 7.4) as a flush needs, keeps
 //! one gateway's position, and does wrong what it is told to.
 
+#![expect(clippy::big_endian_bytes, reason = "the protocol has lengths and its version so")]
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -138,7 +140,7 @@ impl Talk {
                     self.say(&reply).await;
                 }
                 Some(Wrong::Error(code)) => {
-                    self.say(&[error(code), done(DONE_ERROR, 0)].concat()).await
+                    self.say(&[error(code), done(DONE_ERROR, 0)].concat()).await;
                 }
                 Some(Wrong::ErrorBehindOther(code)) => {
                     let reply = [done(DONE_MORE, 1), error(code), done(DONE_ERROR, 0)];
