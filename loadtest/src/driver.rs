@@ -258,7 +258,7 @@ mod tests {
                         }
                         let order = format!(
                             "{{\"id\":\"{number}\",\"activity_id\":\"7\",\"status\":\
-                             \"awaiting_payment\",\"lines\":[{{\"quantity\":1}}]}}"
+                             \"awaiting_payment\",\"lines\":[{{\"quantity\":1}}],\"payments\":[]}}"
                         );
                         let id =
                             head.lines().find(|line| line.starts_with("x-request-id")).unwrap();

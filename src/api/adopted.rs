@@ -62,6 +62,8 @@ impl Context {
         match self.home(order) {
             Home::Own => self.shards.ask(order.owner(self.shards.cores()), command).await,
             Home::Adopted(it) => it.owners.ask(order.owner(it.owners.cores()), command).await,
+            // Of an order that no gateway can have made, a gateway that is alone is sure.
+            Home::Nobody if self.shared.peers.is_none() => Verdict::Refused(Refusal::NotFound),
             Home::Nobody => Verdict::Refused(Refusal::Unavailable),
         }
     }

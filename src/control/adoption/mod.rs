@@ -62,6 +62,8 @@ struct Running {
     core: Core,
     threads: Threads,
     tasks: JoinHandle<()>,
+    /// Has its adopter end with it.
+    together: JoinHandle<()>,
 }
 
 /// Why a gateway is not taken over yet.
@@ -233,9 +235,9 @@ impl Control {
         let threads = Threads::start(writer, keeper, || {}, tell_fault)?;
         let core = Core::start(shard, owners.clone())?;
         let tasks = tokio::spawn(Arc::clone(&control).run_adopted());
-        tokio::spawn(stop_together(Arc::clone(&control), Arc::clone(self)));
+        let together = tokio::spawn(stop_together(Arc::clone(&control), Arc::clone(self)));
         let adopted = Arc::new(Adopted { engine, owners });
-        let running = Running { adopted, control, core, threads, tasks };
+        let running = Running { adopted, control, core, threads, tasks, together };
         let mut all = self.adoption.running.lock().expect("nobody panics under this lock");
         all.insert(origin.gateway, running);
         Ok(())
@@ -249,7 +251,9 @@ impl Control {
             std::mem::take(&mut *all)
         };
         let mut is_whole = true;
-        for (gateway, Running { adopted, control, core, threads, tasks }) in running {
+        for (gateway, Running { adopted, control, core, threads, tasks, together }) in running {
+            together.abort();
+            drop(together.await);
             control.stop();
             core.end();
             drop(threads);
