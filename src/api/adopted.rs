@@ -10,6 +10,7 @@ use seckill_shards::engine::{Activity, Engine};
 use seckill_shards::ids::{ActivityId, OrderId, PaymentId, UserId};
 
 use super::Context;
+use super::limits::{STORED_LOOK, STORED_LOOKS};
 use super::problem::{Problem, Slug};
 use super::shards::{Overloaded, Owners};
 
@@ -59,13 +60,52 @@ impl Context {
 
     /// Asks the owner of an order, or of a payment of the same number, where that is in this process.
     pub(super) async fn ask_owner(&self, order: OrderId, command: Command) -> Verdict {
-        match self.home(order) {
-            Home::Own => self.shards.ask(order.owner(self.shards.cores()), command).await,
-            Home::Adopted(it) => it.owners.ask(order.owner(it.owners.cores()), command).await,
-            // Of an order that no gateway can have made, a gateway that is alone is sure.
-            Home::Nobody if self.shared.peers.is_none() => Verdict::Refused(Refusal::NotFound),
-            Home::Nobody => Verdict::Refused(Refusal::Unavailable),
+        let asked = async {
+            match self.home(order) {
+                Home::Own => self.shards.ask(order.owner(self.shards.cores()), command).await,
+                Home::Adopted(it) => it.owners.ask(order.owner(it.owners.cores()), command).await,
+                // Of an order that no gateway can have made, a gateway that is alone is sure.
+                Home::Nobody if self.shared.peers.is_none() => Verdict::Refused(Refusal::NotFound),
+                Home::Nobody => Verdict::Refused(Refusal::Unavailable),
+            }
+        };
+        self.as_member(asked).await
+    }
+
+    /// Asks the owner of an activity.
+    pub(super) async fn ask_activity(&self, id: ActivityId, command: Command) -> Verdict {
+        self.as_member(self.shards.ask(id.owner(self.shards.cores()), command)).await
+    }
+
+    /// What comes of a command while this gateway may speak for itself. What it writes down later may
+    /// never be heard of.
+    async fn as_member(&self, asked: impl Future<Output = Verdict>) -> Verdict {
+        if !self.is_member() {
+            return Verdict::Refused(Refusal::Unavailable);
         }
+        let verdict = asked.await;
+        if self.is_member() { verdict } else { Verdict::OutcomeUnknown }
+    }
+
+    /// Waits until the store has all that is written down by now, where another gateway may come to speak
+    /// for this one: what a provider is told, or has told and been thanked for, must outlive the journal.
+    pub(super) async fn await_store(&self, order: OrderId) -> Result<(), Problem> {
+        let engine = match self.home(order) {
+            _ if self.shared.peers.is_none() => return Ok(()),
+            Home::Own => Arc::clone(&self.shared.engine),
+            Home::Adopted(it) => Arc::clone(&it.engine),
+            Home::Nobody => return Ok(()),
+        };
+        let durable = engine.journal().durable_position();
+        let mut look = tokio::time::interval(STORED_LOOK);
+        for _ in 0..STORED_LOOKS {
+            if engine.flushed_position() >= durable {
+                return Ok(());
+            }
+            look.tick().await;
+        }
+        let text = "It is written down, and not in the store yet. Send the same again.";
+        Err(Problem::new(Slug::Unavailable, text))
     }
 
     /// An order, where it is in memory.

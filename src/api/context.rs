@@ -217,12 +217,6 @@ impl Context {
         self.shared.peers.as_ref().is_none_or(|peers| peers.membership().holds())
     }
 
-    /// Refuses what only a member of the fleet may do.
-    pub(super) fn expect_member(&self) -> Result<(), Problem> {
-        let text = "This gateway cannot tell whether it may still speak for itself.";
-        self.is_member().then_some(()).ok_or_else(|| Problem::new(Slug::Unavailable, text))
-    }
-
     /// Has the pages rendered again, away from the cores.
     pub(super) async fn republish(&self) {
         let control = Arc::clone(&self.shared.control);

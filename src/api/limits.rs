@@ -55,6 +55,10 @@ pub const STORE_BREAKER: Rule =
 pub const GATHERED_LOOK: Duration = Duration::from_millis(100);
 /// See [`GATHERED_LOOK`]: three seconds, in which an idle gateway gives back several times.
 pub const GATHERED_LOOKS: u32 = 30;
+/// How often, and how many times, it is looked whether the store has what a provider is to know of.
+pub const STORED_LOOK: Duration = Duration::from_millis(50);
+/// See [`STORED_LOOK`]: nine seconds, within what a gateway waits for another.
+pub const STORED_LOOKS: u32 = 180;
 /// How long an audit may take.
 pub const AUDIT: Duration = Duration::from_secs(60);
 /// Passwords hashed at the same time: each takes 19 MiB and a CPU for some 20 ms.

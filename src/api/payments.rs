@@ -34,11 +34,12 @@ pub(super) async fn start(call: &Call<'_>, body: &[u8], order: OrderId) -> Answe
         let detail = format!("must be \"{}\"", provider.method());
         return Err(Problem::field("/method", detail));
     }
-    call.context.expect_member()?;
     let start = StartPayment { order, user, key, body: digest(&method) };
     match call.context.ask_owner(order, Command::StartPayment(start)).await {
-        Verdict::PaymentStarted(_) if !call.context.is_member() => Err(Slug::OutcomeUnknown.into()),
-        Verdict::PaymentStarted(payment) => Ok(started(call, &*provider, &payment)),
+        Verdict::PaymentStarted(payment) => {
+            call.context.await_store(order).await?;
+            Ok(started(call, &*provider, &payment))
+        }
         Verdict::Refused(Refusal::NotFound) => {
             // Such an order is past paying, but what was started in time is answered as it was then.
             let left = in_store(call, user, order).await?;
@@ -112,7 +113,8 @@ pub(super) fn port<'a>(call: &Call<'a>) -> Result<&'a PaymentPort, Problem> {
     call.context.shared.payment.as_ref().ok_or_else(none)
 }
 
-/// `POST /api/v1/webhooks/payments`: 204 once what it says is durable, now or before.
+/// `POST /api/v1/webhooks/payments`: 204 once what it says is durable, now or before; in a fleet, once
+/// the store has it as well.
 pub(super) async fn webhook(call: &Call<'_>, body: &Bytes) -> Answer {
     let port = port(call)?;
     let now = call.context.shared.now();
@@ -130,13 +132,12 @@ pub(super) async fn webhook(call: &Call<'_>, body: &Bytes) -> Answer {
         // Its own gateway has to write it down.
         return Err(Slug::Unavailable.into());
     }
-    call.context.expect_member()?;
     let command = Command::SettlePayment { payment: word.payment, paid: word.paid };
-    let verdict = call.context.ask_owner(order, command).await;
-    // What is written down here may never be heard of: the provider tells again.
-    call.context.expect_member()?;
-    match verdict {
-        Verdict::PaymentSettled(_) => Ok(Reply::empty(StatusCode::NO_CONTENT)),
+    match call.context.ask_owner(order, command).await {
+        Verdict::PaymentSettled(_) => {
+            call.context.await_store(order).await?;
+            Ok(Reply::empty(StatusCode::NO_CONTENT))
+        }
         Verdict::Refused(Refusal::NotFound) => late(call, &word).await,
         // The provider tells again, whatever has become of it.
         Verdict::OutcomeUnknown => Err(Slug::Unavailable.into()),

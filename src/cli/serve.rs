@@ -20,7 +20,7 @@ use crate::api::tokens::Tokens;
 use crate::api::{Access, Owners, PageMap, Shared, SharedParts, Site, StoreBreakers};
 use crate::config::{Config, PaymentProvider, PeerOptions, RedisUrl};
 use crate::control::leases::{REDIS_BREAKER, Settling};
-use crate::control::{Control, ControlParts, Ending, HandOverError};
+use crate::control::{Control, ControlParts, Ending, HandOverError, retired_mark};
 use crate::flow::Breaker;
 use crate::metrics::{Metrics, Sources};
 use crate::operations::{Operations, Recovered};
@@ -29,7 +29,7 @@ use crate::payment::sandbox::Sandbox;
 use crate::peers::{Peers, PeersParts};
 use crate::reconcile::Leases;
 use crate::server::{Server, ServerOptions, pin};
-use crate::store::Store;
+use crate::store::{OutOfStep, Store};
 
 /// How long the last flush may take when the gateway goes down; the rest is flushed at its start.
 const LAST_FLUSH: Duration = Duration::from_secs(10);
@@ -230,6 +230,9 @@ fn open_engine(config: &Config, clock: &Arc<MachineClock>) -> anyhow::Result<Par
             _ => format!("the data directory {data} cannot be used: {error}"),
         })
     })?;
+    if retired_mark(&config.journal()).exists() {
+        return Err(Unusable::from(&OutOfStep::Retired { gateway: config.gateway_id }).into());
+    }
     let origin = Origin { gateway: config.gateway_id, epoch: 0 };
     let mut options = EngineOptions::new(config.cores, origin, crate::random_bytes()?);
     options.leases = config.redis_url.is_some();

@@ -3,6 +3,8 @@
 //!
 //! It must not know what gateways ask of each other.
 
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -45,6 +47,12 @@ impl Followed {
         self.seen_at = now.max(self.seen_at.plus_ms(1));
         self.seen_at
     }
+}
+
+/// The file beside a gateway's journal that says that another speaks for the gateway.
+#[must_use]
+pub fn retired_mark(journal: &Path) -> PathBuf {
+    journal.with_file_name("retired")
 }
 
 impl Control {
@@ -90,12 +98,30 @@ impl Control {
         let Origin { gateway, epoch } = self.engine.origin();
         if own.epoch > epoch {
             peers.membership().end();
+            self.note_retired();
             return self.give_up(&OutOfStep::Retired { gateway });
         }
         // What was taken for another says nothing of this gateway.
         if !self.is_adopted() {
             peers.membership().renew(begun);
             self.drain_to(own.drains_to);
+        }
+    }
+
+    /// Writes down beside the journal that another speaks for this gateway: a start must know, also
+    /// with the store away.
+    pub(super) fn note_retired(&self) {
+        if self.is_adopted() {
+            return;
+        }
+        let path = retired_mark(&self.journal);
+        let written = File::create(&path).and_then(|mark| {
+            mark.sync_all()?;
+            path.parent().map_or(Ok(()), |data| File::open(data)?.sync_all())
+        });
+        if let Err(error) = written {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "nothing but the store says that this gateway is over");
         }
     }
 

@@ -50,6 +50,7 @@ pub use adoption::adopted_journals;
 pub use backlog::Behind;
 pub use closing::SumsTail;
 pub use draining::HandOverError;
+pub use fleet::retired_mark;
 pub use flush::FlushStatus;
 pub use refunds::RefundStatus;
 pub use register::RegisterError;

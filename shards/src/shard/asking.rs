@@ -1,5 +1,5 @@
-//! Asking first: a shard that speaks for another gateway ends none of its unpaid orders before their
-//! provider was asked. What that gateway wrote down last may be lost, and money may have come by it.
+//! Asking first: a shard that speaks for another gateway ends none of its unpaid orders, and gives up
+//! none of its payments, before their provider was asked. What that gateway wrote down last may be lost, and money may have come by it.
 //!
 //! It must not know who asks, nor how.
 
@@ -13,18 +13,18 @@ use crate::limits::UNASKED_MAX;
 use crate::orders::{Order, Payment};
 use crate::record::{NO_KEY, PaymentStarted, Record};
 
-/// Orders that do not end before their provider was asked.
+/// Orders that do not end, nor a payment of theirs, before their provider was asked.
 pub(super) type Unasked = BTreeSet<OrderId>;
 
 impl Shard {
-    /// The first open orders here behind an id whose provider is yet to be asked, by id: at most
+    /// The first orders here behind an id whose provider is yet to be asked, by id: at most
     /// [`UNASKED_MAX`].
     #[must_use]
     pub fn unasked(&self, after: Option<OrderId>) -> Vec<OrderView> {
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
         let unasked = self.unasked.range((after, Bound::Unbounded));
         let orders = unasked.filter_map(|id| self.orders.order(*id));
-        orders.filter(|it| it.status.is_open()).take(UNASKED_MAX).map(Order::view).collect()
+        orders.filter(|it| may_be_paid(it)).take(UNASKED_MAX).map(Order::view).collect()
     }
 
     /// The provider was asked, and what it said of the order is written down: it may end.
@@ -63,4 +63,9 @@ impl Shard {
         let activity = self.shared.activity(order.activity)?;
         Some(activity.sale().terms.sale_price.saturating_mul(i64::from(order.quantity)))
     }
+}
+
+/// Whether money may come for an order.
+pub(super) fn may_be_paid(order: &Order) -> bool {
+    order.status.is_open() || order.payment_under_way().is_some()
 }

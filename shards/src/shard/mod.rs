@@ -25,7 +25,7 @@ pub(crate) use ahead::share_out;
 pub use counters::ShardCounters;
 pub use leasing::{Placed, Untold};
 
-use self::asking::Unasked;
+use self::asking::{Unasked, may_be_paid};
 use self::leasing::Untolds;
 use crate::clock::{Clock, Timestamp};
 use crate::command::{Decision, OrderView, Refusal, Sequence, Verdict};
@@ -181,7 +181,7 @@ impl Shard {
             if order.unreleased {
                 untold.push(order.id);
             }
-            if self.shared.asks && order.status.is_open() {
+            if self.shared.asks && may_be_paid(order) {
                 self.unasked.insert(order.id);
             }
             order.timer = due(order).map(|due| self.wheel.insert(due, order.id));
@@ -277,7 +277,7 @@ impl Shard {
         let full = !self.takes(Takes::Transitions);
         let Some(order) = self.orders.order_mut(id) else { return };
         order.timer = None;
-        if order.status.is_open() && self.unasked.contains(&id) {
+        if may_be_paid(order) && self.unasked.contains(&id) {
             order.timer = Some(self.wheel.insert(now.plus_ms(ASK_RETRY_MS), id));
             return;
         }

@@ -260,8 +260,7 @@ async fn shown_after(call: OperatorCall<'_>, id: ActivityId, verdict: Verdict) -
 }
 
 async fn ask(call: OperatorCall<'_>, id: ActivityId, command: Command) -> Verdict {
-    let shards = &call.context.shards;
-    shards.ask(id.owner(shards.cores()), command).await
+    call.context.ask_activity(id, command).await
 }
 
 fn shown(call: OperatorCall<'_>, id: ActivityId) -> Answer {

@@ -78,7 +78,10 @@ impl Control {
             let (confirmed, nothing) = (vec![id], Vec::new());
             let (activity, refused, released) = (order.activity, nothing.clone(), nothing);
             let answers = Answers { activity, confirmed, refused, released };
-            self.ask(Command::Hear(Box::new(answers)), id).await;
+            let heard = self.ask(Command::Hear(Box::new(answers)), id).await;
+            if matches!(heard, Verdict::Refused(_) | Verdict::OutcomeUnknown) {
+                return false;
+            }
         }
         let recalled = self.ask(Command::RecallPayment { payment, order: id }, id).await;
         let paid = Some(Paid { amount, currency });

@@ -66,9 +66,15 @@ pub(super) fn make(
     let disk = MachineDisk::open_locked(&making)?;
     write_checkpoint(&disk, (journal, FIRST_SEGMENT), 0, |sink| records.iter().for_each(sink))?;
     drop(disk);
-    fs::rename(&making, &folder)?;
-    File::open(adopted)?.sync_all()?;
-    adopted.parent().map_or(Ok(()), |data| File::open(data)?.sync_all())
+    fs::rename(&making, &folder)
+}
+
+/// Sees to it that a journal is still there after a power cut: before the store is told of it.
+///
+/// # Errors
+/// What the operating system says.
+pub(super) fn keep(folder: &Path) -> io::Result<()> {
+    folder.ancestors().skip(1).take(2).try_for_each(|above| File::open(above)?.sync_all())
 }
 
 #[cfg(test)]

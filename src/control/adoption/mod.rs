@@ -21,6 +21,7 @@ use seckill_shards::clock::Clock;
 use seckill_shards::disk::MachineDisk;
 use seckill_shards::engine::{Engine, EngineOptions, OpenError, Parts, Threads};
 use seckill_shards::ids::Origin;
+use seckill_shards::record::Record;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
@@ -79,6 +80,10 @@ enum AdoptError {
     Register(#[from] RegisterError),
     #[error("the store follows a journal of it that is not in the data directory: it was lost")]
     Lost,
+    #[error("it has payments, and this gateway has no provider to ask about them")]
+    NoProvider,
+    #[error("{0} rows of it are set aside: the store lacks what it has sold")]
+    SetAside(usize),
     #[error("what reads or opens it has ended badly")]
     Ended(#[from] tokio::task::JoinError),
 }
@@ -173,7 +178,15 @@ impl Control {
             if followed.is_none_or(|it| it.is_followed() || it.epoch != origin.epoch) {
                 return Err(AdoptError::Lost);
             }
+            let aside = self.store.set_aside(origin.gateway).await?.len();
+            if aside > 0 {
+                return Err(AdoptError::SetAside(aside));
+            }
             let records = self.read_first(origin.gateway).await?.finish();
+            let is_payment = |it: &Record| matches!(it, Record::PaymentKept(_));
+            if self.payment.is_none() && records.iter().any(is_payment) {
+                return Err(AdoptError::NoProvider);
+            }
             let journal = crate::random_bytes()?;
             let make = move || journal::make(&adopted, origin, journal, &records);
             tokio::task::spawn_blocking(make).await??;
@@ -205,15 +218,13 @@ impl Control {
         let folder = journal::folder_of(&self.adoption.folder, origin);
         let (clock, asks) = (Arc::clone(&self.clock) as Arc<dyn Clock>, self.payment.is_some());
         let journal = folder.clone();
-        let opened = move || {
+        let opened = move || -> Result<Parts, AdoptError> {
             let mut options = EngineOptions::new(1, origin, [0; 16]);
             (options.leases, options.asks) = (true, asks);
             options.segment_bytes = ADOPTED_SEGMENT_BYTES;
-            Ok::<_, AdoptError>(Engine::open(
-                &options,
-                clock,
-                Arc::new(MachineDisk::open_locked(&journal)?),
-            )?)
+            journal::keep(&journal)?;
+            let disk = Arc::new(MachineDisk::open_locked(&journal)?);
+            Ok(Engine::open(&options, clock, disk)?)
         };
         let parts = tokio::task::spawn_blocking(opened).await??;
         let Parts { engine, mut shards, writer, keeper } = parts;

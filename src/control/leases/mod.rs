@@ -136,6 +136,7 @@ impl Control {
     fn stop_for(&self, stop: &Stop) {
         if let (Stop::Retired(_), Some(peers)) = (stop, &self.peers) {
             peers.membership().end();
+            self.note_retired();
         }
         self.give_up(stop);
     }
