@@ -8,8 +8,8 @@ use std::sync::Arc;
 use seckill_shards::command::{Answers, Command, OrderView, PlaceOrder, Refusal, Verdict};
 use seckill_shards::engine::EngineOptions;
 use seckill_shards::ids::{ActivityId, Era, OrderId, Origin, PaymentId};
-use seckill_shards::limits::CONFIRM_WITHIN_MS;
-use seckill_shards::record::Status;
+use seckill_shards::limits::{CONFIRM_WITHIN_MS, PAYMENT_GIVEN_UP_MS};
+use seckill_shards::record::{PaymentStatus, Status};
 use seckill_shards::testing::world::{
     DISK_BYTES, NOON, buy, options, pay, publish, published, settle,
 };
@@ -89,6 +89,26 @@ fn what_was_not_asked_before_a_crash_is_asked_after_it() {
     let placed = world.ask(Command::PlaceOrder(buy(1, 3, 1)));
     assert!(matches!(placed, Verdict::Placed(_)), "{placed:?}");
     assert_eq!(unasked(&world), [accepted, payable], "an order of its own is nobody else's");
+}
+
+/// Its order has ended; that its money came, the lost journal alone may have known.
+#[test]
+fn c19_no_payment_is_given_up_before_its_provider_was_asked() {
+    let (mut world, accepted, payable) = recovered();
+    for order in [accepted, payable] {
+        world.ask(Command::NoteAsked { order });
+    }
+    let Verdict::PaymentStarted(payment) = world.ask(pay(payable, 2)) else { panic!() };
+    world.pass(2 * CONFIRM_WITHIN_MS);
+    assert_eq!(order(&world, payable).status, Status::Expired);
+    let mut world = world.crash(1).unwrap();
+    assert!(unasked(&world).contains(&payable));
+    world.pass(2 * PAYMENT_GIVEN_UP_MS);
+    let payments = order(&world, payable).payments;
+    assert_eq!(payments[0].status, PaymentStatus::Started);
+    world.ask(settle(payment.id, Some(payment.amount)));
+    assert_eq!(order(&world, payable).payments[0].status, PaymentStatus::RefundDue);
+    assert!(!unasked(&world).contains(&payable));
 }
 
 /// The record that started it is lost: the provider alone knows of the payment.
