@@ -233,6 +233,32 @@ fn one_that_does_not_reach_the_store_for_too_long_takes_no_orders() {
     drop(tell_paid(&fleet, LOST, &payment).expect(204));
 }
 
+/// Who goes on after a gateway that is lost must know of all money that may come.
+#[test]
+fn a_provider_is_told_and_thanked_once_the_store_has_it() {
+    let mut fleet = Fleet::start(2);
+    let activity = fleet.sale(Sale::of(12));
+    let buyer = &mut fleet.shoppers("buyer", 1)[0];
+    let order = payable(buyer, &activity, "first");
+    let path = format!("/api/v1/orders/{order}/payments");
+    let start = || Request::new("POST", &path).key("pay").json(&json!({ "method": "sandbox" }));
+    let store = fleet.hold_store();
+    buyer[LOST].send(start()).problem(503, "unavailable");
+    drop(store);
+    let started = until("the payment is told of", GENEROUS, || {
+        let answer = buyer[LOST].send(start());
+        (answer.status == 201).then(|| answer.json())
+    });
+    let payment = started["payment_id"].as_str().unwrap();
+    let store = fleet.hold_store();
+    tell_paid(&fleet, LOST, payment).problem(503, "unavailable");
+    drop(store);
+    until("the provider is thanked", GENEROUS, || {
+        (tell_paid(&fleet, LOST, payment).status == 204).then_some(())
+    });
+    await_stored(buyer, &order, |it| it["status"] == "paid");
+}
+
 #[test]
 fn one_that_hands_itself_over_loses_no_order_and_ends_well() {
     let mut fleet = Fleet::start(3);
