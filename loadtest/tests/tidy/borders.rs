@@ -138,7 +138,7 @@ fn at_home_and_in_tests_all_is_well() {
         ("src/store/sqlite/mod.rs", "use rusqlite::Connection; const A: &str = \"SELECT 1\";"),
         ("shards/src/disk.rs", "use std::fs::File;"),
         ("shards/src/clock.rs", "fn f() { std::time::Instant::now(); }"),
-        ("src/config.rs", "fn f() { std::fs::read(\"a\"); }"),
+        ("src/config/mod.rs", "fn f() { std::fs::read(\"a\"); }"),
         (
             "shards/src/orders/mod.rs",
             "/// As `http::Method`.\n#[cfg(test)] mod tests { use serde_json::Value; }",

@@ -163,7 +163,7 @@ fn what_is_below_or_not_shipped_is_left_alone() {
         ("shards/src/journal/tests.rs", "use crate::engine::Engine;"),
         ("shards/tests/recovery.rs", "use seckill_shards::engine::Engine;"),
         ("src/api/orders/mod.rs", "use seckill_shards::engine::Engine; use crate::store::Store;"),
-        ("src/config.rs", "fn f() { crate::random_bytes(); }"),
+        ("src/config/mod.rs", "fn f() { crate::random_bytes(); }"),
         ("src/main.rs", "fn main() { seckill::cli::run() }"),
     ] {
         assert_eq!(broken_by(path, text), 0, "{path}: {text}");

@@ -1,19 +1,16 @@
-//! What may be set at run time: a TOML file, then `SECKILL_…` variables, then flags.
+//! Settings by key, from wherever they are given; a later layer replaces an earlier one.
 //!
-//! An unknown key, a bad value or a clash is one clear line. Secrets come from variables or files
-//! and are never printed.
+//! It must not know what the gateway does by them.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use seckill_shards::ids::GATEWAY_MAX;
-use seckill_shards::limits::SHARDS_MAX;
 use sha2::{Digest, Sha256};
 
+use super::{Config, ConfigError, PaymentProvider, Secret, StorePlace, cores_for};
 use crate::payment::webhook::WebhookKeys;
 
 /// Every key, as a file and a flag spell it; a variable is `SECKILL_` and the key in capitals.
@@ -49,174 +46,18 @@ const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080
 const OPS_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
 const PREFIX: &str = "SECKILL_";
 const SECRET_CHARACTERS_MIN: usize = 32;
-const SECRET_NAME: &str = "secret";
-const WEBHOOK_SECRET_NAME: &str = "payment-webhook-secret";
-/// Files of the data directory that hold secrets which nobody has given.
-pub const KEPT_SECRETS: [&str; 2] = [SECRET_NAME, WEBHOOK_SECRET_NAME];
-
-/// A setting that cannot be used: one line, for people.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ConfigError(String);
-
-/// A secret of 32 bytes that is never printed.
-#[derive(Clone)]
-pub struct Secret(pub [u8; 32]);
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
-
-/// The URL of a Redis, which may hold a password: it is never printed.
-#[derive(Clone)]
-pub struct RedisUrl(pub String);
-
-impl fmt::Debug for RedisUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("RedisUrl(…)")
-    }
-}
-
-/// Where the store is.
-#[derive(Clone)]
-pub enum StorePlace {
-    /// A file of SQLite.
-    Sqlite(PathBuf),
-    /// A database of SQL Server, by an ADO connection string, which may hold a password: it is never
-    /// printed.
-    SqlServer(String),
-}
-
-impl fmt::Debug for StorePlace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Sqlite(path) => f.debug_tuple("Sqlite").field(path).finish(),
-            Self::SqlServer(_) => f.write_str("SqlServer(…)"),
-        }
-    }
-}
-
-impl StorePlace {
-    /// What a URL names; none where it names nothing.
-    fn of(url: &str) -> Option<Self> {
-        let (kind, rest) = url.split_once(':').filter(|(_, rest)| !rest.is_empty())?;
-        match kind {
-            "sqlite" => Some(Self::Sqlite(rest.into())),
-            "sqlserver" => Some(Self::SqlServer(rest.to_owned())),
-            _ => None,
-        }
-    }
-}
-
-/// How the other gateways reach this one.
-#[derive(Clone, Debug)]
-pub struct PeerOptions {
-    /// The listener of their calls.
-    pub listen: SocketAddr,
-    /// Where they call it, as `host:port`; none: at the listener's own address.
-    pub address: Option<String>,
-    /// It ends its part by itself so many seconds after its last word to the store; none: never.
-    pub membership_s: Option<u32>,
-}
-
-/// How the gateway runs.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Where the journal, the embedded store and generated secrets are.
-    pub data: PathBuf,
-    /// The public listener.
-    pub listen: SocketAddr,
-    /// The listener of operations.
-    pub ops_listen: SocketAddr,
-    /// Core threads.
-    pub cores: usize,
-    /// Whether demo products, shoppers and sales are added.
-    pub demo: bool,
-    /// This gateway's number.
-    pub gateway_id: u16,
-    /// The store.
-    pub store: StorePlace,
-    /// The Redis through which several gateways share what they sell; none: this one is alone.
-    pub redis_url: Option<RedisUrl>,
-    /// How the other gateways reach this one; there where a Redis is.
-    pub peers: Option<PeerOptions>,
-    /// The origin that browsers use; none: the request's own host.
-    pub public_url: Option<String>,
-    /// Whose forwarded addresses are believed.
-    pub trusted_proxies: Vec<IpAddr>,
-    /// Connections at once.
-    pub connections_max: usize,
-    /// Bytes of segments on disk at most.
-    pub journal_bytes_max: u64,
-    /// How long a drain waits for requests under way, in seconds.
-    pub drain_seconds: u64,
-    /// The filter of the log.
-    pub log: String,
-    /// Who takes the shoppers' money; none: nobody, and paying is unavailable.
-    pub payment_provider: Option<PaymentProvider>,
-    /// The key of tokens, where one is given.
-    secret: Option<Secret>,
-    /// The keys of the provider's webhooks, where they are given.
-    webhook_keys: Option<WebhookKeys>,
-}
-
-/// A provider that the gateway has an adapter for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum PaymentProvider {
-    /// The one without money, whose page lets anybody play the bank.
-    Sandbox,
-}
-
-impl FromStr for PaymentProvider {
-    type Err = ();
-
-    fn from_str(word: &str) -> Result<Self, ()> {
-        if word == "sandbox" { Ok(Self::Sandbox) } else { Err(()) }
-    }
-}
-
-/// Shorter than the least, a slow store would end it; longer than the most, nobody would wait for it.
-const MEMBERSHIP_S: std::ops::RangeInclusive<u32> = 5..=86_400;
-
-/// For how many seconds a gateway's word to the store lasts.
-struct MembershipLasts(Option<u32>);
-
-impl FromStr for MembershipLasts {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let seconds = text.parse().ok().filter(|seconds| MEMBERSHIP_S.contains(seconds));
-        seconds.map(|seconds| Self(Some(seconds))).ok_or(())
-    }
-}
-
-/// Host and port of the URL of a gateway.
-struct PeerUrl(String);
-
-impl FromStr for PeerUrl {
-    type Err = ();
-
-    fn from_str(url: &str) -> Result<Self, ()> {
-        let address = url.strip_prefix("http://").filter(|_| is_origin(url)).ok_or(())?;
-        let (host, port) = address.rsplit_once(':').ok_or(())?;
-        let is_port = port.parse::<u16>().is_ok_and(|port| port > 0);
-        if is_port && !host.is_empty() { Ok(Self(address.to_owned())) } else { Err(()) }
-    }
-}
 
 /// Where a value comes from, for the message that refuses it.
 #[derive(Clone, Debug)]
-struct Value {
-    text: String,
-    source: String,
+pub(super) struct Value {
+    pub(super) text: String,
+    pub(super) source: String,
 }
 
 /// Settings by key; a later layer replaces an earlier one.
 #[derive(Debug, Default)]
 pub struct Layers {
-    values: BTreeMap<String, Value>,
+    pub(super) values: BTreeMap<String, Value>,
 }
 
 impl Layers {
@@ -285,7 +126,11 @@ impl Layers {
         Ok(())
     }
 
-    fn take<T: FromStr>(&mut self, key: &str, form: &str) -> Result<Option<T>, ConfigError> {
+    pub(super) fn take<T: FromStr>(
+        &mut self,
+        key: &str,
+        form: &str,
+    ) -> Result<Option<T>, ConfigError> {
         let Some(value) = self.values.remove(key) else { return Ok(None) };
         let parsed = value.text.trim().parse();
         parsed.map(Some).map_err(|_| {
@@ -363,52 +208,6 @@ impl Layers {
         keys.map(Some).map_err(|form| ConfigError(format!("{source}: {form}")))
     }
 
-    /// Gateways that share what they sell must agree on more than Redis.
-    fn redis_url(&mut self, has_secret: bool) -> Result<Option<RedisUrl>, ConfigError> {
-        let Some(Value { text, source }) = self.values.remove("redis_url") else { return Ok(None) };
-        for (key, given) in [
-            ("secret or secret_file", has_secret),
-            ("gateway_id", self.values.contains_key("gateway_id")),
-            ("store_url", self.values.contains_key("store_url")),
-            ("peer_listen", self.values.contains_key("peer_listen")),
-        ] {
-            if !given {
-                let text = format!("{source}: with redis_url, {key} must be given too");
-                return Err(ConfigError(text));
-            }
-        }
-        Ok(Some(RedisUrl(text.trim().to_owned())))
-    }
-
-    fn store(&mut self) -> Result<Option<StorePlace>, ConfigError> {
-        let form = "sqlite:PATH, or sqlserver: and an ADO connection string";
-        let Some(url) = self.take::<String>("store_url", form)? else { return Ok(None) };
-        let unusable = || ConfigError(format!("store_url must be {form}"));
-        StorePlace::of(&url).ok_or_else(unusable).map(Some)
-    }
-
-    /// How gateways that share what they sell reach this one; one that is alone is not reached.
-    fn peers(&mut self, is_shared: bool) -> Result<Option<PeerOptions>, ConfigError> {
-        let keys = ["peer_listen", "peer_url", "membership_lasts"];
-        let given = keys.iter().find_map(|key| self.values.get(*key));
-        if let Some(Value { source, .. }) = given.filter(|_| !is_shared) {
-            let text = format!("{source}: there are no peers without redis_url");
-            return Err(ConfigError(text));
-        }
-        let form = "an address and port, as 10.0.0.1:9091";
-        let Some(listen) = self.take::<SocketAddr>("peer_listen", form)? else { return Ok(None) };
-        let address = self.take("peer_url", "http://host:port")?.map(|PeerUrl(address)| address);
-        let MembershipLasts(membership_s) = self
-            .take("membership_lasts", "5 to 86400, in seconds")?
-            .unwrap_or(MembershipLasts(None));
-        if listen.ip().is_unspecified() && address.is_none() {
-            let text = "peer_listen is every address: peer_url must say by which of them the \
-                        other gateways reach it";
-            return Err(ConfigError(text.to_owned()));
-        }
-        Ok(Some(PeerOptions { listen, address, membership_s }))
-    }
-
     /// The text of a secret: given, or read from the file that is named.
     fn secret_text(&mut self, key: &str) -> Result<Option<Value>, ConfigError> {
         let file_key = format!("{key}_file");
@@ -427,113 +226,6 @@ impl Layers {
         };
         Ok(Some(Value { text: value.text.trim().to_owned(), source: value.source }))
     }
-}
-
-impl Config {
-    fn check(self) -> Result<Self, ConfigError> {
-        let error = |text: String| Err(ConfigError(text));
-        if !(1..=SHARDS_MAX).contains(&self.cores) {
-            return error(format!("cores must be 1 to {SHARDS_MAX}, not {}", self.cores));
-        }
-        if self.gateway_id > GATEWAY_MAX {
-            return error(format!("gateway_id must be 0 to {GATEWAY_MAX}"));
-        }
-        if self.connections_max == 0 {
-            return error("connections_max must be at least 1".to_owned());
-        }
-        let least = seckill_shards::limits::SEGMENT_BYTES * 8;
-        if self.journal_bytes_max < least {
-            return error(format!("journal_max_mib must be at least {}", least >> 20));
-        }
-        let loopback = self.listen.ip().is_loopback() && self.ops_listen.ip().is_loopback();
-        if self.demo && !loopback {
-            return error("--demo has sample accounts and listens on loopback only".to_owned());
-        }
-        match &self.public_url {
-            Some(url) if !is_origin(url) => {
-                error(format!("public_url must be http(s)://host[:port], not {url:?}"))
-            }
-            _ => Ok(self),
-        }
-    }
-
-    /// The key of tokens: given, or made once and kept in the data directory (0600).
-    ///
-    /// # Errors
-    /// What the operating system says of the file.
-    pub fn token_secret(&self) -> io::Result<Secret> {
-        self.secret.clone().map_or_else(|| self.kept_secret(SECRET_NAME), Ok)
-    }
-
-    /// The keys of webhooks: given, or one made once and kept in the data directory (0600).
-    ///
-    /// # Errors
-    /// What the operating system says of the file.
-    pub fn webhook_keys(&self) -> io::Result<WebhookKeys> {
-        let kept = || Ok(WebhookKeys::of(&self.kept_secret(WEBHOOK_SECRET_NAME)?.0));
-        self.webhook_keys.clone().map_or_else(kept, Ok)
-    }
-
-    fn kept_secret(&self, name: &str) -> io::Result<Secret> {
-        let path = self.data.join(name);
-        match std::fs::read(&path) {
-            Ok(bytes) => {
-                let bytes = bytes.try_into().map_err(|_| {
-                    let detail = format!("the file {name} is not 32 bytes");
-                    io::Error::new(io::ErrorKind::InvalidData, detail)
-                })?;
-                Ok(Secret(bytes))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let secret = Secret(crate::random_bytes()?);
-                write_private(&path, &secret.0)?;
-                Ok(secret)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Where the journal is.
-    #[must_use]
-    pub fn journal(&self) -> PathBuf {
-        self.data.join("journal")
-    }
-
-    /// Where the journals of adopted gateways are.
-    #[must_use]
-    pub fn adopted(&self) -> PathBuf {
-        self.data.join("adopted")
-    }
-}
-
-/// Writes a file that its owner alone may read, whole or not at all.
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    use std::io::Write;
-    use std::os::unix::fs::OpenOptionsExt;
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let making = path.with_extension("making");
-    let mut file = std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(&making)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&making, path)
-}
-
-/// With four CPUs or more, one is left to the journal and to what runs beside the sale.
-fn cores_for(cpus: usize) -> usize {
-    if cpus >= 4 { (cpus - 1).min(SHARDS_MAX) } else { cpus }
-}
-
-fn is_origin(url: &str) -> bool {
-    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
-    host.is_some_and(|host| !host.is_empty() && host.bytes().all(allowed))
 }
 
 fn joined(items: &[toml::Value]) -> Option<String> {
