@@ -20,7 +20,7 @@ use crate::api::tokens::Tokens;
 use crate::api::{Access, Owners, PageMap, Shared, SharedParts, Site, StoreBreakers};
 use crate::config::{Config, PaymentProvider, PeerOptions, RedisUrl};
 use crate::control::leases::{REDIS_BREAKER, Settling};
-use crate::control::{Control, ControlParts, Ending, HandOverError, retired_mark};
+use crate::control::{Control, ControlParts, Ending, HandOverError, Marker};
 use crate::flow::Breaker;
 use crate::metrics::{Metrics, Sources};
 use crate::operations::{Operations, Recovered};
@@ -230,7 +230,7 @@ fn open_engine(config: &Config, clock: &Arc<MachineClock>) -> anyhow::Result<Par
             _ => format!("the data directory {data} cannot be used: {error}"),
         })
     })?;
-    if retired_mark(&config.journal()).exists() {
+    if Marker::Retired.path(&config.journal()).exists() {
         return Err(Unusable::from(&OutOfStep::Retired { gateway: config.gateway_id }).into());
     }
     let origin = Origin { gateway: config.gateway_id, epoch: 0 };
@@ -319,7 +319,9 @@ fn peers(
     let address = address.clone().unwrap_or_else(|| listens.to_string());
     let clock = Arc::clone(clock) as Arc<dyn Clock>;
     let (own, runtime, membership_s) = (config.gateway_id, runtime.clone(), *membership_s);
-    let peers = Peers::new(PeersParts { own, address, secret, clock, runtime, membership_s });
+    let was_bounded = Marker::Bounded.path(&config.journal()).exists();
+    let parts = PeersParts { own, address, secret, clock, runtime, membership_s, was_bounded };
+    let peers = Peers::new(parts);
     tracing::info!(url = peers.url(), %listens, "answers other gateways");
     Ok(Some((listener, Arc::new(peers))))
 }

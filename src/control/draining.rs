@@ -78,7 +78,7 @@ impl Control {
         }
         let Origin { gateway, .. } = self.engine.origin();
         let retired = Retired { adopter: to, at: self.now(), is_off: true };
-        self.store.retire(gateway, retired).await?;
+        self.store.hand_over(gateway, retired).await?;
         self.note_retired();
         tracing::info!(to, "handed over: another gateway goes on");
         Ok(())

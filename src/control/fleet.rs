@@ -3,8 +3,6 @@
 //!
 //! It must not know what gateways ask of each other.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -13,8 +11,9 @@ use seckill_shards::ids::Origin;
 use tokio::time::{MissedTickBehavior, timeout};
 
 use super::limits::NEWS;
+use super::markers::Marker;
 use super::{Control, SECOND};
-use crate::peers::Peers;
+use crate::peers::{Membership, Peers};
 use crate::store::{Fault, GatewayRow, OutOfStep, StoreError};
 
 /// Up to when the store has all that was journaled here.
@@ -49,12 +48,6 @@ impl Followed {
     }
 }
 
-/// The file beside a gateway's journal that says that another speaks for the gateway.
-#[must_use]
-pub fn retired_mark(journal: &Path) -> PathBuf {
-    journal.with_file_name("retired")
-}
-
 impl Control {
     /// Announces until the task is ended, where there are other gateways.
     pub(super) async fn keep_fleet(self: Arc<Self>) {
@@ -78,6 +71,9 @@ impl Control {
         let Some(peers) = &self.peers else { return Ok(()) };
         // Acquire: see `register`.
         let is_own = self.registered.load(Ordering::Acquire);
+        if is_own && !self.is_adopted() {
+            self.note_bound(peers.membership())?;
+        }
         let begun = self.engine.clock().mark();
         let announced = self.store.announce(is_own.then(|| self.own_row(peers)));
         let late = |_| StoreError::from(Fault::unavailable("it is slow to take an announcement"));
@@ -103,25 +99,39 @@ impl Control {
         }
         // What was taken for another says nothing of this gateway.
         if !self.is_adopted() {
+            let is_first = !peers.membership().has_begun();
             peers.membership().renew(begun);
+            if is_first && peers.membership().lasts_s() == 0 {
+                self.note_no_bound();
+            }
             self.drain_to(own.drains_to);
         }
     }
 
-    /// Writes down beside the journal that another speaks for this gateway: a start must know, also
-    /// with the store away.
+    /// Another speaks for this gateway: a start must know, also with the store away.
     pub(super) fn note_retired(&self) {
         if self.is_adopted() {
             return;
         }
-        let path = retired_mark(&self.journal);
-        let written = File::create(&path).and_then(|mark| {
-            mark.sync_all()?;
-            path.parent().map_or(Ok(()), |data| File::open(data)?.sync_all())
-        });
-        if let Err(error) = written {
+        if let Err(error) = Marker::Retired.set(&self.journal) {
             let error = &error as &dyn std::error::Error;
             tracing::error!(error, "nothing but the store says that this gateway is over");
+        }
+    }
+
+    /// Before the store hears of a bound: a start without one, with the store away, must know of it.
+    fn note_bound(&self, membership: &Membership) -> Result<(), StoreError> {
+        if membership.lasts_s() == 0 || membership.has_begun() {
+            return Ok(());
+        }
+        Marker::Bounded.set(&self.journal).map_err(|error| Fault::unavailable(error).into())
+    }
+
+    /// The store knows that there is no bound.
+    fn note_no_bound(&self) {
+        if let Err(error) = Marker::Bounded.unset(&self.journal) {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "a start with the store away will wait for it");
         }
     }
 

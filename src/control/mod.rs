@@ -13,6 +13,7 @@ mod flush;
 mod learn;
 pub mod leases;
 mod limits;
+mod markers;
 mod pages;
 mod refunds;
 mod register;
@@ -50,8 +51,8 @@ pub use adoption::adopted_journals;
 pub use backlog::Behind;
 pub use closing::SumsTail;
 pub use draining::HandOverError;
-pub use fleet::retired_mark;
 pub use flush::FlushStatus;
+pub use markers::Marker;
 pub use refunds::RefundStatus;
 pub use register::RegisterError;
 

@@ -38,7 +38,8 @@ impl Desk {
     pub(super) fn in_fleet(own: u16, payment: Option<PaymentPort>) -> Self {
         let (address, secret, membership_s) = ("own:1".to_owned(), &[7; 32], None);
         let (clock, runtime) = (Arc::new(MachineClock::start()), Handle::current());
-        let parts = PeersParts { own, address, secret, clock, runtime, membership_s };
+        let was_bounded = false;
+        let parts = PeersParts { own, address, secret, clock, runtime, membership_s, was_bounded };
         Self::with(4, payment, Some(Arc::new(Peers::new(parts))))
     }
 
@@ -57,7 +58,8 @@ impl Desk {
         let folder = std::env::temp_dir().join(format!("seckill-control-{}-{}", name.0, name.1));
         std::fs::create_dir_all(&folder).unwrap();
         let store: Arc<dyn Store> = Arc::new(Sqlite::open(&folder.join("store.db")).unwrap());
-        let options = EngineOptions { activities_max, ..options(1) };
+        let leases = peers.is_some();
+        let options = EngineOptions { activities_max, leases, ..options(1) };
         let (disk, clock) = (SimulatedDisk::new(1, DISK_BYTES), Arc::new(SimulatedClock::at(NOON)));
         let world = World::open(disk, clock, options).unwrap();
         let World { engine, mut shards, mut writer, .. } = world;

@@ -15,6 +15,8 @@ pub struct Membership {
     clock: Arc<dyn Clock>,
     /// How long a word to the store lasts; none: for ever.
     lasts_s: Option<u32>,
+    /// The store may yet believe that it lasts for a bounded time: an earlier run told it so.
+    was_bounded: bool,
     /// When the last good word to the store was begun: written by one task, read by every core. Before
     /// the first both are zero, which is long ago.
     since_boot_ms: AtomicU64,
@@ -26,12 +28,14 @@ pub struct Membership {
 }
 
 impl Membership {
-    /// Where it lasts for a bounded time, it begins with the first word to the store.
+    /// Where it lasts for a bounded time, or did in an earlier run, it begins with the first word to the
+    /// store.
     #[must_use]
-    pub fn new(clock: Arc<dyn Clock>, lasts_s: Option<u32>) -> Self {
+    pub fn new(clock: Arc<dyn Clock>, lasts_s: Option<u32>, was_bounded: bool) -> Self {
         Self {
             clock,
             lasts_s,
+            was_bounded,
             since_boot_ms: AtomicU64::new(0),
             wall_ms: AtomicU64::new(0),
             is_retired: AtomicBool::new(false),
@@ -50,6 +54,12 @@ impl Membership {
         // Relaxed: a reader that sees but one of them counts from an older moment.
         self.since_boot_ms.store(begun.since_boot_ms, Ordering::Relaxed);
         self.wall_ms.store(begun.wall_ms, Ordering::Relaxed);
+    }
+
+    /// Whether the store has taken a word of this run.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.since_boot_ms.load(Ordering::Relaxed) > 0 || self.wall_ms.load(Ordering::Relaxed) > 0
     }
 
     /// Another speaks for this gateway from here on, for good.
@@ -76,7 +86,10 @@ impl Membership {
             return false;
         }
         // The clock is not read where it does not matter.
-        self.lasts_s.is_none_or(|lasts_s| self.age_ms() <= u64::from(lasts_s) * 1_000)
+        match self.lasts_s {
+            Some(lasts_s) => self.age_ms() <= u64::from(lasts_s) * 1_000,
+            None => !self.was_bounded || self.has_begun(),
+        }
     }
 
     /// Whether new orders are taken.
@@ -139,7 +152,7 @@ mod tests {
     /// Each moment, whether a word to the store was begun then, and whether it holds afterwards.
     fn check(lasts_s: Option<u32>, moments: &[(Mark, bool, bool)]) {
         let clock = Arc::new(Marks::default());
-        let membership = Membership::new(Arc::<Marks>::clone(&clock), lasts_s);
+        let membership = Membership::new(Arc::<Marks>::clone(&clock), lasts_s, false);
         for (at, renews, expected) in moments {
             *clock.0.lock().unwrap() = *at;
             if *renews {
@@ -172,7 +185,7 @@ mod tests {
     #[test]
     fn without_a_bound_it_holds_until_another_speaks_for_it() {
         check(None, &[(mark(9, 9), false, true), (mark(u64::MAX, u64::MAX), false, true)]);
-        let membership = Membership::new(Arc::new(Marks::default()), None);
+        let membership = Membership::new(Arc::new(Marks::default()), None, false);
         membership.leave(true);
         assert!(membership.holds() && !membership.takes_orders());
         assert_eq!(membership.unready(), Some("draining"));
@@ -181,5 +194,14 @@ mod tests {
         membership.end();
         membership.renew(mark(5, 5));
         assert!(!membership.holds() && !membership.takes_orders());
+    }
+
+    /// Somebody may have retired it by the bound that the store knows.
+    #[test]
+    fn a_bound_that_is_gone_counts_until_the_store_knows() {
+        let membership = Membership::new(Arc::new(Marks::default()), None, true);
+        assert!(!membership.holds() && !membership.has_begun());
+        membership.renew(mark(5, 5));
+        assert!(membership.holds() && membership.has_begun());
     }
 }

@@ -57,6 +57,8 @@ pub struct PeersParts<'a> {
     pub runtime: Handle,
     /// For how many seconds a word to the store lasts; none: for ever.
     pub membership_s: Option<u32>,
+    /// Whether the store may yet know of such a time from an earlier run.
+    pub was_bounded: bool,
 }
 
 /// The fleet, seen from one gateway.
@@ -77,9 +79,9 @@ impl Peers {
     /// Nobody else is known yet.
     #[must_use]
     pub fn new(parts: PeersParts<'_>) -> Self {
-        let PeersParts { own, address, secret, clock, runtime, membership_s } = parts;
+        let PeersParts { own, address, secret, clock, runtime, membership_s, was_bounded } = parts;
         let (url, key) = (format!("http://{address}"), PeerKey::new(secret));
-        let membership = Membership::new(Arc::clone(&clock), membership_s);
+        let membership = Membership::new(Arc::clone(&clock), membership_s, was_bounded);
         Self { own, url, key, clock, runtime, membership, fleet: Mutex::default() }
     }
 

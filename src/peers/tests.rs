@@ -21,7 +21,8 @@ fn fleet(address: SocketAddr) -> (Arc<Peers>, Arc<Peer>) {
     let now = clock.now();
     let (own, secret) = (1, &[7; 32]);
     let (url, membership_s) = ("own:1".to_owned(), None);
-    let parts = PeersParts { own, address: url, secret, clock, runtime, membership_s };
+    let was_bounded = false;
+    let parts = PeersParts { own, address: url, secret, clock, runtime, membership_s, was_bounded };
     let peers = Peers::new(parts);
     let row = |number, address: String| GatewayRow {
         number,

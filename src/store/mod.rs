@@ -203,6 +203,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// same, or nobody could tell when the gateway is off.
     async fn retire(&self, gateway: u16, retired: Retired) -> Stored<()>;
 
+    /// The last word of a gateway itself: it [retires](Store::retire), and its adopter goes on. Refused
+    /// like that, and with [`Refusal::State`] where it is not asked any more to hand itself over to that
+    /// one.
+    async fn hand_over(&self, gateway: u16, retired: Retired) -> Stored<()>;
+
     /// A gateway's part in the activities that are not closed, by activity.
     async fn leases_of(&self, gateway: u16) -> Stored<Vec<LeaseHeld>>;
 

@@ -52,6 +52,15 @@ pub(super) fn expect_epoch(
     }
 }
 
+/// Whether a gateway is asked to hand itself over to another.
+///
+/// # Errors
+/// [`Refusal::NotFound`] where there is no such gateway, [`Refusal::State`] where it is not.
+pub(super) fn expect_asked(rows: &[GatewayRow], number: u16, to: u16) -> Result<(), Refusal> {
+    let row = rows.iter().find(|row| row.number == number).ok_or(Refusal::NotFound)?;
+    if row.drains_to == Some(to) { Ok(()) } else { Err(Refusal::State) }
+}
+
 /// The rows of all gateways that are retired with one of them, as they stand from then on: those that
 /// it has adopted go with it.
 ///

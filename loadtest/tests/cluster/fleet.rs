@@ -23,7 +23,7 @@ pub(crate) struct Fleet {
     pub(crate) redis: Redis,
     pub(crate) shop: Shop,
     /// The settings that all gateways share.
-    common: Vec<(String, String)>,
+    pub(crate) common: Vec<(String, String)>,
     store: Scratch,
 }
 

@@ -233,6 +233,31 @@ fn one_that_does_not_reach_the_store_for_too_long_takes_no_orders() {
     drop(tell_paid(&fleet, LOST, &payment).expect(204));
 }
 
+/// Somebody may have retired it by the bound that the store knows.
+#[test]
+fn one_that_had_a_bound_sells_without_one_only_once_the_store_knows() {
+    const BOUND: &str = "SECKILL_MEMBERSHIP_LASTS";
+    let mut fleet = Fleet::start_with(2, &[(BOUND, "5")]);
+    let activity = fleet.sale(Sale { limit: 9, ..Sale::of(12) });
+    let token = fleet.tokens("buyer", 1).remove(0);
+    let unbounded = fleet.common.iter().filter(|(name, _)| name != BOUND).cloned();
+    let number = ("SECKILL_GATEWAY_ID".to_owned(), LOST.to_string());
+    let unbounded: Vec<_> = unbounded.chain([number]).collect();
+    let restart = |fleet: &mut Fleet| {
+        fleet.gateways[LOST].kill();
+        let store = fleet.hold_store();
+        fleet.gateways[LOST].restart_with(START, unbounded.clone());
+        (Client::with_token(fleet.gateways[LOST].address(), &token), store)
+    };
+    let (mut buyer, store) = restart(&mut fleet);
+    assert!(buy(&mut buyer, &activity, "first").unwrap_err().ends_with("unavailable"));
+    drop(store);
+    drop(until("it sells", GENEROUS, || buy(&mut buyer, &activity, "first").ok()));
+    let (mut buyer, store) = restart(&mut fleet);
+    drop(until("it sells at once", GENEROUS, || buy(&mut buyer, &activity, "second").ok()));
+    drop(store);
+}
+
 /// Who goes on after a gateway that is lost must know of all money that may come.
 #[test]
 fn a_provider_is_told_and_thanked_once_the_store_has_it() {

@@ -28,7 +28,7 @@ use tokio::time::MissedTickBehavior;
 use self::core::Core;
 use self::first::First;
 use super::draining::is_flushed;
-use super::limits::{ADOPTED_SEGMENT_BYTES, MEMBERSHIP_MARGIN_PERCENT};
+use super::limits::{ADOPTED_SEGMENT_BYTES, MEMBERSHIP_MARGIN_PERCENT, NEWS};
 use super::register::RegisterError;
 use super::{Control, ControlParts, SECOND};
 use crate::api::{Adopted, Owners};
@@ -44,7 +44,15 @@ pub(super) struct Adoption {
     /// Those that the store gives to this gateway.
     wards: Mutex<BTreeMap<u16, Ward>>,
     /// Those that it has taken over.
-    running: Mutex<BTreeMap<u16, Running>>,
+    running: Mutex<Taken>,
+}
+
+/// What goes on for others.
+#[derive(Debug, Default)]
+struct Taken {
+    all: BTreeMap<u16, Running>,
+    /// This gateway ends: what it takes over now goes on with its next start.
+    is_over: bool,
 }
 
 /// A gateway that is to be taken over.
@@ -88,6 +96,24 @@ enum AdoptError {
     Ended(#[from] tokio::task::JoinError),
 }
 
+impl Running {
+    /// Ends what goes on, and flushes what is durable, as far as there is time for it. Whether the store
+    /// has all of it.
+    async fn end(self, last_flush: Duration) -> bool {
+        let Self { adopted, control, core, threads, tasks, together } = self;
+        together.abort();
+        drop(together.await);
+        control.stop();
+        core.end();
+        drop(threads);
+        control.finish();
+        drop(tokio::time::timeout(last_flush, tasks).await);
+        let (gateway, flushed) = (adopted.engine.origin().gateway, is_flushed(&adopted.engine));
+        tracing::info!(gateway, flushed, "an adopted gateway has stopped");
+        flushed
+    }
+}
+
 impl Ward {
     /// By its row as it is seen for the first time, at `now_us`. Its retirement is older than that, so
     /// no clock but this gateway's counts.
@@ -120,17 +146,34 @@ impl Adoption {
         let wards = self.wards.lock().expect("nobody panics under this lock");
         let running = self.running.lock().expect("nobody panics under this lock");
         let due = wards.values().filter(|ward| now_us >= ward.due_us);
-        due.filter(|ward| !running.contains_key(&ward.origin.gateway)).copied().collect()
+        due.filter(|ward| !running.all.contains_key(&ward.origin.gateway)).copied().collect()
+    }
+
+    /// Has it go on, unless this gateway ends: then it is handed back.
+    fn take_over(&self, running: Running) -> Option<Running> {
+        let mut taken = self.running.lock().expect("nobody panics under this lock");
+        if taken.is_over {
+            return Some(running);
+        }
+        taken.all.insert(running.adopted.engine.origin().gateway, running);
+        None
+    }
+
+    /// All that goes on, to be ended; nothing else is taken over any more.
+    fn end(&self) -> BTreeMap<u16, Running> {
+        let mut taken = self.running.lock().expect("nobody panics under this lock");
+        taken.is_over = true;
+        std::mem::take(&mut taken.all)
     }
 
     pub(super) fn find(&self, gateway: u16) -> Option<Arc<Adopted>> {
         let running = self.running.lock().expect("nobody panics under this lock");
-        running.get(&gateway).map(|it| Arc::clone(&it.adopted))
+        running.all.get(&gateway).map(|it| Arc::clone(&it.adopted))
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Adopted>> {
         let running = self.running.lock().expect("nobody panics under this lock");
-        running.values().map(|it| Arc::clone(&it.adopted)).collect()
+        running.all.values().map(|it| Arc::clone(&it.adopted)).collect()
     }
 }
 
@@ -159,6 +202,7 @@ impl Control {
     /// # Errors
     /// Where a journal cannot be opened, or is not the one that the store follows.
     pub async fn open_adopted(self: &Arc<Self>) -> anyhow::Result<()> {
+        self.adoption.running.lock().expect("nobody panics under this lock").is_over = false;
         for (origin, _) in journal::list(&self.adoption.folder)? {
             self.open(origin).await?;
             tracing::info!(
@@ -249,30 +293,19 @@ impl Control {
         let together = tokio::spawn(stop_together(Arc::clone(&control), Arc::clone(self)));
         let adopted = Arc::new(Adopted { engine, owners });
         let running = Running { adopted, control, core, threads, tasks, together };
-        let mut all = self.adoption.running.lock().expect("nobody panics under this lock");
-        all.insert(origin.gateway, running);
+        if let Some(late) = self.adoption.take_over(running) {
+            late.end(NEWS).await;
+        }
         Ok(())
     }
 
     /// Ends what goes on for others: what is durable is flushed, as far as there is time for it. Whether
     /// the store has all of it.
     pub async fn close_adopted(&self, last_flush: Duration) -> bool {
-        let running = {
-            let mut all = self.adoption.running.lock().expect("nobody panics under this lock");
-            std::mem::take(&mut *all)
-        };
+        let running = self.adoption.end();
         let mut is_whole = true;
-        for (gateway, Running { adopted, control, core, threads, tasks, together }) in running {
-            together.abort();
-            drop(together.await);
-            control.stop();
-            core.end();
-            drop(threads);
-            control.finish();
-            drop(tokio::time::timeout(last_flush, tasks).await);
-            let flushed = is_flushed(&adopted.engine);
-            tracing::info!(gateway, flushed, "an adopted gateway has stopped");
-            is_whole &= flushed;
+        for running in running.into_values() {
+            is_whole &= running.end(last_flush).await;
         }
         is_whole
     }

@@ -151,6 +151,27 @@ fn c19_what_only_the_provider_knows_of_an_adopted_order_is_written_down_before_i
     });
 }
 
+/// Nobody would end it, and what it writes down would not reach the store.
+#[test]
+fn who_is_taken_over_while_its_adopter_ends_goes_on_with_the_next_start() {
+    let runtime = runtime();
+    LocalSet::new().block_on(&runtime, async {
+        let provider: Arc<dyn Provider> = Arc::new(Paid::default());
+        let keys = WebhookKeys::of(&[1; 32]);
+        let desk = Desk::in_fleet(7, Some(PaymentPort { provider, keys, sandbox: None }));
+        let Desk { control, store, .. } = &desk;
+        let activity = sale(&**store).await;
+        lose(&**store, activity, MachineClock::start().now()).await;
+        let last_flush = crate::control::limits::NEWS;
+        assert!(control.close_adopted(last_flush).await);
+        control.adopt(LOST).await.unwrap();
+        assert!(control.adoption.find(LOST.gateway).is_none());
+        control.open_adopted().await.unwrap();
+        assert!(control.adoption.find(LOST.gateway).is_some());
+        assert!(control.close_adopted(last_flush).await);
+    });
+}
+
 fn row(number: u16, epoch: u8, membership_s: u32, adopter: Option<(u16, bool)>) -> GatewayRow {
     let retired = adopter.map(|(adopter, is_off)| Retired { adopter, at: Timestamp(1), is_off });
     GatewayRow { number, epoch, membership_s, retired, ..GatewayRow::default() }

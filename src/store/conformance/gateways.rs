@@ -132,7 +132,14 @@ pub(in crate::store) async fn a_gateway_is_asked_to_hand_itself_over(store: &dyn
         store.announce(Some(row(1, 0, 9, 9))).await.unwrap();
         assert_eq!(asked().await, to, "it says so until it is done");
     }
-    store.retire(1, by(2, true)).await.unwrap();
+    // Its last word counts while it is asked for it.
+    for to in [None, Some(3)] {
+        store.ask_to_drain(1, to).await.unwrap();
+        assert_eq!(refusal(store.hand_over(1, by(2, true)).await), Refusal::State);
+    }
+    assert_eq!(refusal(store.hand_over(7, by(2, true)).await), Refusal::NotFound);
+    store.ask_to_drain(1, Some(2)).await.unwrap();
+    store.hand_over(1, by(2, true)).await.unwrap();
     assert_eq!(asked().await, None);
     assert_eq!(refusal(store.ask_to_drain(1, Some(2)).await), Refusal::State);
 }

@@ -62,6 +62,11 @@ pub(super) fn retire(db: &Connection, number: u16, retired: Retired) -> Stored<(
     Ok(())
 }
 
+pub(super) fn hand_over(db: &Connection, number: u16, retired: Retired) -> Stored<()> {
+    steps::expect_asked(&all(db)?, number, retired.adopter)?;
+    retire(db, number, retired)
+}
+
 pub(super) fn all(db: &Connection) -> Stored<Vec<GatewayRow>> {
     let sql = "SELECT number, epoch, address, seen_at, as_of, membership_s, drains_to, adopter,
                    retired_at, is_off

@@ -280,6 +280,10 @@ impl Store for Sqlite {
         self.connections.write(move |tx| gateways::retire(tx, gateway, retired)).await
     }
 
+    async fn hand_over(&self, gateway: u16, retired: Retired) -> Stored<()> {
+        self.connections.write(move |tx| gateways::hand_over(tx, gateway, retired)).await
+    }
+
     async fn leases_of(&self, gateway: u16) -> Stored<Vec<LeaseHeld>> {
         self.connections.read(move |tx| leases::of_gateway(tx, gateway)).await
     }

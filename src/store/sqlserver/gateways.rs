@@ -45,11 +45,25 @@ pub(super) async fn ask_to_drain(tx: &mut Transaction, number: u16, to: Option<u
     Ok(())
 }
 
-/// Whoever retires a gateway holds its journal's row, as its flush does, and then the versions: so
-/// retirements come one after the other.
+/// Whoever retires gateways holds their journals' rows, as their flushes do, and then the versions: so
+/// retirements come one after the other, and none waits for a flush that waits for it.
+async fn hold(tx: &mut Transaction, gateway: u16) -> Stored<()> {
+    for row in all(tx).await? {
+        if row.number == gateway || row.retired.is_some_and(|it| it.adopter == gateway) {
+            flush::hold_position(tx, row.number).await?;
+        }
+    }
+    hold_versions(tx).await
+}
+
+pub(super) async fn hand_over(tx: &mut Transaction, gateway: u16, retired: Retired) -> Stored<()> {
+    hold(tx, gateway).await?;
+    steps::expect_asked(&all(tx).await?, gateway, retired.adopter)?;
+    retire(tx, gateway, retired).await
+}
+
 pub(super) async fn retire(tx: &mut Transaction, gateway: u16, retired: Retired) -> Stored<()> {
-    flush::hold_position(tx, gateway).await?;
-    hold_versions(tx).await?;
+    hold(tx, gateway).await?;
     for row in steps::retire(all(tx).await?, gateway, retired)? {
         let Retired { adopter, at, is_off } = row.retired.unwrap_or(retired);
         let sql = "UPDATE gateway SET epoch = @P2, membership_s = @P3, drains_to = NULL,

@@ -261,6 +261,10 @@ impl Store for SqlServer {
         within!(self.write, |tx| gateways::retire(tx, gateway, retired))
     }
 
+    async fn hand_over(&self, gateway: u16, retired: Retired) -> Stored<()> {
+        within!(self.write, |tx| gateways::hand_over(tx, gateway, retired))
+    }
+
     async fn leases_of(&self, gateway: u16) -> Stored<Vec<LeaseHeld>> {
         within!(self.read, |tx| leases::of_gateway(tx, gateway))
     }
