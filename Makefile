@@ -13,7 +13,7 @@ FUZZ_SECONDS ?= 60
 REQUIRED ?=
 left_out = { echo "$(1)"; test -z "$(REQUIRED)"; }
 # Quick to build and checked throughout; see Cargo.toml.
-PROFILE := --locked --profile checked --all-features
+PROFILE := --locked --profile checked --workspace --all-features
 FUZZ := cargo +nightly fuzz run --fuzz-dir loadtest/fuzz
 REPORT := loadtest/soak-report.txt
 BROWSER := loadtest/browser
@@ -23,7 +23,8 @@ WRK_DIR := benches/http/wrk
 TOOLS_API := target/tools-api
 TOOLS_SQL := target/tools-sql
 
-.PHONY: help run cluster test lint unit loom scripts browser-sample browser-test sim soak bench fuzz load \
+.PHONY: help run cluster test lint unit loom scripts browser-sample browser-test sim soak soak-seeds \
+	soak-rounds bench fuzz load \
 	api-test api-sample sql-test sql-sample fmt clean \
 	tools-api tools-bench tools-browser tools-fuzz tools-nginx tools-redis tools-sql
 
@@ -67,22 +68,28 @@ loom: ## Every interleaving of stock, places and sold-out, within bounds
 unit: tools-redis ## Units, simulation, recovery, floors, journeys through sockets and nginx, crashes
 	@$(MAKE) --no-print-directory tools-nginx || $(call left_out,nginx cannot be had here: its tests are left out)
 	$(CARGO) build $(PROFILE) --bin seckill
-	SEEDS=$(SEEDS) ROUNDS=$(ROUNDS) $(CARGO) test $(PROFILE) --workspace
+	SEEDS=$(SEEDS) ROUNDS=$(ROUNDS) $(CARGO) test $(PROFILE)
 
 sim: ## One seed of the simulations: make sim SEED=42
-	SEED=$(SEED) $(CARGO) test $(PROFILE) -p seckill-shards --test simulate -- --nocapture
-	SEED=$(SEED) $(CARGO) test $(PROFILE) --workspace --lib every_seed_of_a_fleet -- --nocapture
+	SEED=$(SEED) $(CARGO) test $(PROFILE) --test simulate -- --nocapture
+	SEED=$(SEED) $(CARGO) test $(PROFILE) --lib every_seed_of_a_fleet -- --nocapture
 
 soak: tools-redis ## The full counts: 100,000 seeds, 200 kills, 200 rounds of faults in a fleet; writes loadtest/soak-report.txt
 	$(CARGO) build $(PROFILE) --bin seckill
 	(date -u +%F; uname -srm; nproc; git rev-parse --short HEAD) | paste -sd' ' > $(REPORT)
-	SEEDS=100000 $(CARGO) test $(PROFILE) -p seckill-shards --test simulate -- --nocapture 2>&1 \
+	$(MAKE) --no-print-directory -j2 soak-seeds soak-rounds
+
+# Two at once: rounds wait more than they compute.
+soak-seeds:
+	SEEDS=100000 $(CARGO) test $(PROFILE) --test simulate -- --nocapture 2>&1 \
 		| grep --line-buffered -E '^test |seeds, ' | tee -a $(REPORT)
-	SEEDS=100000 $(CARGO) test $(PROFILE) --workspace --lib every_seed_of_a_fleet -- --nocapture 2>&1 \
+	SEEDS=100000 $(CARGO) test $(PROFILE) --lib every_seed_of_a_fleet -- --nocapture 2>&1 \
 		| grep --line-buffered -E '^test .*fleet|seeds of a fleet|^SEED' | tee -a $(REPORT)
-	ROUNDS=200 $(CARGO) test $(PROFILE) -p seckill-loadtest --test crash -- --nocapture 2>&1 \
+
+soak-rounds:
+	ROUNDS=200 $(CARGO) test $(PROFILE) --test crash -- --nocapture 2>&1 \
 		| grep --line-buffered -E '^round (50|100|150|200)|^SEED|^test ' | tee -a $(REPORT)
-	ROUNDS=200 $(CARGO) test $(PROFILE) -p seckill-loadtest --test partitions -- --nocapture 2>&1 \
+	ROUNDS=200 $(CARGO) test $(PROFILE) --test partitions -- --nocapture 2>&1 \
 		| grep --line-buffered -E '^round (50|100|150|200): |^SEED|^test ' | tee -a $(REPORT)
 
 bench: tools-bench ## The gateway beside its peers, the engine, stock and wheel
