@@ -41,8 +41,8 @@ pub struct Operations {
 pub struct Recovered {
     /// Journal and shards.
     pub engine: Arc<Engine>,
-    /// What stops reads of the store.
-    pub store_breaker: Arc<Breaker>,
+    /// What the gateway can sell without, for people, and what stops asking it.
+    pub followers: Vec<(&'static str, Arc<Breaker>)>,
     /// The figures.
     pub metrics: Metrics,
     /// The fleet, where the gateway is in one.
@@ -126,12 +126,15 @@ impl Operations {
         }
     }
 
-    /// A gateway sells without its store, so it stays ready, and says what is amiss.
-    fn ready(&self) -> &'static str {
-        let store = self.recovered.get().map(|recovered| recovered.store_breaker.state());
-        match store {
-            None | Some(BreakerState::Closed) => "ready",
-            Some(BreakerState::HalfOpen | BreakerState::Open) => "ready, without the store",
+    /// A gateway sells without those that follow it, so it stays ready, and says what is amiss.
+    fn ready(&self) -> String {
+        let followers = self.recovered.get().into_iter().flat_map(|it| &it.followers);
+        let away = followers.filter(|(_, breaker)| breaker.state() != BreakerState::Closed);
+        let away: Vec<_> = away.map(|(name, _)| *name).collect();
+        if away.is_empty() {
+            "ready".to_owned()
+        } else {
+            format!("ready, without {}", away.join(" and "))
         }
     }
 

@@ -33,7 +33,7 @@ use super::throttle::Throttle;
 use super::tokens::Tokens;
 use crate::flow::Pass;
 use crate::payment::PaymentPort;
-use crate::peers::Peers;
+use crate::peers::{Peers, Vouched};
 use crate::store::{Store, StoreError, Stored};
 
 /// What the control side does for the API.
@@ -43,12 +43,16 @@ pub trait Control: Send + Sync + 'static {
     /// activities are preheated, and the pages rendered again and served.
     async fn republish(&self);
 
-    /// The audit of an activity as JSON text; none where there is no such activity, or the journal
-    /// has forgotten it.
+    /// The audit of an activity as JSON text; none where there is no such activity, or every journal
+    /// has forgotten it. The other gateways are asked for whoever `asks`, and otherwise left out.
     ///
     /// # Errors
     /// Where something that must be compared did not answer.
-    async fn audit(&self, activity: ActivityId) -> anyhow::Result<Option<String>>;
+    async fn audit(
+        &self,
+        activity: ActivityId,
+        asks: Option<Vouched>,
+    ) -> anyhow::Result<Option<String>>;
 
     /// A gateway that this one has adopted, and goes on with; none unless it has.
     fn adopted(&self, _gateway: u16) -> Option<Arc<Adopted>> {

@@ -1,4 +1,4 @@
-//! `seckill audit`: 0 balanced, 1 a difference, 2 nothing could be compared. Adopted gateways have books of
+//! `seckill audit`: 0 balanced, 1 a difference, 2 something that must be compared does not answer. Adopted gateways have books of
 //! their own.
 
 use std::collections::BTreeMap;
@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use seckill_shards::ids::ActivityId;
 use serde::Serialize;
 
-use super::{Place, UNUSABLE, Unusable, open_present_store, runtime, say, tell};
-use crate::audit::{ActivityAudit, Audits, audit};
+use super::{Place, UNUSABLE, Unusable, open_present_store, open_redis, runtime, say, tell};
+use crate::audit::{ActivityAudit, Audits, Books, Untold, audit};
 use crate::config::Config;
 use crate::control::adopted_journals;
 use crate::store::{SetAside, Store};
@@ -55,8 +55,17 @@ pub(super) fn run(place: &Place, activity: Option<u64>, json: bool) -> anyhow::R
         // The figures are the activities', and so is their JSON.
         if json { tell(&line) } else { say(&line)? }
     }
+    let mut is_away = false;
+    for (id, why) in books().flat_map(|it| &it.untold) {
+        is_away |= *why == Untold::Away;
+        tell(&format!("activity {id}: {}", not_compared(*why)));
+    }
     let are_balanced = books().all(Audits::are_balanced);
-    Ok(if are_balanced { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(match are_balanced {
+        false => ExitCode::FAILURE,
+        true if is_away => ExitCode::from(UNUSABLE),
+        true => ExitCode::SUCCESS,
+    })
 }
 
 /// The books of this gateway, and those of each that it has adopted.
@@ -65,14 +74,24 @@ async fn all(
     store: &dyn Store,
     only: Option<ActivityId>,
 ) -> anyhow::Result<(Audits, BTreeMap<u16, Audits>)> {
-    let own = audit(&config.journal(), store, config.gateway_id, only).await;
+    let redis = open_redis(&config.redis_url)?;
+    let (redis, gateway, journal) = (redis.as_ref(), config.gateway_id, &*config.journal());
+    let own = audit(Books { gateway, journal, store, redis }, only).await;
     let own = own.map_err(|error| Unusable::from(&error))?;
     let mut adopted = BTreeMap::new();
     for (origin, journal) in adopted_journals(&config.adopted())? {
-        let audits = audit(&journal, store, origin.gateway, only).await;
-        adopted.insert(origin.gateway, audits.map_err(|error| Unusable::from(&error))?);
+        let (gateway, journal) = (origin.gateway, &*journal);
+        let audits = audit(Books { gateway, journal, store, redis }, only).await;
+        adopted.insert(gateway, audits.map_err(|error| Unusable::from(&error))?);
     }
     Ok((own, adopted))
+}
+
+fn not_compared(why: Untold) -> &'static str {
+    match why {
+        Untold::Away => "Redis was not compared: it does not answer",
+        Untold::Rebuilding => "Redis was not compared: what it knew is being built anew",
+    }
 }
 
 fn say_all(of: &str, audits: &BTreeMap<u64, ActivityAudit>) -> std::io::Result<()> {
@@ -88,10 +107,12 @@ fn say_all(of: &str, audits: &BTreeMap<u64, ActivityAudit>) -> std::io::Result<(
 fn line(id: u64, audit: &ActivityAudit) -> String {
     let ActivityAudit { stock_total, remaining, held, sold, returned, at_position, .. } = audit;
     let orders = audit.sources.journal_orders;
+    let lent =
+        audit.sources.redis_units.map_or(String::new(), |it| format!("; {it} lent by Redis"));
     let word = if audit.balanced { "balanced" } else { "DIFFERENT" };
     format!(
         "activity {id}: {word} at position {at_position}: {stock_total} stocked = {remaining} free \
-         + {held} held + {sold} sold + {returned} returned + {} written off; {orders} orders",
+         + {held} held + {sold} sold + {returned} returned + {} written off; {orders} orders{lent}",
         audit.written_off
     )
 }

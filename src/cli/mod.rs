@@ -21,7 +21,8 @@ use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Config, ConfigError, Layers, StorePlace};
+use crate::config::{Config, ConfigError, Layers, RedisUrl, StorePlace};
+use crate::reconcile::Leases;
 use crate::store::Store;
 use crate::store::sqlite::Sqlite;
 
@@ -291,6 +292,25 @@ fn open_present_store(config: &Config) -> Result<Arc<dyn Store>, Unusable> {
         }
         StorePlace::Sqlite(_) | StorePlace::SqlServer(_) => open_store(config),
     }
+}
+
+/// The Redis that is configured, if one is; to be called inside the runtime that it will be asked from.
+fn open_redis(url: &Option<RedisUrl>) -> Result<Option<Leases>, Unusable> {
+    let Some(RedisUrl(url)) = url else { return Ok(None) };
+    if url.starts_with("rediss") && !cfg!(feature = "redis-tls") {
+        let missing = "redis_url asks for TLS, which this program was built without: build it with \
+                       `--features redis-tls`";
+        return Err(Unusable(missing.to_owned()));
+    }
+    // The fault is not told: it may repeat a password.
+    let redis = Leases::open(url).map_err(|_| {
+        Unusable(
+            "redis_url is not the address of a Redis, as redis://127.0.0.1:6379, \
+             redis-sentinel://host:port,host:port#service, or redis-cluster://host:port,host:port"
+                .to_owned(),
+        )
+    })?;
+    Ok(Some(redis))
 }
 
 /// A runtime for a command that only talks to the store.

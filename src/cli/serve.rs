@@ -15,7 +15,7 @@ use seckill_shards::limits::SEGMENT_BYTES;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Serve, Unusable, demo, open_store, say};
+use super::{Serve, Unusable, demo, open_redis, open_store, say};
 use crate::api::tokens::Tokens;
 use crate::api::{Access, Owners, PageMap, Shared, SharedParts, Site, StoreBreakers};
 use crate::config::{Config, PaymentProvider, PeerOptions, RedisUrl};
@@ -27,7 +27,6 @@ use crate::operations::{Operations, Recovered};
 use crate::payment::PaymentPort;
 use crate::payment::sandbox::Sandbox;
 use crate::peers::{Peers, PeersParts};
-use crate::reconcile::Leases;
 use crate::server::{Server, ServerOptions, pin};
 use crate::store::{OutOfStep, Store};
 
@@ -124,6 +123,7 @@ impl Gateway {
             peers: peers.clone(),
             adopted: config.adopted(),
         });
+        meet_redis(&control_runtime, &control)?;
         register(&control_runtime, &control)?;
         let cpus = cpus(config.cores);
         // A lone core and the journal wake each other all the time, which costs least on one CPU.
@@ -197,10 +197,11 @@ fn sources_of(
     clock: Arc<MachineClock>,
 ) -> Recovered {
     let StoreBreakers { read, write } = shared.breakers().clone();
-    let store_breaker = Arc::clone(&read);
+    let mut followers = vec![("the store", Arc::clone(&read))];
     let mut breakers = vec![(("store", "read"), read), (("store", "write"), write)];
     if let Some(settling) = control.settling() {
         breakers.push((("redis", "all"), Arc::clone(&settling.breaker)));
+        followers.push(("Redis", Arc::clone(&settling.breaker)));
     }
     let metrics = Metrics::new(Sources {
         engine: Arc::clone(&engine),
@@ -213,7 +214,7 @@ fn sources_of(
         control: Arc::clone(control),
     });
     let peers = control.peers().cloned();
-    Recovered { engine, store_breaker, metrics, peers }
+    Recovered { engine, followers, metrics, peers }
 }
 
 /// Where runs what may be slow or dead without touching a sale.
@@ -245,6 +246,12 @@ fn open_engine(config: &Config, clock: &Arc<MachineClock>) -> anyhow::Result<Par
     let (orders, position) = (recovery.orders, recovery.position);
     tracing::info!(orders, position, bytes = recovery.bytes, ms, "journal recovered");
     Ok(parts)
+}
+
+/// A Redis that is there must be one that this gateway can go on with.
+fn meet_redis(runtime: &Runtime, control: &Control) -> Result<(), Unusable> {
+    let Some(settling) = control.settling() else { return Ok(()) };
+    runtime.block_on(settling.meet()).map_err(|fault| Unusable::from(&fault))
 }
 
 /// A store that is away does not keep a gateway from its buyers: it is asked again by the flush.
@@ -286,22 +293,9 @@ fn settling(
             None => format!("activity {id} is shared with other gateways: redis_url must be given"),
         }));
     }
-    let Some(RedisUrl(url)) = url else { return Ok(None) };
-    if url.starts_with("rediss") && !cfg!(feature = "redis-tls") {
-        let missing = "redis_url asks for TLS, which this program was built without: build it with \
-                       `--features redis-tls`";
-        return Err(Unusable(missing.to_owned()));
-    }
     let _runtime = runtime.enter();
-    // The fault is not told: it may repeat a password.
-    let redis = Leases::open(url).map_err(|_| {
-        Unusable(
-            "redis_url is not the address of a Redis, as redis://127.0.0.1:6379, \
-             redis-sentinel://host:port,host:port#service, or redis-cluster://host:port,host:port"
-                .to_owned(),
-        )
-    })?;
-    Ok(Some(Settling::new(redis, Breaker::new("redis", REDIS_BREAKER))))
+    let redis = open_redis(url)?;
+    Ok(redis.map(|redis| Settling::new(redis, Breaker::new("redis", REDIS_BREAKER))))
 }
 
 /// The other gateways, where there may be any, and the listener on which they are answered.

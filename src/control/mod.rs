@@ -4,6 +4,7 @@
 //! It knows no sockets. Each task is a file; a fault is logged and tried again.
 
 mod adoption;
+mod auditing;
 mod backlog;
 mod catalogue;
 mod closing;
@@ -37,10 +38,9 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::api::{self, Access, Adopted, Owners, PageMap};
-use crate::audit::{AuditError, audit};
 use crate::flow::Breaker;
 use crate::payment::PaymentPort;
-use crate::peers::Peers;
+use crate::peers::{Peers, Vouched};
 use crate::store::{Store, StoreError};
 use adoption::Adoption;
 use backlog::Backlog;
@@ -354,16 +354,12 @@ impl api::Control for Control {
         self.render_pages().await;
     }
 
-    async fn audit(&self, activity: ActivityId) -> anyhow::Result<Option<String>> {
-        let gateway = self.engine.origin().gateway;
-        match audit(&self.journal, &*self.store, gateway, Some(activity)).await {
-            Ok(audits) => {
-                let compared = audits.compared.get(&activity.0);
-                Ok(compared.map(serde_json::to_string).transpose()?)
-            }
-            Err(AuditError::Store(StoreError::Refused(_))) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+    async fn audit(
+        &self,
+        activity: ActivityId,
+        asks: Option<Vouched>,
+    ) -> anyhow::Result<Option<String>> {
+        self.audit_all(activity, asks).await
     }
 
     fn adopted(&self, gateway: u16) -> Option<Arc<Adopted>> {

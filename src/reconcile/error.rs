@@ -95,6 +95,17 @@ pub enum Fault {
     Answer(Vec<String>),
 }
 
+impl Fault {
+    /// Whether no waiting mends it: this gateway must not go on with this Redis.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Hidden | Self::Newer { .. } | Self::Altered(_) => true,
+            Self::Redis(_) | Self::Answer(_) => false,
+        }
+    }
+}
+
 impl From<RedisError> for Fault {
     fn from(error: RedisError) -> Self {
         if error.code() == Some("NOINFO") { Self::Hidden } else { Self::Redis(error) }

@@ -1,10 +1,11 @@
 //! Redis and gateways that are away, stopped, killed or forgetful while a sale goes on.
 
+use seckill_loadtest::client::Client;
 use seckill_loadtest::order::Status;
 use seckill_loadtest::patience::{GENEROUS, until};
 use seckill_loadtest::shop::Sale;
 
-use crate::fleet::{Fleet, await_status, buy};
+use crate::fleet::{Fleet, SERVE, START, await_status, buy};
 
 #[test]
 fn with_redis_stopped_or_killed_gateways_sell_what_they_were_lent() {
@@ -31,6 +32,13 @@ fn with_redis_stopped_or_killed_gateways_sell_what_they_were_lent() {
             assert_eq!(order.status, Status::Accepted);
             orders.push((number, at, order.id));
         }
+        let mut probe = Client::new(fleet.gateways[0].operations());
+        let mut await_ready = |text: &str| {
+            until(text, GENEROUS, || {
+                (probe.get("/readyz").expect(200).text() == text).then_some(())
+            });
+        };
+        await_ready("ready, without Redis\n");
         if round == 0 {
             fleet.redis.go_on();
         } else {
@@ -39,7 +47,49 @@ fn with_redis_stopped_or_killed_gateways_sell_what_they_were_lent() {
         for (number, at, order) in orders {
             await_status(&mut shoppers[number][at], &order, Status::AwaitingPayment);
         }
+        await_ready("ready\n");
     }
+}
+
+/// What newer gateways keep there an older one would not understand.
+#[test]
+fn functions_of_a_newer_version_stop_the_start_and_no_sale() {
+    let mut fleet = Fleet::start(2);
+    let activity = fleet.sale(Sale::of(40));
+    let mut shopper = fleet.shoppers("buyer", 1).remove(0);
+    let newer = "#!lua name=seckill_leases_v12\nredis.register_function('x', function() end)";
+    drop(fleet.redis.tell(&["FUNCTION", "LOAD", newer]));
+    fleet.gateways[1].kill();
+    fleet.gateways[1].run(&SERVE).refused("at least 12 is needed");
+    drop(until("the other sells", GENEROUS, || buy(&mut shopper[0], &activity, "key").ok()));
+    drop(fleet.redis.tell(&["FUNCTION", "DELETE", "seckill_leases_v12"]));
+    fleet.gateways[1].restart(START);
+}
+
+/// Neither is needed to sell what was lent, nor to know what was sold.
+#[test]
+fn with_redis_and_the_store_away_a_gateway_that_crashed_starts_and_sells() {
+    let mut fleet = Fleet::start(2);
+    let activity = fleet.sale(Sale::of(40));
+    let tokens = fleet.tokens("buyer", 2);
+    let buy_at = |fleet: &Fleet, buyer: usize| {
+        let client = &mut fleet.clients(&tokens[buyer])[1];
+        buy(client, &activity, &format!("key-{buyer}"))
+    };
+    let before = until("they are served", GENEROUS, || buy_at(&fleet, 0).ok());
+    until("there is more to sell", GENEROUS, || {
+        (fleet.figure(1, "seckill_lease_units", &activity)? > 3).then_some(())
+    });
+    fleet.redis.kill();
+    let store = fleet.hold_store();
+    fleet.crash(1);
+    assert_eq!(buy_at(&fleet, 0).unwrap().id, before.id);
+    let order = buy_at(&fleet, 1).unwrap();
+    assert_eq!(order.status, Status::Accepted);
+    drop(store);
+    fleet.redis.restart();
+    let client = &mut fleet.clients(&tokens[1])[1];
+    await_status(client, &order.id, Status::AwaitingPayment);
 }
 
 #[test]

@@ -30,6 +30,9 @@ pub(crate) struct Fleet {
 /// The secret that all gateways have.
 pub(crate) const SECRET: &str = "the secret that all gateways have";
 
+/// Starts a gateway whose start fails.
+pub(crate) const SERVE: [&str; 5] =
+    ["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
 pub(crate) const START: Start = Start { cores: 1, through: &[] };
 
 impl Fleet {

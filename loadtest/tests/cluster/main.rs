@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its parts")]
 
+mod auditing;
 mod faults;
 mod fleet;
 mod forged;

@@ -12,14 +12,13 @@ use seckill_loadtest::provider::{delivery, succeeded};
 use seckill_loadtest::shop::{self, Sale};
 use serde_json::{Value, json};
 
-use crate::fleet::{Fleet, START, await_status, buy};
+use crate::fleet::{Fleet, SERVE, START, await_status, buy};
 
 /// Who is lost, and who takes over.
 const LOST: usize = 1;
 const ADOPTER: usize = 0;
 /// Who has nothing to do with it.
 const OTHER: usize = 2;
-const SERVE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
 
 /// A payable order at the one that will be lost, as the store has it, too.
 fn payable(shopper: &mut [Client], activity: &str, key: &str) -> String {

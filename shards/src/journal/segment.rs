@@ -38,7 +38,10 @@ pub enum HeadError {
     #[error("its header is damaged")]
     Damaged,
     /// A newer format.
-    #[error("it has format {found}: this version of seckill reads format {FORMAT}")]
+    #[error(
+        "it has format {found}, and this version of seckill reads format {FORMAT}: one that reads \
+         format {found} is needed"
+    )]
     Newer {
         /// The number found.
         found: u32,

@@ -4,8 +4,8 @@ use seckill_shards::record::{PaymentStatus, Status};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 
 use super::shapes::{
-    count, currency, flag, id, instant, list, may, must, named, nullable_text, number, object,
-    page, text, word,
+    Member, by_name, count, currency, flag, id, instant, list, may, must, named, nullable_text,
+    number, object, page, text, word,
 };
 use crate::api::activities::PHASES;
 use crate::api::users::ROLES;
@@ -198,7 +198,21 @@ fn password_link() -> ObjectBuilder {
 }
 
 fn audit() -> ObjectBuilder {
-    object([
+    let gateways = "Each gateway's account, by its number, where several share their sales";
+    let unanswered = "Gateways that have not answered: nothing is balanced without them";
+    object(account().into_iter().chain([
+        may("gateways", by_name(object(account())).description(Some(gateways))),
+        may("unanswered", list(count()).description(Some(unanswered))),
+    ]))
+}
+
+fn account() -> Vec<Member> {
+    let sources = object([
+        must("journal_orders", count()),
+        must("store_orders", count()),
+        may("redis_units", count()),
+    ]);
+    vec![
         must("stock_total", count()),
         must("sold", count()),
         must("held", count()),
@@ -210,8 +224,8 @@ fn audit() -> ObjectBuilder {
         must("overdue_unpaid", count()),
         must("balanced", flag()),
         must("at_position", count()),
-        must("sources", object([must("journal_orders", count()), must("store_orders", count())])),
+        must("sources", sources),
         must("difference_count", count()),
         must("differences", list(text())),
-    ])
+    ]
 }

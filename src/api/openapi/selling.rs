@@ -140,7 +140,10 @@ pub(super) fn oversight() -> Vec<Operation> {
             "auditActivity",
             "Recomputes a sale from the journal and from the store, and compares",
         )
-        .says("A sale that was closed so long ago that the journal has forgotten it is not found.")
+        .says(
+            "A sale that was closed so long ago that the journal has forgotten it is not found. Of a sale \
+             that several gateways share, the account is the sum of theirs.",
+        )
         .answers(StatusCode::OK, "Audit"),
     ];
     let of = |operation: Operation| operation.by(Who::Operator).reads().of("Oversight");

@@ -41,6 +41,11 @@ pub(super) fn closed(members: impl IntoIterator<Item = Member>) -> ObjectBuilder
     object(members).additional_properties(Some(AdditionalProperties::FreeForm(false)))
 }
 
+/// An object of values of one shape, by their names.
+pub(super) fn by_name(value: impl Into<RefOr<Schema>>) -> ObjectBuilder {
+    object([]).additional_properties(Some(AdditionalProperties::RefOr(value.into())))
+}
+
 /// One of the named schemas.
 pub(super) fn named(name: &str) -> Ref {
     Ref::from_schema_name(name)

@@ -13,7 +13,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -127,6 +127,11 @@ impl Ward {
 impl Adoption {
     pub(super) fn new(folder: PathBuf) -> Self {
         Self { folder, wards: Mutex::default(), running: Mutex::default() }
+    }
+
+    /// Where their journals are.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Takes over what the store says of all gateways: `own` is this one.

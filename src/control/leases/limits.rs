@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-/// How long a start waits at most until something of every sale was asked for.
-pub(super) const FIRST_LEASES: Duration = Duration::from_secs(3);
-
 use crate::flow::Rule;
+
+/// How long a start waits at most for Redis, and then until something of every sale was asked for.
+pub(super) const FIRST_LEASES: Duration = Duration::from_secs(3);
 
 /// When Redis is left alone, and how it is asked again: half of the last steps were bad.
 pub const REDIS_BREAKER: Rule =

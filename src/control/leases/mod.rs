@@ -79,6 +79,22 @@ impl Settling {
         Self { redis, breaker, over: Mutex::default(), figures: Mutex::default() }
     }
 
+    /// The Redis.
+    pub(super) fn redis(&self) -> &Leases {
+        &self.redis
+    }
+
+    /// Looks whether Redis, where it is reached soon, can be gone on with; one that is away may come later.
+    ///
+    /// # Errors
+    /// A [lasting](Fault::is_lasting) fault.
+    pub async fn meet(&self) -> Result<(), Fault> {
+        match tokio::time::timeout(FIRST_LEASES, self.redis.ready()).await {
+            Ok(Err(fault)) if fault.is_lasting() => Err(fault),
+            Ok(Ok(()) | Err(_)) | Err(_) => Ok(()),
+        }
+    }
+
     /// What a gateway that this one has adopted settles, through the same Redis.
     pub(super) fn beside(&self) -> Self {
         let (redis, breaker) = (Arc::clone(&self.redis), Arc::clone(&self.breaker));

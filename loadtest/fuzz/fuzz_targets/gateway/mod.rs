@@ -21,6 +21,7 @@ use seckill::api::{
     Access, Context, Control, HttpResponse, Owners, PageMap, Shards, Shared, SharedParts, Site,
     StoreBreakers, handle, seconds,
 };
+use seckill::peers::Vouched;
 use seckill::store::sqlite::Sqlite;
 use seckill::store::{Roles, Store};
 use seckill_shards::clock::Clock;
@@ -56,7 +57,7 @@ struct NoControl;
 impl Control for NoControl {
     async fn republish(&self) {}
 
-    async fn audit(&self, _: ActivityId) -> anyhow::Result<Option<String>> {
+    async fn audit(&self, _: ActivityId, _: Option<Vouched>) -> anyhow::Result<Option<String>> {
         Ok(None)
     }
 }

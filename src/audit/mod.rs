@@ -1,7 +1,11 @@
-//! The audit: the journal and the store, compared order by order at the store's position.
+//! The audit: the journal and the store, compared order by order at the store's position; and with
+//! Redis, where several gateways sell.
 //!
-//! It trusts neither: the journal is folded from its files beside the running gateway, the store's
+//! It trusts none of them: the journal is folded from its files beside the running gateway, the store's
 //! rows are read in one transaction. What it could not compare it says, and never calls balanced.
+
+mod fleet;
+mod lent;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -11,9 +15,13 @@ use seckill_shards::disk::MachineDisk;
 use seckill_shards::engine::{Found, OpenError, read_fold};
 use seckill_shards::ids::{ActivityId, UserId};
 use seckill_shards::orders::{Fold, FoldedActivity, fingerprint};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::reconcile::Leases;
 use crate::store::{self, OrderRow, SetAside, Store, StoreError};
+
+pub use self::fleet::FleetAudit;
+pub use self::lent::Untold;
 
 /// Differences that a report spells out; the rest is counted.
 const DIFFERENCES_SHOWN: usize = 20;
@@ -45,8 +53,21 @@ pub enum AuditError {
     NotFollowed,
 }
 
+/// What is compared.
+#[derive(Clone, Copy, Debug)]
+pub struct Books<'a> {
+    /// Whose they are.
+    pub gateway: u16,
+    /// The folder of its journal.
+    pub journal: &'a Path,
+    /// The store.
+    pub store: &'a dyn Store,
+    /// The Redis through which it shares its sales; none where it is alone.
+    pub redis: Option<&'a Leases>,
+}
+
 /// One activity's account.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct ActivityAudit {
     /// Units ever stocked, or lent to this gateway where several share the activity.
     pub stock_total: u64,
@@ -78,13 +99,16 @@ pub struct ActivityAudit {
     pub differences: Vec<String>,
 }
 
-/// What the sources say of an activity's orders.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
+/// What the sources say of an activity.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Sources {
     /// Orders by the journal, folded away ones among them.
     pub journal_orders: u64,
     /// Orders by the store's rows.
     pub store_orders: u64,
+    /// Units that are lent by Redis's word, where it was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis_units: Option<u64>,
 }
 
 impl ActivityAudit {
@@ -105,6 +129,10 @@ pub struct Audits {
     pub forgotten: u64,
     /// Rows of this journal that the store did not take, of whatever activity.
     pub set_aside: Vec<SetAside>,
+    /// Shared activities of which Redis had no word that could be compared.
+    pub untold: BTreeMap<u64, Untold>,
+    /// All shared ones that are not closed.
+    shared: Vec<ActivityId>,
 }
 
 impl Audits {
@@ -115,18 +143,14 @@ impl Audits {
     }
 }
 
-/// Audits one activity, or all, of the gateway whose journal is in `journal`.
+/// Audits one activity, or all, of a gateway.
 ///
 /// # Errors
 /// [`AuditError`] where nothing could be compared.
-pub async fn audit(
-    journal: &Path,
-    store: &dyn Store,
-    gateway: u16,
-    activity: Option<ActivityId>,
-) -> Result<Audits, AuditError> {
+pub async fn audit(books: Books<'_>, activity: Option<ActivityId>) -> Result<Audits, AuditError> {
     for _ in 0..READS_MAX {
-        if let Some(audits) = compare(journal, store, gateway, activity).await? {
+        if let Some(mut audits) = compare(books, activity).await? {
+            lent::compare(books, &mut audits).await?;
             return Ok(audits);
         }
     }
@@ -136,18 +160,15 @@ pub async fn audit(
 /// Compares at the position that the store has now; none where a checkpoint has overtaken it
 /// meanwhile, so that the journal cannot be folded to there any more.
 async fn compare(
-    journal: &Path,
-    store: &dyn Store,
-    gateway: u16,
+    books: Books<'_>,
     activity: Option<ActivityId>,
 ) -> Result<Option<Audits>, AuditError> {
+    let Books { gateway, journal, store, .. } = books;
     let mut snapshot = store.snapshot(activity).await?;
     let followed = snapshot.positions.iter().find(|(number, _)| *number == gateway);
     let followed = followed.map(|(_, position)| *position).ok_or(AuditError::NotFollowed)?;
-    let folder = journal.to_owned();
     let position = followed.position;
-    let read = tokio::task::spawn_blocking(move || read_until(&folder, position));
-    let (found, fold) = read.await.expect("reading a journal does not panic")?;
+    let (found, fold) = read(journal, Some(position)).await?;
     if found.journal != Some(followed.journal_id) || found.position < position {
         return Err(AuditError::NotFollowed);
     }
@@ -170,14 +191,20 @@ async fn compare(
     Ok(Some(Audits { set_aside, ..audit.finish(&fold, activity) }))
 }
 
-/// Folds the journal up to a position; a running gateway may recycle a file meanwhile, and then
-/// the reading begins again.
-fn read_until(folder: &Path, position: u64) -> Result<(Found, Fold), AuditError> {
+/// Folds the journal up to a position, or all of it.
+async fn read(journal: &Path, until: Option<u64>) -> Result<(Found, Fold), AuditError> {
+    let folder = journal.to_owned();
+    let read = tokio::task::spawn_blocking(move || read_until(&folder, until));
+    read.await.expect("reading a journal does not panic")
+}
+
+/// A running gateway may recycle a file meanwhile, and then the reading begins again.
+fn read_until(folder: &Path, until: Option<u64>) -> Result<(Found, Fold), AuditError> {
     let disk = MachineDisk::open_beside(folder).map_err(|_| AuditError::NoJournal)?;
     let mut reads = 0;
     loop {
         reads += 1;
-        match read_fold(&disk, Some(position)) {
+        match read_fold(&disk, until) {
             Ok((found, _)) if found.journal.is_none() => return Err(AuditError::NoJournal),
             Ok(read) => return Ok(read),
             Err(error) if reads >= READS_MAX => return Err(error.into()),
@@ -309,8 +336,11 @@ impl Audit {
             account.balanced = account.difference_count == 0;
             (id.0, account)
         });
-        let forgotten = self.forgotten.len() as u64;
-        Audits { compared: compared.collect(), forgotten, set_aside: Vec::new() }
+        let compared = compared.collect();
+        let is_shared = |it: &FoldedActivity| it.lease.is_some() && !it.closed;
+        let shared = fold.activities.iter().filter(|(id, it)| asked(id) && is_shared(it));
+        let shared = shared.map(|(&id, _)| id).collect();
+        Audits { compared, forgotten: self.forgotten.len() as u64, shared, ..Audits::default() }
     }
 }
 

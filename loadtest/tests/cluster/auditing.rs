@@ -1,0 +1,60 @@
+//! The books of a fleet: every journal, the store and Redis, held against each other.
+
+use seckill_loadtest::client::Client;
+use seckill_loadtest::patience::{GENEROUS, until};
+use seckill_loadtest::shop::Sale;
+use serde_json::{Value, json};
+
+use crate::fleet::{Fleet, buy};
+
+/// The audit of a sale as an administrator gets it at a gateway.
+fn audit(fleet: &Fleet, gateway: usize, activity: &str) -> Value {
+    let token = fleet.shop.admin.token.as_ref().unwrap();
+    let mut admin = Client::with_token(fleet.gateways[gateway].address(), token);
+    admin.get(&format!("/api/v1/admin/audit/{activity}")).expect(200).json()
+}
+
+/// One gateway alone knew of its own orders, and called that the sale.
+#[test]
+fn the_audit_of_a_shared_sale_is_every_gateways_wherever_it_is_asked_for() {
+    let mut fleet = Fleet::start(3);
+    let activity = fleet.sale(Sale::of(30));
+    for (number, buyer) in fleet.shoppers("buyer", 6).iter_mut().enumerate() {
+        let client = &mut buyer[number % 3];
+        drop(until("they are served", GENEROUS, || buy(client, &activity, "key").ok()));
+    }
+    for gateway in 0..3 {
+        let whole = until("all books have all orders", GENEROUS, || {
+            let audit = audit(&fleet, gateway, &activity);
+            assert_eq!(audit["difference_count"], 0, "{audit}");
+            let is_whole = audit["balanced"] == true && audit["sources"]["journal_orders"] == 6;
+            (is_whole && audit["sources"]["redis_units"].is_u64()).then_some(audit)
+        });
+        assert_eq!(whole["held"], 6, "{whole}");
+        assert_eq!(whole["unanswered"], json!([]), "{whole}");
+        let gateways = whole["gateways"].as_object().unwrap();
+        assert_eq!(gateways.keys().collect::<Vec<_>>(), ["0", "1", "2"], "{whole}");
+        assert!(gateways.values().all(|it| it["sources"]["store_orders"] == 2), "{whole}");
+    }
+    fleet.gateways[2].kill();
+    let lacking = audit(&fleet, 0, &activity);
+    assert_eq!((&lacking["unanswered"], &lacking["balanced"]), (&json!([2]), &json!(false)));
+}
+
+#[test]
+fn an_audit_notices_what_redis_counts_wrong_and_says_where_it_did_not_answer() {
+    let mut fleet = Fleet::start(2);
+    let activity = fleet.sale(Sale::of(30));
+    let run = |fleet: &Fleet| fleet.gateways[0].run(&["audit", "--activity", &activity]);
+    until("Redis is compared", GENEROUS, || {
+        run(&fleet).expect(0).contains("lent by Redis").then_some(())
+    });
+    let hash = format!("seckill:lease:{activity}");
+    drop(fleet.redis.tell(&["HINCRBY", &hash, "leased", "1"]));
+    let told = run(&fleet).expect(1);
+    assert!(told.contains("gateway by gateway"), "{told}");
+    drop(fleet.redis.tell(&["HINCRBY", &hash, "leased", "-1"]));
+    drop(run(&fleet).expect(0));
+    fleet.redis.kill();
+    run(&fleet).refused("Redis was not compared: it does not answer");
+}
