@@ -58,7 +58,8 @@ impl Shard {
         self.hand_over(Record::PaymentStarted(started))
     }
 
-    /// What is to be paid for an order, in minor units.
+    /// What is to be paid for an order, in minor units. Whenever it was placed: the price of a sale is a
+    /// promise from its publishing on, and no newer row has another.
     pub(super) fn asked_for(&self, order: &Order) -> Option<i64> {
         let activity = self.shared.activity(order.activity)?;
         Some(activity.sale().terms.sale_price.saturating_mul(i64::from(order.quantity)))
