@@ -93,6 +93,8 @@ pub struct ActivityChange {
     pub closed: bool,
     /// Units that left it for the product.
     pub left: u64,
+    /// Units of orders that were refunded without them: nobody sells them again.
+    pub written_off: u64,
     /// The gateway is done with an activity that it shared: units that stay out of it.
     pub kept: Option<u32>,
     /// Units that its newest copy in the journal has: what the gateway sells by.
@@ -174,9 +176,12 @@ impl Batch {
             Record::OrderRejected(moved) => {
                 self.orders.come_to(moved.order, Status::Rejected, moved.at);
             }
-            Record::OrderRefunded(OrderRefunded { moved, payment, .. }) => {
+            Record::OrderRefunded(OrderRefunded { moved, payment, units_returned }) => {
                 self.orders.come_to(moved.order, Status::Refunded, moved.at);
                 self.payments.come_to(*payment, PaymentStatus::RefundDue, moved.at);
+                if !units_returned {
+                    self.activity(moved.activity).written_off += u64::from(moved.quantity);
+                }
             }
             Record::PaymentStarted(started) => self.payments.enter(started_row(started)),
             Record::PaymentFailed(moved) => {
@@ -243,10 +248,16 @@ impl Batch {
         // Few activities change in one batch, so a search is as good as a map.
         let known = self.activities.iter().position(|change| change.activity == activity);
         let index = known.unwrap_or_else(|| {
-            let (paused, ended, closed, left) = (None, false, false, 0);
-            let (kept, copied) = (None, None);
-            let change = ActivityChange { activity, paused, ended, closed, left, kept, copied };
-            self.activities.push(change);
+            self.activities.push(ActivityChange {
+                activity,
+                paused: None,
+                ended: false,
+                closed: false,
+                left: 0,
+                written_off: 0,
+                kept: None,
+                copied: None,
+            });
             self.activities.len() - 1
         });
         &mut self.activities[index]
@@ -369,6 +380,10 @@ mod tests {
         Record::OrderPaid(OrderPaid { moved: MOVED, payment: PaymentId(3) })
     }
 
+    fn refunded(units_returned: bool) -> Record {
+        Record::OrderRefunded(OrderRefunded { moved: MOVED, payment: PaymentId(3), units_returned })
+    }
+
     fn fold(records: &[Record]) -> FlushBatch {
         let mut batch = Batch::new(2, BEGIN);
         for record in records {
@@ -418,6 +433,8 @@ mod tests {
             Record::UnitsWithdrawnOnce(UnitsLeftOnce { left: units, key: [1; 16], body: [2; 16] }),
             Record::ActivityResumed(PhaseChanged { activity: ActivityId(8), ..phase }),
             Record::ActivityClosed(units),
+            refunded(true),
+            refunded(false),
         ]);
         let nine = ActivityChange {
             activity: ActivityId(9),
@@ -425,11 +442,18 @@ mod tests {
             ended: false,
             closed: true,
             left: 3 * u64::from(u32::MAX),
+            written_off: 2,
             kept: None,
             copied: None,
         };
-        let (paused, closed, left) = (Some(false), false, 0);
-        let eight = ActivityChange { activity: ActivityId(8), paused, closed, left, ..nine };
+        let eight = ActivityChange {
+            activity: ActivityId(8),
+            paused: Some(false),
+            closed: false,
+            left: 0,
+            written_off: 0,
+            ..nine
+        };
         assert_eq!(batch.activities, [nine, eight]);
     }
 

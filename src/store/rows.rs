@@ -581,6 +581,8 @@ pub struct LeaseHeld {
     pub kept: Option<u32>,
     /// Units of its own that an operator has withdrawn: it is lent them for good.
     pub withdrawn: u32,
+    /// Units of orders of its own that were refunded without them: likewise.
+    pub written_off: u32,
     /// The latest generation that was given.
     pub generation: u64,
 }

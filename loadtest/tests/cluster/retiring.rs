@@ -9,7 +9,7 @@ use seckill_loadtest::gateway::Ended;
 use seckill_loadtest::order::Status;
 use seckill_loadtest::patience::{GENEROUS, until};
 use seckill_loadtest::provider::{delivery, succeeded};
-use seckill_loadtest::shop::{self, Sale};
+use seckill_loadtest::shop::{self, Sale, id_of};
 use serde_json::{Value, json};
 
 use crate::fleet::{Fleet, SERVE, START, await_status, buy};
@@ -174,6 +174,37 @@ fn what_nobody_pays_for_expires_with_the_adopter_and_the_sale_closes() {
     let path = format!("/api/v1/activities/{activity}");
     until("the sale is closed", GENEROUS, || {
         (fleet.shop.admin.get(&path).expect(200).json()["phase"] == "closed").then_some(())
+    });
+    audit(&fleet);
+}
+
+/// What its journal alone had as written off was free again, and sold once more: the product has fewer.
+#[test]
+fn what_was_refunded_without_its_unit_stays_out_of_the_sale() {
+    let mut fleet = Fleet::start(3);
+    let activity = fleet.sale(Sale::of(24));
+    let shown = format!("/api/v1/activities/{activity}");
+    let product = id_of(&fleet.shop.admin.get(&shown).expect(200).json()["product"]);
+    let buyer = &mut fleet.shoppers("buyer", 1)[0];
+    let order = payable(buyer, &activity, "key");
+    let payment = pay(&mut buyer[LOST], &order);
+    until("the provider is thanked", GENEROUS, || {
+        (tell_paid(&fleet, LOST, &payment).status == 204).then_some(())
+    });
+    let refund = format!("/api/v1/admin/orders/{order}/refund");
+    let refund = Request::new("POST", &refund).json(&json!({ "return_units": false }));
+    drop(fleet.shop.admin.send(refund).expect(200));
+    await_stored(buyer, &order, |it| it["status"] == "refunded");
+    fleet.gateways[LOST].kill();
+    fs::remove_dir_all(fleet.gateways[LOST].data()).unwrap();
+    drop(retire(&fleet, &["--machine-is-off"]).expect(0));
+    await_adoption(&fleet);
+    drop(fleet.shop.step(&activity, "end"));
+    until("the sale is closed", GENEROUS, || {
+        (fleet.shop.admin.get(&shown).expect(200).json()["phase"] == "closed").then_some(())
+    });
+    until("all others are the product's again", GENEROUS, || {
+        (fleet.shop.stock(&product) == 23).then_some(())
     });
     audit(&fleet);
 }

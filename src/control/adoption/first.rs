@@ -44,13 +44,14 @@ impl First {
         let closed = held.kept.is_some();
         let mut account = Account::default();
         account.totals.left = held.withdrawn.into();
+        account.totals.written_off = held.written_off.into();
         for (order, payments) in orders {
             account.add(order, payments, closed);
             let moved_at = order.moved_at.unwrap_or_default();
             self.last_at = self.last_at.max(order.placed_at).max(moved_at);
         }
         let Account { totals, folded_away, orders } = account;
-        // What it was lent beyond its orders and what was withdrawn is free again: this declares to the others what there is.
+        // What it was lent beyond this is free again, once the others are told of no more.
         let net = u32::try_from(totals.not_free()).expect("not more than was stocked");
         self.records.push(Record::ActivityKept(Box::new(ActivityKept {
             published: activity.publication(now),
@@ -119,8 +120,8 @@ fn started(row: &PaymentRow) -> PaymentStarted {
     PaymentStarted { payment, order, amount, at, key, body }
 }
 
-/// Counts an order as all its records would have. Whether the units of a refunded one came back is not
-/// known to the store: then they are free.
+/// Counts an order as all its records would have. Units of refunded ones that did not come back are
+/// counted for all of them together.
 fn count(totals: &mut Totals, row: &OrderRow) {
     let units = u64::from(row.quantity);
     totals.placed_orders += 1;
@@ -206,7 +207,7 @@ mod tests {
 
     fn folded(kept: Option<u32>, orders: &[(OrderRow, Vec<PaymentRow>)]) -> Fold {
         let mut first = First::default();
-        let held = LeaseHeld { activity: SALE, kept, generation: 3, withdrawn: 4 };
+        let held = LeaseHeld { activity: SALE, kept, generation: 3, withdrawn: 4, written_off: 2 };
         first.add(&activity(), held, orders, at(900));
         let mut fold = Fold::default();
         first.finish().iter().for_each(|record| fold.apply(record));
@@ -233,8 +234,9 @@ mod tests {
         let fold = folded(None, &orders());
         let sale = &fold.activities[&SALE];
         let lease = sale.lease.unwrap();
-        assert_eq!((lease.net, lease.n, lease.era, lease.floor), (10, 0, None, Some(3)));
+        assert_eq!((lease.net, lease.n, lease.era, lease.floor), (12, 0, None, Some(3)));
         assert_eq!((sale.free(), sale.totals.held, sale.totals.sold), (0, 4, 2));
+        assert_eq!((sale.totals.left, sale.totals.written_off), (4, 2));
         assert!(sale.paused && !sale.closed);
         let in_memory: Vec<_> =
             (1..=7).filter(|id| fold.orders.order(OrderId(*id)).is_some()).collect();
@@ -267,7 +269,7 @@ mod tests {
         let fold = folded(Some(2), &orders);
         let sale = &fold.activities[&SALE];
         assert!(sale.closed);
-        assert_eq!((sale.lease.unwrap().net, sale.free()), (6, 0));
+        assert_eq!((sale.lease.unwrap().net, sale.free()), (8, 0));
         assert!(fold.orders.order(OrderId(3)).is_none(), "a paid order of it has left");
     }
 }

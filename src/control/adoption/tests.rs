@@ -10,7 +10,8 @@ use seckill_shards::clock::{Clock, MachineClock, Timestamp};
 use seckill_shards::command::OrderView;
 use seckill_shards::ids::{ActivityId, OrderId, Origin, PaymentId, UserId};
 use seckill_shards::record::{
-    NO_KEY, OrderPlaced, OrdersConfirmed, PaymentStarted, Record, Status,
+    NO_KEY, OrderMoved, OrderPaid, OrderPlaced, OrderRefunded, OrdersConfirmed, PaymentStarted,
+    Record, Status, UnitsLeft,
 };
 use tokio::task::{LocalSet, yield_now};
 
@@ -67,6 +68,7 @@ impl Provider for Paid {
 }
 
 /// Three orders of the lost gateway: one accepted, two payable, of which one is being paid. All are due.
+/// A fourth was refunded without its unit, and two units were withdrawn.
 async fn lose(store: &dyn Store, activity: ActivityId, now: Timestamp) {
     let (gateway, journal_id, epoch) = (LOST.gateway, [1; 16], 0);
     let found = JournalFound { gateway, journal_id, epoch, begin: 0, end: 1_000 };
@@ -78,7 +80,7 @@ async fn lose(store: &dyn Store, activity: ActivityId, now: Timestamp) {
     let from = JournalPosition { journal_id, epoch, position: 0 };
     store.join(activity, gateway, from).await.unwrap();
     let mut batch = Batch::new(gateway, from);
-    for number in [10, 11, 12] {
+    for number in [10, 11, 12, 13] {
         let (user, quantity, at, pay_before) = (UserId(number), 1, now, now.plus_ms(1));
         let (order, key, body) = (order(number), NO_KEY, NO_KEY);
         batch.push(&Record::OrderAccepted(OrderPlaced {
@@ -95,12 +97,35 @@ async fn lose(store: &dyn Store, activity: ActivityId, now: Timestamp) {
     let (orders, pay_before) = (vec![order(11).0, order(12).0], now.plus_ms(1));
     let confirmed = OrdersConfirmed { activity, at: now, pay_before, orders };
     batch.push(&Record::OrdersConfirmed(confirmed));
-    let (payment, order, key, body) = (payment(101), order(11), NO_KEY, NO_KEY);
-    let started = PaymentStarted { payment, order, amount: PRICE, at: now, key, body };
-    batch.push(&Record::PaymentStarted(started));
-    store.flush(Arc::new(batch.finish(5))).await.unwrap();
+    for (payment, order) in [(payment(101), order(11)), (payment(102), order(13))] {
+        let (amount, key, body) = (PRICE, NO_KEY, NO_KEY);
+        let started = PaymentStarted { payment, order, amount, at: now, key, body };
+        batch.push(&Record::PaymentStarted(started));
+    }
+    let (moved, payment) =
+        (OrderMoved { order: order(13), activity, quantity: 1, at: now }, payment(102));
+    batch.push(&Record::OrderPaid(OrderPaid { moved, payment }));
+    let units_returned = false;
+    batch.push(&Record::OrderRefunded(OrderRefunded { moved, payment, units_returned }));
+    batch.push(&Record::UnitsWithdrawn(UnitsLeft { activity, quantity: 2, at: now }));
+    store.flush(Arc::new(batch.finish(10))).await.unwrap();
     let retired = Retired { adopter: 7, at: now, is_off: true };
     store.retire(gateway, retired).await.unwrap();
+}
+
+/// The adopter, with its provider.
+fn desk() -> Desk {
+    let provider: Arc<dyn Provider> = Arc::new(Paid::default());
+    let keys = WebhookKeys::of(&[1; 32]);
+    Desk::in_fleet(7, Some(PaymentPort { provider, keys, sandbox: None }))
+}
+
+/// Has it adopt the lost gateway, which had a part in one activity.
+async fn adopt(Desk { control, store, .. }: &Desk) -> ActivityId {
+    let activity = sale(&**store).await;
+    lose(&**store, activity, MachineClock::start().now()).await;
+    control.adopt(LOST).await.unwrap();
+    activity
 }
 
 /// The adopted orders, once each stands as it should.
@@ -119,14 +144,9 @@ async fn await_statuses(control: &Arc<Control>, expected: [Status; 3]) -> Vec<Or
 #[test]
 fn c19_what_only_the_provider_knows_of_an_adopted_order_is_written_down_before_it_ends() {
     LocalSet::new().block_on(&runtime(), async {
-        let provider: Arc<dyn Provider> = Arc::new(Paid::default());
-        let keys = WebhookKeys::of(&[1; 32]);
-        let desk = Desk::in_fleet(7, Some(PaymentPort { provider, keys, sandbox: None }));
+        let desk = desk();
         let Desk { control, store, .. } = &desk;
-        let now = MachineClock::start().now();
-        let activity = sale(&**store).await;
-        lose(&**store, activity, now).await;
-        control.adopt(LOST).await.unwrap();
+        adopt(&desk).await;
         let statuses = [Status::Paid, Status::Paid, Status::Expired];
         let orders = await_statuses(control, statuses).await;
         let payments: Vec<_> = orders
@@ -156,9 +176,7 @@ fn c19_what_only_the_provider_knows_of_an_adopted_order_is_written_down_before_i
 fn who_is_taken_over_while_its_adopter_ends_goes_on_with_the_next_start() {
     let runtime = runtime();
     LocalSet::new().block_on(&runtime, async {
-        let provider: Arc<dyn Provider> = Arc::new(Paid::default());
-        let keys = WebhookKeys::of(&[1; 32]);
-        let desk = Desk::in_fleet(7, Some(PaymentPort { provider, keys, sandbox: None }));
+        let desk = desk();
         let Desk { control, store, .. } = &desk;
         let activity = sale(&**store).await;
         lose(&**store, activity, MachineClock::start().now()).await;
@@ -169,6 +187,20 @@ fn who_is_taken_over_while_its_adopter_ends_goes_on_with_the_next_start() {
         control.open_adopted().await.unwrap();
         assert!(control.adoption.find(LOST.gateway).is_some());
         assert!(control.close_adopted(last_flush).await);
+    });
+}
+
+/// Units of a refunded order were free again, and sold once more: the product has fewer than that.
+#[test]
+fn what_the_lost_gateway_had_written_off_or_withdrawn_is_lent_and_nobody_sells_it() {
+    LocalSet::new().block_on(&runtime(), async {
+        let desk = desk();
+        let activity = adopt(&desk).await;
+        let adopted = desk.control.adoption.find(LOST.gateway).unwrap();
+        let sum = adopted.engine.recovery().sums.activities[&activity];
+        assert_eq!((sum.totals.held, sum.totals.written_off, sum.totals.left), (3, 1, 2));
+        assert_eq!((sum.units(), sum.free()), (6, 0));
+        assert!(desk.control.close_adopted(crate::control::limits::NEWS).await);
     });
 }
 

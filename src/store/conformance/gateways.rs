@@ -86,7 +86,7 @@ pub(in crate::store) async fn c18_a_retired_gateway_changes_nothing_and_its_adop
     assert_eq!(known, [stands, row(2, 0, 5, 5)]);
     let members = [(1, 1), (2, 0)].map(|(gateway, epoch)| LeaseMember { gateway, epoch });
     assert_eq!(store.roll(activity).await.unwrap().members, members);
-    let held = LeaseHeld { activity, kept: None, generation: 1, withdrawn: 0 };
+    let held = LeaseHeld { activity, kept: None, generation: 1, withdrawn: 0, written_off: 0 };
     assert_eq!(store.leases_of(1).await.unwrap(), [held]);
     // The first journal of the next epoch is the one.
     assert_eq!(register(store, 1, 4, 1).await.unwrap(), 0);
@@ -114,7 +114,8 @@ pub(in crate::store) async fn who_is_retired_takes_along_whom_it_has_adopted(sto
     let stands: Vec<_> = known.iter().map(|it| (it.number, it.epoch, it.retired)).collect();
     assert_eq!(stands, [(1, 2, Some(by(3, true))), (2, 1, Some(by(3, true))), (3, 0, None)]);
     assert!(is_retired(&store.flush(run(1, (4, 1, 1), &[])).await, 1));
-    let of_first = LeaseHeld { activity, kept: Some(3), generation: 0, withdrawn: 0 };
+    let of_first =
+        LeaseHeld { activity, kept: Some(3), generation: 0, withdrawn: 0, written_off: 0 };
     assert_eq!(store.leases_of(1).await.unwrap(), [of_first]);
     assert_eq!(store.leases_of(2).await.unwrap(), [LeaseHeld { kept: None, ..of_first }]);
     assert_eq!(register(store, 1, 6, 2).await.unwrap(), 0);

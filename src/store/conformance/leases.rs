@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use seckill_shards::ids::{ActivityId, OrderId, UserId};
+use seckill_shards::ids::{ActivityId, OrderId, PaymentId, UserId};
 use seckill_shards::record::{
-    LeaseClosed, NO_KEY, OrderMoved, OrderPlaced, OrdersConfirmed, PhaseFollowed, Record, Status,
-    UnitsLeft,
+    LeaseClosed, NO_KEY, OrderMoved, OrderPaid, OrderPlaced, OrderRefunded, OrdersConfirmed,
+    PaymentStarted, PhaseFollowed, Record, Status, UnitsLeft,
 };
 
 use super::{at, draft, product, refusal, sale};
 use crate::store::{
     Batch, FlushBatch, JournalFound, JournalPosition, LeaseMember, LeaseRoll, OutOfStep, Refusal,
-    Store, StoreError,
+    Retired, Store, StoreError,
 };
 
 fn journal(gateway: u16) -> JournalPosition {
@@ -153,6 +153,39 @@ pub(in crate::store) async fn what_is_withdrawn_comes_home_once(store: &dyn Stor
     assert_eq!(stock().await, before + 6);
     let row = store.activity(activity.id).await.unwrap();
     assert_eq!((row.closed, row.stocked, row.left), (true, 9, 6));
+}
+
+/// Who speaks for a gateway later must not sell what its journal alone had as written off.
+pub(in crate::store) async fn what_is_refunded_without_its_units_stays_out(store: &dyn Store) {
+    let activity = sale(store, 9).await.id;
+    for gateway in [1, 2] {
+        register(store, gateway).await;
+        store.join(activity, gateway, journal(gateway)).await.unwrap();
+    }
+    let refunded = |id: u64, quantity, units_returned| {
+        let (order, payment, key, body) = (OrderId(id), PaymentId(id), NO_KEY, NO_KEY);
+        let (user, at, pay_before) = (UserId(id), at(1), at(50));
+        let placed = OrderPlaced { order, activity, user, quantity, at, pay_before, key, body };
+        let moved = OrderMoved { order, activity, quantity, at };
+        [
+            Record::OrderAccepted(placed),
+            Record::PaymentStarted(PaymentStarted { payment, order, amount: 1, at, key, body }),
+            Record::OrderPaid(OrderPaid { moved, payment }),
+            Record::OrderRefunded(OrderRefunded { moved, payment, units_returned }),
+        ]
+    };
+    let written_off = async |gateway| {
+        let held = store.leases_of(gateway).await.unwrap();
+        held.iter().map(|it| (it.written_off, it.withdrawn)).collect::<Vec<_>>()
+    };
+    let first = [refunded(1, 2, false), refunded(2, 4, true)].concat();
+    for _ in 0..2 {
+        store.flush(batch(1, 0, &first)).await.unwrap();
+    }
+    store.flush(batch(1, 8, &refunded(3, 1, false))).await.unwrap();
+    assert_eq!((written_off(1).await, written_off(2).await), (vec![(3, 0)], vec![(0, 0)]));
+    store.retire(1, Retired { adopter: 2, at: at(9), is_off: true }).await.unwrap();
+    assert_eq!(written_off(1).await, [(3, 0)]);
 }
 
 pub(in crate::store) async fn a_phase_that_is_followed_is_not_written_back(store: &dyn Store) {

@@ -66,12 +66,7 @@ pub(super) fn flush(db: &Connection, batch: &FlushBatch) -> Stored<()> {
     move_payments(db, &batch.payments)?;
     for change in &batch.activities {
         activities::apply(db, change)?;
-        if change.left > 0 {
-            leases::withdraw(db, change.activity, gateway, change.left)?;
-        }
-        if let Some(kept) = change.kept {
-            leases::close(db, change.activity, gateway, kept)?;
-        }
+        leases::apply(db, gateway, change)?;
     }
     set_aside::insert(db, batch)?;
     set_position(db, gateway, JournalPosition { position: to, ..from })

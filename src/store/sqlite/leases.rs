@@ -9,6 +9,7 @@ use seckill_shards::ids::ActivityId;
 use super::products::{self, next_version};
 use super::values::Number;
 use super::{activities, flush};
+use crate::store::flush::ActivityChange;
 use crate::store::rows::NO_JOURNAL;
 use crate::store::{
     Fault, JournalPosition, LeaseHeld, LeaseMember, LeaseRoll, OutOfStep, Refusal, Stored, steps,
@@ -49,7 +50,7 @@ pub(super) fn join(
 }
 
 pub(super) fn of_gateway(db: &Connection, gateway: u16) -> Stored<Vec<LeaseHeld>> {
-    let sql = "SELECT m.activity_id, m.kept, a.generation, m.withdrawn
+    let sql = "SELECT m.activity_id, m.kept, a.generation, m.withdrawn, m.written_off
                FROM lease_member m JOIN activity a ON a.id = m.activity_id
                WHERE m.gateway = ?1 AND a.closed = 0 ORDER BY m.activity_id";
     let mut select = db.prepare_cached(sql)?;
@@ -59,6 +60,7 @@ pub(super) fn of_gateway(db: &Connection, gateway: u16) -> Stored<Vec<LeaseHeld>
             kept: row.get(1)?,
             generation: row.get::<_, Number<_>>(2)?.0,
             withdrawn: row.get(3)?,
+            written_off: row.get(4)?,
         })
     })?;
     Ok(held.collect::<rusqlite::Result<_>>()?)
@@ -113,22 +115,22 @@ pub(super) fn rest(
     Ok(db.prepare_cached(sql)?.query_row([Number(activity)], |row| row.get(0))?)
 }
 
-/// Units of a member's are withdrawn: it is lent them for good, and nobody sells them. Of an activity
-/// that one gateway sells alone there is no member.
-pub(super) fn withdraw(
-    db: &Connection,
-    activity: ActivityId,
-    gateway: u16,
-    units: u64,
-) -> Stored<()> {
-    let sql = "UPDATE lease_member SET withdrawn = withdrawn + ?3
-               WHERE activity_id = ?1 AND gateway = ?2";
-    db.prepare_cached(sql)?.execute(params![Number(activity), gateway, Number(units)])?;
-    Ok(())
+/// What a gateway did to its part in an activity. Units that were withdrawn or written off it is lent
+/// for good, and nobody sells them. Of an activity that one gateway sells alone there is no member.
+pub(super) fn apply(db: &Connection, gateway: u16, change: &ActivityChange) -> Stored<()> {
+    let ActivityChange { activity, left, written_off, kept, .. } = *change;
+    if left + written_off > 0 {
+        let sql = "UPDATE lease_member
+                   SET withdrawn = withdrawn + ?3, written_off = written_off + ?4
+                   WHERE activity_id = ?1 AND gateway = ?2";
+        let values = params![Number(activity), gateway, Number(left), Number(written_off)];
+        db.prepare_cached(sql)?.execute(values)?;
+    }
+    kept.map_or(Ok(()), |kept| close(db, activity, gateway, kept))
 }
 
 /// A gateway is done with an activity. After the last, what none of them keeps is the product's.
-pub(super) fn close(db: &Connection, activity: ActivityId, gateway: u16, kept: u32) -> Stored<()> {
+fn close(db: &Connection, activity: ActivityId, gateway: u16, kept: u32) -> Stored<()> {
     let sql = "UPDATE lease_member SET kept = ?3 WHERE activity_id = ?1 AND gateway = ?2";
     let rows = db.prepare_cached(sql)?.execute(params![Number(activity), gateway, kept])?;
     if rows != 1 && kept == 0 {

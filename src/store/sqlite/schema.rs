@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_9_set_aside.sql"),
     include_str!("schema_10_retired.sql"),
     include_str!("schema_11_withdrawn.sql"),
+    include_str!("schema_12_written_off.sql"),
 ];
 
 /// Brings a database to the newest schema.

@@ -93,12 +93,7 @@ pub(super) async fn flush(tx: &mut Transaction, batch: &FlushBatch) -> Stored<()
     }
     for change in &batch.activities {
         activities::apply(tx, change).await?;
-        if change.left > 0 {
-            leases::withdraw(tx, change.activity, gateway, change.left).await?;
-        }
-        if let Some(kept) = change.kept {
-            leases::close(tx, change.activity, gateway, kept).await?;
-        }
+        leases::apply(tx, gateway, change).await?;
     }
     set_aside::insert(tx, batch).await?;
     set_position(tx, gateway, JournalPosition { position: to, ..from }).await

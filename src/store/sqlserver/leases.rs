@@ -10,6 +10,7 @@ use super::counters::{hold_versions, next_version};
 use super::sessions::Transaction;
 use super::values::{Columns, number};
 use super::{activities, flush, gateway_number, products};
+use crate::store::flush::ActivityChange;
 use crate::store::rows::NO_JOURNAL;
 use crate::store::{
     Fault, JournalPosition, LeaseHeld, LeaseMember, LeaseRoll, OutOfStep, Refusal, Stored, steps,
@@ -48,15 +49,16 @@ pub(super) async fn join(
 }
 
 pub(super) async fn of_gateway(tx: &mut Transaction, gateway: u16) -> Stored<Vec<LeaseHeld>> {
-    let sql = "SELECT m.activity_id, m.kept, a.generation, m.withdrawn
+    let sql = "SELECT m.activity_id, m.kept, a.generation, m.withdrawn, m.written_off
                FROM lease_member m JOIN activity a ON a.id = m.activity_id
                WHERE m.gateway = @P1 AND a.closed = 0 ORDER BY m.activity_id";
     let held = tx.rows(sql, &[&gateway_number(gateway)]).await?;
     let held = held.iter().map(|row| {
         let mut columns = Columns::of(row);
         let (activity, kept) = (columns.number()?, columns.optional_count()?);
-        let (generation, withdrawn) = (columns.number()?, columns.count()?);
-        Ok(LeaseHeld { activity, kept, generation, withdrawn })
+        let generation = columns.number()?;
+        let (withdrawn, written_off) = (columns.count()?, columns.count()?);
+        Ok(LeaseHeld { activity, kept, generation, withdrawn, written_off })
     });
     held.collect()
 }
@@ -117,28 +119,30 @@ pub(super) async fn rest(
     Ok(tx.row(sql, &[&key]).await?.is_none())
 }
 
-/// Units of a member's are withdrawn: it is lent them for good, and nobody sells them. Of an activity
-/// that one gateway sells alone there is no member.
-pub(super) async fn withdraw(
+/// What a gateway did to its part in an activity. Units that were withdrawn or written off it is lent
+/// for good, and nobody sells them. Of an activity that one gateway sells alone there is no member.
+pub(super) async fn apply(
     tx: &mut Transaction,
-    activity: ActivityId,
     gateway: u16,
-    units: u64,
+    change: &ActivityChange,
 ) -> Stored<()> {
-    let sql = "UPDATE lease_member SET withdrawn = withdrawn + @P3
-               WHERE activity_id = @P1 AND gateway = @P2";
-    let (key, member, units) = (number(activity), gateway_number(gateway), number(units));
-    tx.run(sql, &[&key, &member, &units]).await?;
-    Ok(())
+    let ActivityChange { activity, left, written_off, kept, .. } = *change;
+    if left + written_off > 0 {
+        let sql = "UPDATE lease_member
+                   SET withdrawn = withdrawn + @P3, written_off = written_off + @P4
+                   WHERE activity_id = @P1 AND gateway = @P2";
+        let (key, member) = (number(activity), gateway_number(gateway));
+        let (left, written_off) = (number(left), number(written_off));
+        tx.run(sql, &[&key, &member, &left, &written_off]).await?;
+    }
+    match kept {
+        Some(kept) => close(tx, activity, gateway, kept).await,
+        None => Ok(()),
+    }
 }
 
 /// A gateway is done with an activity. After the last, what none of them keeps is the product's.
-pub(super) async fn close(
-    tx: &mut Transaction,
-    activity: ActivityId,
-    gateway: u16,
-    kept: u32,
-) -> Stored<()> {
+async fn close(tx: &mut Transaction, activity: ActivityId, gateway: u16, kept: u32) -> Stored<()> {
     hold_versions(tx).await?;
     let (key, member) = (number(activity), gateway_number(gateway));
     let sql = "UPDATE lease_member SET kept = @P3 WHERE activity_id = @P1 AND gateway = @P2";
