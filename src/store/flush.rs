@@ -10,8 +10,8 @@ use std::hash::Hash;
 use seckill_shards::clock::Timestamp;
 use seckill_shards::ids::{ActivityId, OrderId, PaymentId};
 use seckill_shards::record::{
-    OrderPlaced, OrderRefunded, OrdersConfirmed, PaymentStarted, PaymentStatus, Record, Status,
-    UnitsLeftOnce,
+    Digest, OrderPlaced, OrderRefunded, OrdersConfirmed, PaymentStarted, PaymentStatus, Record,
+    Status, UnitsLeftOnce,
 };
 
 use super::{JournalPosition, OrderRow, PaymentRow, SetAside};
@@ -81,7 +81,7 @@ pub struct Changes<R: Row> {
 }
 
 /// What a batch does to one activity.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ActivityChange {
     /// Which activity.
     pub activity: ActivityId,
@@ -93,6 +93,8 @@ pub struct ActivityChange {
     pub closed: bool,
     /// Units that left it for the product.
     pub left: u64,
+    /// The keys of withdrawals by which they did.
+    pub withdrawals: Vec<Digest>,
     /// Units of orders that were refunded without them: nobody sells them again.
     pub written_off: u64,
     /// The gateway is done with an activity that it shared: units that stay out of it.
@@ -204,8 +206,10 @@ impl Batch {
             Record::UnitsWithdrawn(units) => {
                 self.activity(units.activity).left += u64::from(units.quantity);
             }
-            Record::UnitsWithdrawnOnce(UnitsLeftOnce { left: units, .. }) => {
-                self.activity(units.activity).left += u64::from(units.quantity);
+            Record::UnitsWithdrawnOnce(UnitsLeftOnce { left: units, key, .. }) => {
+                let change = self.activity(units.activity);
+                change.left += u64::from(units.quantity);
+                change.withdrawals.push(*key);
             }
             Record::LeaseClosed(closed) => {
                 self.activity(closed.activity).kept = Some(closed.kept);
@@ -254,6 +258,7 @@ impl Batch {
                 ended: false,
                 closed: false,
                 left: 0,
+                withdrawals: Vec::new(),
                 written_off: 0,
                 kept: None,
                 copied: None,
@@ -442,6 +447,7 @@ mod tests {
             ended: false,
             closed: true,
             left: 3 * u64::from(u32::MAX),
+            withdrawals: vec![[1; 16]],
             written_off: 2,
             kept: None,
             copied: None,
@@ -451,6 +457,7 @@ mod tests {
             paused: Some(false),
             closed: false,
             left: 0,
+            withdrawals: Vec::new(),
             written_off: 0,
             ..nine
         };

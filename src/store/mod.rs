@@ -14,11 +14,11 @@ use seckill_shards::record::{Digest, PaymentStatus};
 pub use error::{Fault, OutOfStep, Refusal, StoreError};
 pub use flush::{Batch, FlushBatch};
 pub use rows::{
-    Activity, ActivityUpdate, GatewayRow, JournalFound, JournalPosition, LeaseHeld, LeaseMember,
-    LeaseRoll, Migrated, NewActivity, NewProduct, NewUser, Once, OrderChunk, OrderCursor,
-    OrderFilter, OrderRow, OrdersOf, Outcome, Page, PasswordReset, PaymentRow, Product,
-    ProductUpdate, Retired, Revocation, Revoked, Roles, SetAside, SignOut, Snapshot, StatusSum,
-    StoredOrder, User, UserUpdate,
+    Activity, ActivityUpdate, Begun, GatewayRow, JournalFound, JournalPosition, LeaseHeld,
+    LeaseMember, LeaseRoll, Migrated, NewActivity, NewProduct, NewUser, Once, OrderChunk,
+    OrderCursor, OrderFilter, OrderRow, OrdersOf, Outcome, Page, PasswordReset, PaymentRow,
+    Product, ProductUpdate, Retired, Revocation, Revoked, Roles, SetAside, SignOut, Snapshot,
+    StatusSum, StoredOrder, User, UserUpdate,
 };
 
 #[cfg(test)]
@@ -179,6 +179,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Forgets a request that [`remember`](Self::remember) took and that came to nothing.
     async fn forget(&self, user: UserId, key: Digest) -> Stored<()>;
+
+    /// A gateway begins a request that its journal carries out once, and that [`flush`](Self::flush)
+    /// tells of then. Nobody else does while it may; once it is retired, whoever asks does, where the
+    /// store does not have it. Refused: [`Refusal::Mismatch`].
+    async fn begin(&self, once: Once, gateway: u16) -> Stored<Begun>;
 
     /// A gateway that starts says which journal it has; returns the position to flush from. A
     /// gateway that the store has never seen, or one of a later epoch, is entered at `begin`,

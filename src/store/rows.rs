@@ -134,6 +134,19 @@ pub struct Once {
     pub at: Timestamp,
 }
 
+/// By whom a request was begun that the journal of one gateway carries out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Begun {
+    /// By the gateway that asks, now or before: its journal knows what has come of it.
+    Here,
+    /// By another: its journal knows.
+    By(u16),
+    /// By one that was retired, and the store has it.
+    Done,
+    /// By one that was retired, of a release that did not say what came of it.
+    Unknown(u16),
+}
+
 /// Whether a request was carried out now or before; the thing is as it is now in both cases.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome<T> {

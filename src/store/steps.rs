@@ -4,7 +4,9 @@
 
 use seckill_shards::record::Digest;
 
-use super::{FlushBatch, GatewayRow, JournalFound, JournalPosition, OutOfStep, Refusal, Retired};
+use super::{
+    Begun, FlushBatch, GatewayRow, JournalFound, JournalPosition, OutOfStep, Refusal, Retired,
+};
 
 /// From where a gateway that starts is to flush; none where it is entered anew, at zero.
 ///
@@ -94,6 +96,39 @@ fn pass_on(row: GatewayRow, last: &GatewayRow, retired: Retired) -> Result<Gatew
     let membership_s = of_last.max(before);
     let (drains_to, retired) = (None, Some(Retired { is_off, ..retired }));
     Ok(GatewayRow { epoch, membership_s, drains_to, retired, ..row })
+}
+
+/// A request that the journal of one gateway carries out, as the store has it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Beginning {
+    /// Who began it.
+    pub(super) gateway: u16,
+    /// Whether the store has it from the gateway's journal; none where nobody says so.
+    pub(super) is_done: Option<bool>,
+    /// Whether the gateway is retired: the store takes nothing more of its journal.
+    pub(super) is_retired: bool,
+}
+
+/// By whom a request was begun, where a gateway asks.
+pub(super) fn begun(known: &Beginning, own: u16) -> Begun {
+    let Beginning { gateway, is_done, is_retired } = *known;
+    if gateway == own {
+        return Begun::Here;
+    }
+    if !is_retired {
+        return Begun::By(gateway);
+    }
+    match is_done {
+        Some(true) => Begun::Done,
+        // What it had not told the store is lost with its journal: it is begun anew.
+        Some(false) => Begun::Here,
+        None => Begun::Unknown(gateway),
+    }
+}
+
+/// Whether a request that is begun by a gateway, or once more, is done.
+pub(super) fn is_done(known: Option<Beginning>, own: u16) -> Option<bool> {
+    known.filter(|it| it.gateway == own).map_or(Some(false), |it| it.is_done)
 }
 
 /// Whether a batch is to be applied; false where it was applied before.

@@ -209,6 +209,47 @@ fn what_was_refunded_without_its_unit_stays_out_of_the_sale() {
     audit(&fleet);
 }
 
+/// Its keys were of no use any more, and nobody knew what had come of them.
+#[test]
+fn what_an_operator_had_begun_to_withdraw_there_any_other_tells_of_or_withdraws() {
+    let mut fleet = Fleet::start(3);
+    let activity = fleet.sale(Sale::of(24));
+    let shown = fleet.shop.admin.get(&format!("/api/v1/activities/{activity}")).expect(200);
+    let product = id_of(&shown.json()["product"]);
+    let path = format!("/api/v1/admin/activities/{activity}/withdraw");
+    let token = fleet.shop.admin.token.clone().expect("the administrator is signed in");
+    let mut operator = fleet.clients(&token);
+    let mut withdraw = |gateway: usize, key: &str, quantity: u32| {
+        let body = json!({ "quantity": quantity });
+        operator[gateway].send(Request::new("POST", &path).key(key).json(&body))
+    };
+    let buyer = &mut fleet.shoppers("buyer", 1)[0];
+    let order =
+        until("they are served", GENEROUS, || buy(&mut buyer[OTHER], &activity, "key").ok());
+    drop(withdraw(LOST, "made", 3).expect(200));
+    until("the store has it", GENEROUS, || (fleet.shop.stock(&product) == 3).then_some(()));
+    // One unit is not to be had, so nothing comes of this; but the key has its gateway.
+    withdraw(LOST, "begun", 21).problem(409, "insufficient-stock");
+    await_status(&mut buyer[OTHER], &order.id, Status::AwaitingPayment);
+    drop(buyer[OTHER].delete(&format!("/api/v1/orders/{}", order.id)).expect(204));
+    fleet.gateways[LOST].kill();
+    fs::remove_dir_all(fleet.gateways[LOST].data()).unwrap();
+    for (key, quantity) in [("made", 3), ("begun", 21)] {
+        withdraw(OTHER, key, quantity).problem(503, "unavailable");
+    }
+    drop(retire(&fleet, &["--machine-is-off"]).expect(0));
+    drop(withdraw(OTHER, "made", 3).expect(200));
+    // Once the adopter has given back what was lent to the lost one.
+    until("all that is left is withdrawn", GENEROUS, || {
+        let answer = withdraw(OTHER, "begun", 21);
+        assert!([200, 409].contains(&answer.status), "{}", answer.text());
+        (answer.status == 200).then_some(())
+    });
+    withdraw(ADOPTER, "begun", 21).problem(503, "unavailable");
+    drop(withdraw(OTHER, "begun", 21).expect(200));
+    until("the product has all", GENEROUS, || (fleet.shop.stock(&product) == 24).then_some(()));
+}
+
 /// C17: it goes on answering until it is no member any more, and is waited for.
 #[test]
 fn c17_one_that_stands_still_is_waited_for_and_ends_when_it_goes_on() {

@@ -17,7 +17,7 @@ use crate::api::limits::{GATHERED_LOOK, GATHERED_LOOKS};
 use crate::api::problem::{Effect, Problem, Slug, denied};
 use crate::api::route::Step;
 use crate::api::{Answer, idempotency};
-use crate::store::{Activity, ActivityUpdate, NewActivity, Once, Outcome};
+use crate::store::{Activity, ActivityUpdate, Begun, NewActivity, Once};
 
 /// `POST /api/v1/admin/activities`.
 pub(super) async fn create(call: OperatorCall<'_>) -> Answer {
@@ -202,27 +202,40 @@ async fn withdraw(call: OperatorCall<'_>, id: ActivityId) -> Answer {
     if sale.is_none_or(|sale| sale.sale().lease.is_none()) {
         return acted(call, id, Command::Withdraw(withdraw)).await;
     }
-    if let Some(once) = once {
-        keep_to_one_gateway(call, once).await?;
-    }
-    shown_after(call, id, gather(call, withdraw).await).await
+    let was_made = match once {
+        Some(once) => was_made(call, once).await?,
+        None => false,
+    };
+    let verdict = match was_made {
+        true => Verdict::ActivityChanged,
+        false => gather(call, withdraw).await,
+    };
+    shown_after(call, id, verdict).await
 }
 
-/// A journal remembers its own gateway's keys alone: the one that meets a key first has it, and no
-/// other withdraws anything by it.
-async fn keep_to_one_gateway(call: OperatorCall<'_>, once: Once) -> Result<(), Problem> {
-    let own = u64::from(call.context.shared.engine.origin().gateway);
-    let remembered =
-        call.context.store(Effect::Write, |store| async move { store.remember(once, own).await });
-    match remembered.await? {
-        Outcome::New(_) => Ok(()),
-        Outcome::Again(gateway) if gateway == own => Ok(()),
-        Outcome::Again(gateway) => {
+/// Whether a withdrawal was made by a gateway that was retired. A journal remembers its own gateway's
+/// keys alone, so the one that meets a key first has it, and no other withdraws anything by it; but
+/// of one that is retired nothing more comes, and the store knows what has.
+async fn was_made(call: OperatorCall<'_>, once: Once) -> Result<bool, Problem> {
+    let own = call.context.shared.engine.origin().gateway;
+    let begun =
+        call.context.store(Effect::Write, |store| async move { store.begin(once, own).await });
+    match begun.await? {
+        Begun::Here => Ok(false),
+        Begun::Done => Ok(true),
+        Begun::By(gateway) => {
             let detail = format!(
                 "Gateway {gateway} has begun this withdrawal, and may have made it: \
-                 only there the same key says what came of it."
+                 until it is retired only there the same key says what came of it."
             );
             Err(Problem::new(Slug::Unavailable, detail))
+        }
+        Begun::Unknown(gateway) => {
+            let detail = format!(
+                "Gateway {gateway} had begun this withdrawal, and was retired; nobody knows \
+                 whether it was made. See what the sale has, and withdraw the rest by another key."
+            );
+            Err(Problem::new(Slug::Conflict, detail))
         }
     }
 }

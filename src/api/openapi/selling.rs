@@ -91,9 +91,15 @@ pub(super) fn steps() -> Vec<Operation> {
         .says(
             "Keys are remembered for a day at least, 256 of each sale: more are refused until then. Where \
              gateways share the sale, the units are gathered from all of them for three seconds at most, and \
-             a key belongs to the gateway that met it first.",
+             a key belongs to the gateway that met it first, until that is retired: then any other tells \
+             whether the units were moved, or moves them.",
         )
-        .refuses(&[Slug::InsufficientStock, Slug::SoldOut, Slug::LimitReached]),
+        .refuses(&[
+            Slug::InsufficientStock,
+            Slug::SoldOut,
+            Slug::LimitReached,
+            Slug::Conflict,
+        ]),
     ];
     let of = |operation: Operation| {
         let operation = operation.by(Who::Operator).writes().refuses(&[Slug::Ended]);

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use seckill_shards::ids::{ActivityId, OrderId, PaymentId, UserId};
 use seckill_shards::record::{
     LeaseClosed, NO_KEY, OrderMoved, OrderPaid, OrderPlaced, OrderRefunded, OrdersConfirmed,
-    PaymentStarted, PhaseFollowed, Record, Status, UnitsLeft,
+    PaymentStarted, PhaseFollowed, Record, Status, UnitsLeft, UnitsLeftOnce,
 };
 
-use super::{at, draft, product, refusal, sale};
+use super::{at, draft, once, product, refusal, sale};
 use crate::store::{
-    Batch, FlushBatch, JournalFound, JournalPosition, LeaseMember, LeaseRoll, OutOfStep, Refusal,
-    Retired, Store, StoreError,
+    Batch, Begun, FlushBatch, JournalFound, JournalPosition, LeaseMember, LeaseRoll, ONCE_MS, Once,
+    OutOfStep, Refusal, Retired, Store, StoreError,
 };
 
 fn journal(gateway: u16) -> JournalPosition {
@@ -186,6 +186,52 @@ pub(in crate::store) async fn what_is_refunded_without_its_units_stays_out(store
     assert_eq!((written_off(1).await, written_off(2).await), (vec![(3, 0)], vec![(0, 0)]));
     store.retire(1, Retired { adopter: 2, at: at(9), is_off: true }).await.unwrap();
     assert_eq!(written_off(1).await, [(3, 0)]);
+}
+
+/// A key that a lost gateway had met first was of no use any more, and nobody knew what had come of it.
+pub(in crate::store) async fn what_a_retired_gateway_had_begun_is_done_or_begun_anew(
+    store: &dyn Store,
+) {
+    let activity = sale(store, 9).await.id;
+    for gateway in [1, 2, 3] {
+        register(store, gateway).await;
+        store.join(activity, gateway, journal(gateway)).await.unwrap();
+    }
+    let [made, begun, old] = [1, 2, 3].map(|key| once(key, 1, 0).unwrap());
+    let begin = async |once, gateway| store.begin(once, gateway).await.unwrap();
+    let withdrawn = |Once { key, body, .. }, quantity| {
+        let left = UnitsLeft { activity, quantity, at: at(1) };
+        [Record::UnitsWithdrawnOnce(UnitsLeftOnce { left, key, body })]
+    };
+    let by = Retired { adopter: 2, at: at(2), is_off: true };
+    for once in [made, begun] {
+        assert_eq!(begin(once, 1).await, Begun::Here);
+        assert_eq!(begin(once, 2).await, Begun::By(1));
+    }
+    store.flush(batch(1, 0, &withdrawn(made, 2))).await.unwrap();
+    let again = Once { at: at(5), ..made };
+    assert_eq!(begin(again, 1).await, Begun::Here, "and it is done all the same");
+    assert_eq!(begin(made, 2).await, Begun::By(1), "it is there to say so");
+    // As a gateway of an earlier release does.
+    store.remember(old, 1).await.unwrap();
+    store.retire(1, by).await.unwrap();
+    for gateway in [2, 3] {
+        assert_eq!(begin(made, gateway).await, Begun::Done);
+        assert_eq!(begin(old, gateway).await, Begun::Unknown(1));
+    }
+    let other = Once { body: [9; 16], ..made };
+    assert_eq!(refusal(store.begin(other, 2).await), Refusal::Mismatch);
+    assert_eq!(begin(begun, 3).await, Begun::Here);
+    assert_eq!(begin(begun, 2).await, Begun::By(3));
+    store.flush(batch(3, 0, &withdrawn(begun, 1))).await.unwrap();
+    store.retire(3, by).await.unwrap();
+    assert_eq!(begin(begun, 2).await, Begun::Done);
+    // A key is remembered for a day from when it last came to where it could be done.
+    for (ms, expected) in [(ONCE_MS + 4, Begun::Done), (ONCE_MS + 5, Begun::Here)] {
+        let later = Once { at: at(ms), ..made };
+        store.sweep(later.at).await.unwrap();
+        assert_eq!(begin(later, 2).await, expected);
+    }
 }
 
 pub(in crate::store) async fn a_phase_that_is_followed_is_not_written_back(store: &dyn Store) {

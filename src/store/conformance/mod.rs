@@ -43,6 +43,7 @@ macro_rules! conformance {
                 a_confirmed_order_gets_its_deadline_then,
                 the_last_member_brings_home_what_none_keeps, what_is_withdrawn_comes_home_once,
                 what_is_refunded_without_its_units_stays_out,
+                what_a_retired_gateway_had_begun_is_done_or_begun_anew,
                 a_phase_that_is_followed_is_not_written_back;
             gateways: gateways_find_each_other, what_the_store_has_of_a_gateway_never_shrinks,
                 a_gateway_that_says_nothing_is_known_by_its_journal,

@@ -7,7 +7,7 @@ use seckill_shards::ids::OrderId;
 use seckill_shards::record::NO_KEY;
 
 use super::values::{Number, Word};
-use super::{activities, gateways, leases, set_aside};
+use super::{activities, gateways, leases, once, set_aside};
 use crate::store::flush::Changes;
 use crate::store::{
     Fault, FlushBatch, JournalFound, JournalPosition, OrderRow, PaymentRow, Stored, steps,
@@ -67,6 +67,7 @@ pub(super) fn flush(db: &Connection, batch: &FlushBatch) -> Stored<()> {
     for change in &batch.activities {
         activities::apply(db, change)?;
         leases::apply(db, gateway, change)?;
+        once::done(db, gateway, &change.withdrawals)?;
     }
     set_aside::insert(db, batch)?;
     set_position(db, gateway, JournalPosition { position: to, ..from })

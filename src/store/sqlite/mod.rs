@@ -36,7 +36,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::connections::Connections;
 use super::{
-    Activity, ActivityUpdate, Fault, FlushBatch, GatewayRow, JournalFound, JournalPosition,
+    Activity, ActivityUpdate, Begun, Fault, FlushBatch, GatewayRow, JournalFound, JournalPosition,
     LeaseHeld, LeaseMember, LeaseRoll, Migrated, NewActivity, NewProduct, NewUser, Once,
     OrderCursor, OrderFilter, Outcome, Page, PasswordReset, PaymentRow, Product, ProductUpdate,
     Retired, Revocation, SetAside, Snapshot, StatusSum, Store, StoreError, Stored, StoredOrder,
@@ -255,6 +255,10 @@ impl Store for Sqlite {
 
     async fn forget(&self, user: UserId, key: Digest) -> Stored<()> {
         self.connections.write(move |tx| once::forget(tx, user, &key)).await
+    }
+
+    async fn begin(&self, once: Once, gateway: u16) -> Stored<Begun> {
+        self.connections.write(move |tx| once::begin(tx, &once, gateway)).await
     }
 
     async fn register(&self, found: JournalFound) -> Stored<u64> {

@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_10_retired.sql"),
     include_str!("schema_11_withdrawn.sql"),
     include_str!("schema_12_written_off.sql"),
+    include_str!("schema_13_begun.sql"),
 ];
 
 /// Brings a database to the newest schema.

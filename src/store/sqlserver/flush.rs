@@ -9,7 +9,7 @@ use tiberius::{IntoRow, Row};
 use super::counters::hold_versions;
 use super::sessions::Transaction;
 use super::values::{Columns, number};
-use super::{activities, gateway_number, gateways, leases, set_aside};
+use super::{activities, gateway_number, gateways, leases, once, set_aside};
 use crate::store::flush::{Changes, Move};
 use crate::store::{
     Fault, FlushBatch, JournalFound, JournalPosition, OrderRow, PaymentRow, Stored, steps,
@@ -94,6 +94,7 @@ pub(super) async fn flush(tx: &mut Transaction, batch: &FlushBatch) -> Stored<()
     for change in &batch.activities {
         activities::apply(tx, change).await?;
         leases::apply(tx, gateway, change).await?;
+        once::done(tx, gateway, &change.withdrawals).await?;
     }
     set_aside::insert(tx, batch).await?;
     set_position(tx, gateway, JournalPosition { position: to, ..from }).await

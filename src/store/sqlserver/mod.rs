@@ -37,10 +37,11 @@ use tokio::sync::{OnceCell, mpsc};
 use self::counters::hold_versions;
 use self::sessions::{EXCHANGE, Transaction, Transactions, is_deadlock};
 use super::{
-    Activity, ActivityUpdate, FlushBatch, GatewayRow, JournalFound, JournalPosition, LeaseHeld,
-    LeaseMember, LeaseRoll, Migrated, NewActivity, NewProduct, NewUser, Once, OrderCursor,
-    OrderFilter, Outcome, Page, PasswordReset, PaymentRow, Product, ProductUpdate, Retired,
-    Revocation, SetAside, Snapshot, StatusSum, Store, Stored, StoredOrder, User, UserUpdate,
+    Activity, ActivityUpdate, Begun, FlushBatch, GatewayRow, JournalFound, JournalPosition,
+    LeaseHeld, LeaseMember, LeaseRoll, Migrated, NewActivity, NewProduct, NewUser, Once,
+    OrderCursor, OrderFilter, Outcome, Page, PasswordReset, PaymentRow, Product, ProductUpdate,
+    Retired, Revocation, SetAside, Snapshot, StatusSum, Store, Stored, StoredOrder, User,
+    UserUpdate,
 };
 
 /// Chunks of an audit that wait to be taken.
@@ -239,6 +240,10 @@ impl Store for SqlServer {
 
     async fn forget(&self, user: UserId, key: Digest) -> Stored<()> {
         within!(self.write, |tx| once::forget(tx, user, &key))
+    }
+
+    async fn begin(&self, once: Once, gateway: u16) -> Stored<Begun> {
+        within!(self.write, |tx| begin(tx, &once, gateway))
     }
 
     async fn register(&self, found: JournalFound) -> Stored<u64> {
@@ -464,6 +469,11 @@ async fn remember(tx: &mut Transaction, once: Once, object: u64) -> Stored<Outco
     }
     once::keep(tx, Some(once), object).await?;
     Ok(Outcome::New(object))
+}
+
+async fn begin(tx: &mut Transaction, once: &Once, gateway: u16) -> Stored<Begun> {
+    hold_versions(tx).await?;
+    once::begin(tx, once, gateway).await
 }
 
 async fn owe_back(

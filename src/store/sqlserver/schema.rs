@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_3_retired.sql"),
     include_str!("schema_4_withdrawn.sql"),
     include_str!("schema_5_written_off.sql"),
+    include_str!("schema_6_begun.sql"),
 ];
 
 /// Brings a database to the newest schema. Of gateways that start together one does, and the others

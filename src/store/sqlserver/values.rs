@@ -117,6 +117,10 @@ impl<'a> Columns<'a> {
         T::of(number).ok_or_else(|| unreadable(column, &number))
     }
 
+    pub(super) fn optional_flag(&mut self) -> Stored<Option<bool>> {
+        self.optional()
+    }
+
     pub(super) fn flag(&mut self) -> Stored<bool> {
         self.required()
     }
