@@ -130,7 +130,8 @@ impl Operations {
     fn ready(&self) -> String {
         let followers = self.recovered.get().into_iter().flat_map(|it| &it.followers);
         let away = followers.filter(|(_, breaker)| breaker.state() != BreakerState::Closed);
-        let away: Vec<_> = away.map(|(name, _)| *name).collect();
+        let mut away: Vec<_> = away.map(|(name, _)| *name).collect();
+        away.dedup();
         if away.is_empty() {
             "ready".to_owned()
         } else {

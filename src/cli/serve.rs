@@ -124,7 +124,7 @@ impl Gateway {
             adopted: config.adopted(),
         });
         meet_redis(&control_runtime, &control)?;
-        register(&control_runtime, &control)?;
+        register(&control_runtime, &control, config)?;
         let cpus = cpus(config.cores);
         // A lone core and the journal wake each other all the time, which costs least on one CPU.
         let beside = cpus[0].filter(|_| config.cores == 1);
@@ -197,7 +197,7 @@ fn sources_of(
     clock: Arc<MachineClock>,
 ) -> Recovered {
     let StoreBreakers { read, write } = shared.breakers().clone();
-    let mut followers = vec![("the store", Arc::clone(&read))];
+    let mut followers = vec![("the store", Arc::clone(&read)), ("the store", Arc::clone(&write))];
     let mut breakers = vec![(("store", "read"), read), (("store", "write"), write)];
     if let Some(settling) = control.settling() {
         breakers.push((("redis", "all"), Arc::clone(&settling.breaker)));
@@ -254,9 +254,15 @@ fn meet_redis(runtime: &Runtime, control: &Control) -> Result<(), Unusable> {
     runtime.block_on(settling.meet()).map_err(|fault| Unusable::from(&fault))
 }
 
-/// A store that is away does not keep a gateway from its buyers: it is asked again by the flush.
-fn register(runtime: &Runtime, control: &Control) -> Result<(), Unusable> {
+/// A store that is away does not keep a gateway from its buyers: it is asked again by the flush. But who
+/// may have been handed over must hear whether it was.
+fn register(runtime: &Runtime, control: &Control, config: &Config) -> Result<(), Unusable> {
     match runtime.block_on(control.register()) {
+        Err(error) if error.is_away() && Marker::Leaving.path(&config.journal()).exists() => {
+            let what = "it was handing itself over when the store was lost, and the store must say \
+                        whether another gateway goes on: start it again once the store is there";
+            Err(Unusable(what.to_owned()))
+        }
         Err(error) if error.is_away() => {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "the store is away: nothing is flushed until it is back");

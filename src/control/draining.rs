@@ -9,6 +9,7 @@ use seckill_shards::engine::Engine;
 use seckill_shards::ids::Origin;
 
 use super::limits::{DRAIN_S_MAX, DRAIN_S_MIN};
+use super::markers::Marker;
 use super::{Control, Ending};
 use crate::store::{Retired, StoreError};
 
@@ -30,15 +31,26 @@ pub enum HandOverError {
          again"
     )]
     Behind,
-    /// The store's word.
+    /// The store does not let it, as when it is not asked any more.
     #[error("it is not handed over. Start it again")]
-    Store(#[from] StoreError),
+    Refused(#[source] StoreError),
+    /// Nobody has heard whether it is.
+    #[error(
+        "whether it is handed over is not known. Start it again once the store is there: it says so"
+    )]
+    Unknown(#[source] StoreError),
+    /// It could not be written down that it is about to be.
+    #[error("the data directory cannot be written to: it is not handed over. Start it again")]
+    Disk(#[from] std::io::Error),
 }
 
 impl Control {
     /// To whom the store asks this gateway to hand itself over, if to anybody; heard each second.
     pub(super) fn drain_to(&self, to: Option<u16>) {
         let Some(peers) = &self.peers else { return };
+        // One that has gone itself meanwhile could not go on.
+        let is_there = |to: &u16| peers.find(*to).is_none_or(|peer| peer.adopter().is_none());
+        let to = to.filter(is_there);
         let was_leaving = peers.membership().is_leaving();
         peers.membership().leave(to.is_some());
         match to {
@@ -78,7 +90,15 @@ impl Control {
         }
         let Origin { gateway, .. } = self.engine.origin();
         let retired = Retired { adopter: to, at: self.now(), is_off: true };
-        self.store.hand_over(gateway, retired).await?;
+        // The answer may be lost: a start must have the store's word then.
+        Marker::Leaving.set(&self.journal)?;
+        if let Err(error) = self.store.hand_over(gateway, retired).await {
+            if !matches!(error, StoreError::Refused(_)) {
+                return Err(HandOverError::Unknown(error));
+            }
+            Marker::Leaving.unset(&self.journal)?;
+            return Err(HandOverError::Refused(error));
+        }
         self.note_retired();
         tracing::info!(to, "handed over: another gateway goes on");
         Ok(())

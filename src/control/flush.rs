@@ -3,12 +3,12 @@
 //! The batch and the position it leads to are one transaction of the store. With the store away
 //! the journal keeps what is not flushed, and the sale goes on.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use seckill_shards::command::{Answers, Command, Verdict};
 use seckill_shards::engine::Engine;
 use seckill_shards::ids::Origin;
 use seckill_shards::journal::{ReadError, Tail, Takes};
@@ -18,6 +18,7 @@ use tokio::runtime::Handle;
 
 use super::Control;
 use super::backlog::{Backlog, Behind};
+use super::leases::Settling;
 use crate::store::flush::BATCH_ROWS;
 use crate::store::sift::{Subject, sift};
 use crate::store::{Batch, FlushBatch, JournalPosition, SetAside, StoreError};
@@ -30,15 +31,6 @@ const STORM_RECORDS: u64 = 1_000;
 const STORM_US_MAX: u64 = 10_000_000;
 /// Rest after a fault, before the same batch is tried again.
 pub(super) const REST_AFTER_FAULT: Duration = Duration::from_millis(500);
-
-/// Why a batch is not flushed yet.
-#[derive(Debug, thiserror::Error)]
-enum Untaken {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("an order that is set aside cannot be rejected now")]
-    Unrejected,
-}
 
 /// What the flush is at; written by its thread, read by the metrics.
 #[derive(Debug, Default)]
@@ -70,7 +62,8 @@ pub(super) fn run(control: &Arc<Control>, runtime: &Handle) {
         }
         if pending.is_none() {
             pending = match next_batch(&control.engine, &mut tail) {
-                Ok(batch) => batch.map(|batch| Pending { batch, is_sifted: false }),
+                Ok(batch) => batch
+                    .map(|batch| Pending { batch: control.without_known(batch), is_sifted: false }),
                 Err(error) => {
                     control.flush_fault(&error, "flush cannot read");
                     None
@@ -144,45 +137,41 @@ impl Storm {
 
 impl Control {
     /// Flushes a batch, without the rows for whose sake the store refuses it: these are set aside.
-    async fn take(&self, pending: &mut Pending) -> Result<(), Untaken> {
+    async fn take(&self, pending: &mut Pending) -> Result<(), StoreError> {
         match self.store.flush(Arc::clone(&pending.batch)).await {
             Err(error) if error.lies_in_a_row() && !pending.is_sifted => {
                 self.flush_fault(&error, "a row of a batch is not taken, and looked for");
             }
-            done => return Ok(done?),
+            done => return done,
         }
         let sifted = sift(&*self.store, &pending.batch).await;
         // Unless the store was lost over it.
-        pending.is_sifted = sifted.as_ref().err().is_some_and(StoreError::lies_in_a_row);
+        pending.is_sifted = sifted.as_ref().err().is_none_or(StoreError::lies_in_a_row);
         let (mut rest, refused) = sifted?;
-        self.reject(&pending.batch, &refused).await?;
-        rest.set_aside = self.set_aside(&pending.batch, refused);
-        *pending = Pending { batch: Arc::new(rest), is_sifted: true };
-        Ok(self.store.flush(Arc::clone(&pending.batch)).await?)
+        if let Some(settling) = &self.settling {
+            // Before the position moves: from then on they could be confirmed.
+            settling.put_aside(refused.iter().filter_map(|(subject, _)| subject.order()));
+        }
+        rest.set_aside.extend(self.set_aside(&pending.batch, refused));
+        pending.batch = Arc::new(rest);
+        self.store.flush(Arc::clone(&pending.batch)).await
     }
 
-    /// Rejects the orders whose rows the store does not take, where other gateways sell, too: such an
-    /// order must not become payable, or it is gone with this gateway. Done before the position moves,
-    /// since they are confirmed from then on; where gateways are alone an order is payable at once.
-    async fn reject(
-        &self,
-        batch: &FlushBatch,
-        refused: &[(Subject, String)],
-    ) -> Result<(), Untaken> {
-        let cores = self.engine.cores();
-        for row in &batch.orders.new {
-            if !refused.iter().any(|(subject, _)| *subject == Subject::Order(row.id)) {
-                continue;
-            }
-            let (activity, refused) = (row.activity, vec![row.id]);
-            let answers = Answers { activity, confirmed: vec![], refused, released: vec![] };
-            let hear = Command::Hear(Box::new(answers));
-            let verdict = self.owners.ask(row.id.owner(cores), hear).await;
-            if verdict != Verdict::ActivityChanged {
-                return Err(Untaken::Unrejected);
-            }
+    /// A batch without what moves orders that are set aside, with which it is set aside, too: the
+    /// gateway itself rejects them, so looking for these rows would be idle, and there may be many.
+    fn without_known(&self, batch: Arc<FlushBatch>) -> Arc<FlushBatch> {
+        let aside = self.settling.as_ref().map_or_else(BTreeSet::new, Settling::aside);
+        let moved = batch.orders.moves.iter().map(|moved| moved.id);
+        let known: Vec<_> = moved.filter(|id| aside.contains(id)).collect();
+        if known.is_empty() {
+            return batch;
         }
-        Ok(())
+        let mut rest = FlushBatch::clone(&batch);
+        rest.orders.moves.retain(|moved| !known.contains(&moved.id));
+        let reason = || "its order is set aside".to_owned();
+        let known = known.into_iter().map(|id| (Subject::Order(id), reason())).collect();
+        rest.set_aside = self.set_aside(&batch, known);
+        Arc::new(rest)
     }
 
     /// The rows that a batch is flushed without, with the records of the journal that they are of.
@@ -300,8 +289,8 @@ pub(super) fn next_batch(
 
 #[cfg(test)]
 mod tests {
-    use seckill_shards::ids::{ActivityId, Era, OrderId, UserId};
-    use seckill_shards::record::{NO_KEY, OrderPlaced, Status};
+    use seckill_shards::ids::{ActivityId, OrderId, UserId};
+    use seckill_shards::record::{NO_KEY, OrderPlaced};
     use tokio::task::LocalSet;
 
     use super::super::testing::{Desk, buy, runtime, sale};
@@ -326,44 +315,6 @@ mod tests {
             body: NO_KEY,
         }));
         desk.store.flush(Arc::new(batch.finish(1))).await.unwrap();
-    }
-
-    /// A sale that is shared, of which some units are lent.
-    async fn lend(desk: &Desk, activity: ActivityId) {
-        let era = Era { generation: 1, nonce: 1 };
-        for command in [
-            Command::Join { activity, floor: 1 },
-            Command::EnterEra { activity, era },
-            Command::Lease { activity, n: 1, quantity: 5 },
-        ] {
-            assert_eq!(desk.control.owners.ask(0, command).await, Verdict::ActivityChanged);
-        }
-    }
-
-    /// It became payable, and the payment was one that nobody would know of without this gateway.
-    #[test]
-    fn an_order_that_is_set_aside_never_becomes_payable_where_others_sell_too() {
-        let runtime = runtime();
-        LocalSet::new().block_on(&runtime, async {
-            let desk = Desk::in_fleet(7, None);
-            let activity = sale(&*desk.store).await;
-            desk.control.register().await.unwrap();
-            desk.control.prepare().await.unwrap();
-            lend(&desk, activity).await;
-            let mut orders = Vec::new();
-            for user in 1..=2 {
-                orders.push(buy(&desk.control, activity, UserId(user)).await);
-            }
-            poison(&desk, orders[0], activity).await;
-            desk.control.finish();
-            let control = Arc::clone(&desk.control);
-            let handle = Handle::current();
-            tokio::task::spawn_blocking(move || run(&control, &handle)).await.unwrap();
-            let views = desk.control.owners.orders(orders.clone()).await.unwrap();
-            let status = |id| views.iter().find(|it| it.id == id).map(|it| it.status);
-            assert_eq!(status(orders[0]), Some(Status::Rejected));
-            assert_eq!(status(orders[1]), Some(Status::Accepted));
-        });
     }
 
     /// One row that the store did not take stood before all others for ever.

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 pub enum Marker {
     /// Another speaks for this gateway, for good.
     Retired,
+    /// It has asked the store to let another speak for it, and may not have heard the answer.
+    Leaving,
     /// The store may believe that this gateway's membership lasts for a bounded time only.
     Bounded,
 }
@@ -22,6 +24,7 @@ impl Marker {
     pub fn path(self, journal: &Path) -> PathBuf {
         journal.with_file_name(match self {
             Self::Retired => "retired",
+            Self::Leaving => "leaving",
             Self::Bounded => "bounded",
         })
     }
@@ -57,7 +60,7 @@ mod tests {
         let data = std::env::temp_dir().join(format!("seckill-markers-{}", std::process::id()));
         fs::create_dir_all(&data).unwrap();
         let journal = data.join("journal");
-        for marker in [Marker::Retired, Marker::Bounded] {
+        for marker in [Marker::Retired, Marker::Leaving, Marker::Bounded] {
             marker.unset(&journal).unwrap();
             assert!(!marker.path(&journal).exists());
             for _ in 0..2 {

@@ -9,7 +9,9 @@ use seckill_shards::ids::ActivityId;
 use tokio::runtime::Handle;
 
 use super::Control;
-use crate::store::{JournalFound, StoreError};
+use super::markers::Marker;
+use crate::store::sift::Subject;
+use crate::store::{JournalFound, OutOfStep, StoreError};
 
 /// Rest before a store that is away is asked again.
 const REST: Duration = Duration::from_millis(500);
@@ -53,7 +55,11 @@ impl Control {
             begin: recovery.begin,
             end: recovery.position,
         };
-        let flushed = self.store.register(found).await?;
+        let flushed = self.store.register(found).await.inspect_err(|error| {
+            if matches!(error, StoreError::OutOfStep(OutOfStep::Retired { .. })) {
+                self.note_retired();
+            }
+        })?;
         for activity in self.engine.activities().values() {
             let known = activity.sale().version;
             let row = match self.store.activity(activity.id).await {
@@ -64,6 +70,17 @@ impl Control {
             if row.is_none_or(|row| row.version < known) {
                 return Err(RegisterError::Lacks(activity.id));
             }
+        }
+        if let Some(settling) = &self.settling {
+            let aside = self.store.set_aside(origin.gateway).await?;
+            settling.put_aside(aside.iter().filter_map(|it| Subject::order_named(&it.subject)));
+        }
+        // The store follows this journal, so nobody else speaks for this gateway.
+        if !self.is_adopted()
+            && let Err(error) = Marker::Leaving.unset(&self.journal)
+        {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "a start with the store away will wait for it");
         }
         self.engine.set_flushed(flushed);
         self.registered.store(true, Ordering::Release);

@@ -58,8 +58,7 @@ impl Desk {
         let folder = std::env::temp_dir().join(format!("seckill-control-{}-{}", name.0, name.1));
         std::fs::create_dir_all(&folder).unwrap();
         let store: Arc<dyn Store> = Arc::new(Sqlite::open(&folder.join("store.db")).unwrap());
-        let leases = peers.is_some();
-        let options = EngineOptions { activities_max, leases, ..options(1) };
+        let options = EngineOptions { activities_max, ..options(1) };
         let (disk, clock) = (SimulatedDisk::new(1, DISK_BYTES), Arc::new(SimulatedClock::at(NOON)));
         let world = World::open(disk, clock, options).unwrap();
         let World { engine, mut shards, mut writer, .. } = world;

@@ -178,13 +178,7 @@ impl Batch {
             Record::OrderRejected(moved) => {
                 self.orders.come_to(moved.order, Status::Rejected, moved.at);
             }
-            Record::OrderRefunded(OrderRefunded { moved, payment, units_returned }) => {
-                self.orders.come_to(moved.order, Status::Refunded, moved.at);
-                self.payments.come_to(*payment, PaymentStatus::RefundDue, moved.at);
-                if !units_returned {
-                    self.activity(moved.activity).written_off += u64::from(moved.quantity);
-                }
-            }
+            Record::OrderRefunded(refunded) => self.refund(refunded),
             Record::PaymentStarted(started) => self.payments.enter(started_row(started)),
             Record::PaymentFailed(moved) => {
                 self.payments.come_to(moved.payment, PaymentStatus::Failed, moved.at);
@@ -206,11 +200,7 @@ impl Batch {
             Record::UnitsWithdrawn(units) => {
                 self.activity(units.activity).left += u64::from(units.quantity);
             }
-            Record::UnitsWithdrawnOnce(UnitsLeftOnce { left: units, key, .. }) => {
-                let change = self.activity(units.activity);
-                change.left += u64::from(units.quantity);
-                change.withdrawals.push(*key);
-            }
+            Record::UnitsWithdrawnOnce(once) => self.withdraw(once),
             Record::LeaseClosed(closed) => {
                 self.activity(closed.activity).kept = Some(closed.kept);
             }
@@ -232,6 +222,20 @@ impl Batch {
             | Record::LeaseKept(_)
             | Record::LeasedOrderKept(_) => {}
         }
+    }
+
+    fn refund(&mut self, OrderRefunded { moved, payment, units_returned }: &OrderRefunded) {
+        self.orders.come_to(moved.order, Status::Refunded, moved.at);
+        self.payments.come_to(*payment, PaymentStatus::RefundDue, moved.at);
+        if !units_returned {
+            self.activity(moved.activity).written_off += u64::from(moved.quantity);
+        }
+    }
+
+    fn withdraw(&mut self, UnitsLeftOnce { left, key, .. }: &UnitsLeftOnce) {
+        let change = self.activity(left.activity);
+        change.left += u64::from(left.quantity);
+        change.withdrawals.push(*key);
     }
 
     /// The batch, ending at a position of the journal.

@@ -38,6 +38,21 @@ impl fmt::Display for Subject {
 }
 
 impl Subject {
+    /// The order, where it is one.
+    #[must_use]
+    pub fn order(&self) -> Option<OrderId> {
+        match self {
+            Self::Order(id) => Some(*id),
+            Self::Activity(_) | Self::Payment(_) => None,
+        }
+    }
+
+    /// The order that a row that is set aside is about, where it is about one.
+    #[must_use]
+    pub fn order_named(subject: &str) -> Option<OrderId> {
+        subject.strip_prefix("order ")?.parse().ok().map(OrderId)
+    }
+
     /// What a record makes rows of.
     #[must_use]
     pub fn of(record: &Record) -> Vec<Self> {

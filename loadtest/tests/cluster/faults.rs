@@ -124,6 +124,37 @@ fn a_redis_that_forgets_everything_lends_nothing_twice() {
     });
 }
 
+/// It became payable, and would have been gone with its gateway.
+#[test]
+fn an_order_that_the_store_does_not_take_is_rejected_and_never_payable() {
+    let mut fleet = Fleet::start(2);
+    let activity = fleet.sale(Sale::of(20));
+    let tokens = ["poisoned", "sound"].map(|name| fleet.tokens(name, 1).remove(0));
+    let poison = "CREATE TRIGGER poison BEFORE INSERT ON sales_order
+                  WHEN new.user_id IN (SELECT id FROM account WHERE username LIKE 'poisoned%')
+                  BEGIN SELECT RAISE(ABORT, 'a poisoned row'); END;
+                  COMMIT";
+    fleet.hold_store().execute_batch(poison).unwrap();
+    let orders = tokens.each_ref().map(|token| {
+        let client = &mut fleet.clients(token)[1];
+        until("they are served", GENEROUS, || buy(client, &activity, "key").ok()).id
+    });
+    for round in 0..2 {
+        await_status(&mut fleet.clients(&tokens[1])[1], &orders[1], Status::AwaitingPayment);
+        let client = &mut fleet.clients(&tokens[0])[1];
+        until("it is rejected, and then nowhere", GENEROUS, || {
+            let answer = client.get(&format!("/api/v1/orders/{}", orders[0]));
+            let status = (answer.status == 200).then(|| answer.json()["status"].clone());
+            assert!(status.is_none_or(|it| it == "accepted" || it == "rejected"));
+            (answer.status == 404).then_some(())
+        });
+        drop(fleet.gateways[1].run(&["audit"]).expect(1));
+        if round == 0 {
+            fleet.crash(1);
+        }
+    }
+}
+
 #[test]
 fn a_gateway_that_is_killed_comes_back_with_its_lease_and_its_orders() {
     let mut fleet = Fleet::start(2);

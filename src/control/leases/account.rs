@@ -2,9 +2,11 @@
 //!
 //! It must not know other activities, nor how Redis is reached.
 
+use std::collections::BTreeSet;
+
 use seckill_shards::clock::Timestamp;
 use seckill_shards::command::{Answers, Command, Verdict};
-use seckill_shards::ids::ActivityId;
+use seckill_shards::ids::{ActivityId, OrderId};
 use seckill_shards::shard::{Activity, Phase};
 
 use super::Failed;
@@ -83,7 +85,7 @@ impl Account {
         &mut self,
         control: &Control,
         activity: &Activity,
-        holder: Holder,
+        (holder, aside): (Holder, &BTreeSet<OrderId>),
     ) -> Result<Option<Saying>, Failed> {
         let sale = activity.sale();
         let Some(lease) = sale.lease.filter(|_| !sale.closed) else { return Ok(None) };
@@ -95,7 +97,8 @@ impl Account {
         let want = self.settle_demand(control, activity, now_us).await;
         let until = control.engine.flushed_position();
         let untold = control.owners.untold(activity.id, until).await;
-        let batch = batch(untold.map_err(|_| Failed::Shards)?);
+        let mut batch = batch(untold.map_err(|_| Failed::Shards)?);
+        reject(control, activity.id, batch.leave_out(aside)).await?;
         let sale = activity.sale();
         let (Some(lease), terms) = (sale.lease, &sale.terms) else { return Ok(None) };
         let Some(era) = lease.era else { return Ok(None) };
@@ -206,6 +209,21 @@ impl Account {
         let unknown = mine.map_or(0, |it| lease.net.saturating_sub(it.net));
         Figures { unknown, live: status.live, ..figures }
     }
+}
+
+/// Rejects orders of which nobody is to be told.
+async fn reject(
+    control: &Control,
+    activity: ActivityId,
+    orders: Vec<OrderId>,
+) -> Result<(), Failed> {
+    let cores = control.engine.cores();
+    for core in 0..cores {
+        let refused = of_core(&orders, core, cores);
+        let answers = Answers { activity, confirmed: vec![], refused, released: vec![] };
+        tell(control, core, answers).await?;
+    }
+    Ok(())
 }
 
 async fn tell(control: &Control, core: usize, answers: Answers) -> Result<(), Failed> {

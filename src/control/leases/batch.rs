@@ -2,6 +2,8 @@
 //!
 //! Pure: it must not know how shards are asked, nor how the request travels.
 
+use std::collections::BTreeSet;
+
 use seckill_shards::ids::OrderId;
 use seckill_shards::limits::ORDERS_PER_RECORD_MAX;
 use seckill_shards::shard::Untold;
@@ -18,6 +20,21 @@ pub(super) struct Batch {
     pub confirms: Vec<Place>,
     /// Whether there is more to tell than one request takes.
     pub is_full: bool,
+}
+
+impl Batch {
+    /// Leaves out the confirms of these orders, and says which they were.
+    pub(super) fn leave_out(&mut self, orders: &BTreeSet<OrderId>) -> Vec<OrderId> {
+        if orders.is_empty() {
+            return Vec::new();
+        }
+        let (out, rest) = std::mem::take(&mut self.confirms)
+            .into_iter()
+            .partition(|place| orders.contains(&place.order));
+        self.confirms = rest;
+        let out: Vec<Place> = out;
+        out.into_iter().map(|place| place.order).collect()
+    }
 }
 
 /// The first orders of all shards in the journal's order: an end is told before whatever it made

@@ -16,11 +16,11 @@ use std::time::Duration;
 
 use seckill_shards::command::{Command, Verdict};
 use seckill_shards::engine::Engine;
-use seckill_shards::ids::{ActivityId, Era, Origin};
+use seckill_shards::ids::{ActivityId, Era, OrderId, Origin};
 use seckill_shards::shard::Activity;
 
 use self::account::{Account, Saying};
-use self::limits::{FIRST_LEASES, REST, REST_AFTER_FAULT, STORE, STORE_REST_US};
+use self::limits::{FIRST_LEASES, REST, REST_AFTER_FAULT, STORE, STORE_REST_US, VIEW_US};
 use super::Control;
 use crate::flow::Breaker;
 use crate::reconcile::{Declaration, Fault, Holder, Leases, Member, Place, Refusal, Roll, Stock};
@@ -38,6 +38,9 @@ pub struct Settling {
     pub breaker: Arc<Breaker>,
     /// Shared activities that are closed in the store: nothing is to be settled any more.
     over: Mutex<BTreeSet<ActivityId>>,
+    /// Orders that the store does not take: they must not become payable, or they are gone with this
+    /// gateway.
+    aside: Mutex<BTreeSet<OrderId>>,
     /// For people.
     pub figures: Mutex<BTreeMap<ActivityId, Figures>>,
 }
@@ -75,8 +78,12 @@ impl Settling {
     /// Nothing is settled before [`Control::run`].
     #[must_use]
     pub fn new(redis: Leases, breaker: Arc<Breaker>) -> Self {
-        let redis = Arc::new(redis);
-        Self { redis, breaker, over: Mutex::default(), figures: Mutex::default() }
+        Self::over(Arc::new(redis), breaker)
+    }
+
+    fn over(redis: Arc<Leases>, breaker: Arc<Breaker>) -> Self {
+        let (over, aside, figures) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { redis, breaker, over, aside, figures }
     }
 
     /// The Redis.
@@ -97,8 +104,17 @@ impl Settling {
 
     /// What a gateway that this one has adopted settles, through the same Redis.
     pub(super) fn beside(&self) -> Self {
-        let (redis, breaker) = (Arc::clone(&self.redis), Arc::clone(&self.breaker));
-        Self { redis, breaker, over: Mutex::default(), figures: Mutex::default() }
+        Self::over(Arc::clone(&self.redis), Arc::clone(&self.breaker))
+    }
+
+    /// The store does not take these orders. Each is rejected once it would be confirmed.
+    pub(super) fn put_aside(&self, orders: impl Iterator<Item = OrderId>) {
+        self.aside.lock().expect("nobody panics under this lock").extend(orders);
+    }
+
+    /// All that the store does not take.
+    pub(super) fn aside(&self) -> BTreeSet<OrderId> {
+        self.aside.lock().expect("nobody panics under this lock").clone()
     }
 
     /// The store has closed a shared activity.
@@ -167,13 +183,16 @@ pub(super) struct Round<'a> {
     is_ready: bool,
     /// When the store is asked again, after a fault.
     store_again_us: u64,
+    /// When Redis was looked at last while there was nothing to settle.
+    greeted_us: u64,
 }
 
 impl<'a> Round<'a> {
     /// Nothing is known of Redis yet.
     pub(super) fn new(control: &'a Control, settling: &'a Settling) -> Self {
         let accounts = BTreeMap::new();
-        Self { control, settling, accounts, is_ready: false, store_again_us: 0 }
+        let (is_ready, store_again_us, greeted_us) = (false, 0, 0);
+        Self { control, settling, accounts, is_ready, store_again_us, greeted_us }
     }
 
     /// One turn: a step of every account, unless Redis is left alone. Says how long to rest then;
@@ -205,6 +224,7 @@ impl<'a> Round<'a> {
         self.open_accounts();
         self.end_accounts().await?;
         if self.accounts.is_empty() {
+            self.greet().await?;
             return Ok(false);
         }
         if !self.is_ready {
@@ -224,6 +244,16 @@ impl<'a> Round<'a> {
             later(self.rest(activity).await)?;
         }
         Ok(more)
+    }
+
+    /// Looks whether Redis is there while nothing is to be settled, so that it is known before a sale.
+    async fn greet(&mut self) -> Result<(), Failed> {
+        let now_us = self.engine().clock().elapsed_us();
+        if now_us >= self.greeted_us + VIEW_US {
+            self.greeted_us = now_us;
+            self.settling.redis.ready().await?;
+        }
+        Ok(())
     }
 
     fn forget_views(&mut self) {
@@ -451,7 +481,8 @@ impl<'a> Round<'a> {
         for &id in activities {
             let Some(activity) = self.activity(id) else { continue };
             let account = self.accounts.get_mut(&id).expect("it was listed a moment ago");
-            match account.prepare(self.control, &activity, holder).await {
+            let aside = self.settling.aside();
+            match account.prepare(self.control, &activity, (holder, &aside)).await {
                 Ok(saying) => said.extend(saying.map(|saying| (id, saying))),
                 Err(failed) => later(Err(failed))?,
             }
