@@ -12,12 +12,24 @@ use crate::order::Status;
 /// All books of one sale, read after its load.
 #[derive(Clone, Debug)]
 pub struct Books {
-    /// By gateway, every buyer's list: its own orders by its journal, the others' by the store.
+    /// Of each gateway that is there, every buyer's list: the orders for which it speaks by their
+    /// journals, the others' by the store.
     pub lists: Vec<Vec<Found>>,
-    /// By gateway, the account of its journal.
-    pub accounts: Vec<Account>,
+    /// By number, which of them speaks for a gateway: itself, or whoever has adopted it.
+    pub speakers: BTreeMap<usize, usize>,
+    /// By number, the account of each gateway's journal that knows of the sale.
+    pub accounts: BTreeMap<usize, Account>,
     /// What Redis has.
     pub lent: Lent,
+}
+
+impl Books {
+    /// The orders as those show them who speak for their gateways.
+    pub fn own(&self) -> impl Iterator<Item = &Found> {
+        let speaker = |found: &Found| self.speakers.get(&found.order.gateway()).copied();
+        let lists = self.lists.iter().enumerate();
+        lists.flat_map(move |(at, list)| list.iter().filter(move |it| speaker(it) == Some(at)))
+    }
 }
 
 /// What Redis has of one sale.
@@ -56,7 +68,7 @@ impl Lent {
     #[track_caller]
     #[must_use]
     pub fn of(hash: &[String]) -> Self {
-        let mut lent = Self::default();
+        let (mut lent, mut epochs, mut places) = (Self::default(), BTreeMap::new(), Vec::new());
         for field in hash.chunks_exact(2) {
             let (name, value) = (field[0].as_str(), field[1].as_str());
             match name.split_once(':') {
@@ -66,26 +78,33 @@ impl Lent {
                 Some(("g", gateway)) => {
                     // Epoch, number, units lent, units placed, and what is not looked at.
                     let words: Vec<&str> = value.split(' ').collect();
-                    let holding = (number(words[2]), number(words[3]));
-                    lent.holdings.insert(number(gateway), holding);
+                    let (gateway, holding) =
+                        (number(gateway), (number(words[2]), number(words[3])));
+                    lent.holdings.insert(gateway, holding);
+                    epochs.insert(gateway, number::<u8>(words[0]));
                 }
                 Some(("b", user)) => {
-                    lent.places.extend(value.split(' ').map(|place| Place::of(user, place)));
+                    places.extend(value.split(' ').map(|place| Place::of(user, place)));
                 }
                 Some(_) | None => {}
             }
         }
+        // Those of an older epoch count no more, and go when their buyer is looked at next.
+        let counts = |(place, epoch): &(Place, u8)| epochs.get(&place.gateway) == Some(epoch);
+        lent.places = places.into_iter().filter(counts).map(|(place, _)| place).collect();
         lent
     }
 }
 
 impl Place {
+    /// A place, and the epoch in which its gateway took it.
     #[track_caller]
-    fn of(user: &str, words: &str) -> Self {
+    fn of(user: &str, words: &str) -> (Self, u8) {
         let words: Vec<&str> = words.split(',').collect();
-        let [order, quantity, gateway, _epoch] = words[..] else { panic!("no place: {words:?}") };
+        let [order, quantity, gateway, epoch] = words[..] else { panic!("no place: {words:?}") };
         let (user, order) = (user.to_owned(), order.to_owned());
-        Self { user, order, quantity: number(quantity), gateway: number(gateway) }
+        let (quantity, gateway) = (number(quantity), number(gateway));
+        (Self { user, order, quantity, gateway }, number(epoch))
     }
 }
 
@@ -101,10 +120,11 @@ pub enum Difference {
     Told(checker::Difference),
     /// An order is still being confirmed.
     Unsettled(String),
-    /// A gateway shows another's order otherwise than that gateway, or one of them does not have it.
+    /// A gateway shows another's order otherwise than whoever speaks for it, or one of them does not
+    /// have it.
     Unlike {
-        /// The one that is asked.
-        gateway: usize,
+        /// The list of the one that is asked.
+        list: usize,
         /// The order.
         order: String,
     },
@@ -114,8 +134,8 @@ pub enum Difference {
     Units {
         /// The gateway.
         gateway: usize,
-        /// By its journal.
-        journal: u64,
+        /// By its journal; none where that does not know of the sale.
+        journal: Option<u64>,
         /// By Redis; none where it does not know the gateway.
         redis: Option<u64>,
     },
@@ -129,18 +149,15 @@ pub enum Difference {
 /// the buyers.
 #[must_use]
 pub fn compare(terms: Terms, users: &[String], sent: &[Sent], books: &Books) -> Vec<Difference> {
-    let own = |(gateway, list): (usize, &Vec<Found>)| -> Vec<Found> {
-        list.iter().filter(|found| found.order.gateway() == gateway).cloned().collect()
-    };
-    let found: Vec<Found> = books.lists.iter().enumerate().flat_map(own).collect();
+    let found: Vec<Found> = books.own().cloned().collect();
     let account = sum(&books.accounts, &books.lent);
     let told = checker::compare(terms, sent, &found, account);
     let mut differences: Vec<_> = told.into_iter().map(Difference::Told).collect();
     let unsettled = found.iter().filter(|it| it.order.status == Status::Accepted);
     differences.extend(unsettled.map(|it| Difference::Unsettled(it.order.id.clone())));
-    for (gateway, list) in books.lists.iter().enumerate() {
-        let unlike = unlike(&found, list);
-        differences.extend(unlike.map(|order| Difference::Unlike { gateway, order }));
+    for (list, shown) in books.lists.iter().enumerate() {
+        let unlike = unlike(&found, shown);
+        differences.extend(unlike.map(|order| Difference::Unlike { list, order }));
     }
     differences.extend(lent(&books.accounts, &books.lent));
     differences.extend(places(users, &found, &books.lent));
@@ -148,7 +165,7 @@ pub fn compare(terms: Terms, users: &[String], sent: &[Sent], books: &Books) -> 
 }
 
 /// The account of all gateways and of what none of them has.
-fn sum(accounts: &[Account], lent: &Lent) -> Account {
+fn sum(accounts: &BTreeMap<usize, Account>, lent: &Lent) -> Account {
     let free = lent.stocked.saturating_sub(lent.leased);
     let none = Account {
         stock_total: free,
@@ -161,7 +178,7 @@ fn sum(accounts: &[Account], lent: &Lent) -> Account {
         overdue_unpaid: 0,
         balanced: true,
     };
-    accounts.iter().fold(none, |sum, it| Account {
+    accounts.values().fold(none, |sum, it| Account {
         stock_total: sum.stock_total + it.stock_total,
         sold: sum.sold + it.sold,
         held: sum.held + it.held,
@@ -174,7 +191,7 @@ fn sum(accounts: &[Account], lent: &Lent) -> Account {
     })
 }
 
-/// The orders that a list shows otherwise than their own gateways.
+/// The orders that a list shows otherwise than those who speak for their gateways.
 fn unlike<'a>(found: &'a [Found], list: &'a [Found]) -> impl Iterator<Item = String> + 'a {
     let shown = |found: &'a [Found]| -> BTreeMap<&'a str, (usize, u32, Status)> {
         let facts =
@@ -187,16 +204,17 @@ fn unlike<'a>(found: &'a [Found], list: &'a [Found]) -> impl Iterator<Item = Str
 }
 
 /// Units lent, by Redis and by the journals.
-fn lent(accounts: &[Account], lent: &Lent) -> Vec<Difference> {
+fn lent(accounts: &BTreeMap<usize, Account>, lent: &Lent) -> Vec<Difference> {
     let mut differences = Vec::new();
     let units: u64 = lent.holdings.values().map(|(units, _)| units).sum();
     if !lent.live || units != lent.leased || lent.leased > lent.stocked {
         differences.push(Difference::Lent(lent.clone()));
     }
-    for (gateway, account) in accounts.iter().enumerate() {
-        let (journal, redis) = (account.stock_total, lent.holdings.get(&gateway));
-        let redis = redis.map(|(units, _)| *units);
-        if redis != Some(journal) {
+    let gateways: BTreeSet<usize> = accounts.keys().chain(lent.holdings.keys()).copied().collect();
+    for gateway in gateways {
+        let journal = accounts.get(&gateway).map(|account| account.stock_total);
+        let redis = lent.holdings.get(&gateway).map(|(units, _)| *units);
+        if redis != journal {
             differences.push(Difference::Units { gateway, journal, redis });
         }
     }
@@ -238,12 +256,12 @@ mod tests {
     }
 
     fn account(stock_total: u64, held: u64, sold: u64) -> Account {
-        let none = sum(&[], &Lent::default());
+        let none = sum(&BTreeMap::new(), &Lent::default());
         Account { stock_total, held, sold, remaining: stock_total - held - sold, ..none }
     }
 
-    /// Two gateways: one has a payable and a cancelled order, the other a paid one; three units are
-    /// nobody's.
+    /// Two gateways: one has a payable and a cancelled order, the other, which the first has adopted, a
+    /// paid one; three units are nobody's.
     fn sale() -> (Vec<String>, Vec<Sent>, Books) {
         let orders = vec![
             found(0, id(0, 1), Status::AwaitingPayment),
@@ -263,14 +281,16 @@ mod tests {
             ("leased", "7"),
             ("era", "3.00ff"),
             ("g:0", "1 12 5 1 0 0;;;"),
-            ("g:1", "1 9 2 1 0 0;;;"),
+            ("g:1", "2 9 2 1 0 0;;;"),
             ("b:70", &*format!("{},1,0,1", id(0, 1))),
-            ("b:71", &*format!("{},1,1,1", id(1, 1))),
+            // Two places: one is what the adopted gateway had.
+            ("b:71", &*format!("{},1,1,1 {},1,1,2", id(1, 9), id(1, 1))),
         ];
         let hash: Vec<_> = words.iter().flat_map(|it| [it.0.to_owned(), it.1.to_owned()]).collect();
-        let accounts = vec![account(5, 1, 0), account(2, 0, 1)];
-        let books =
-            Books { lists: vec![orders.clone(), orders.clone()], accounts, lent: Lent::of(&hash) };
+        let accounts = [(0, account(5, 1, 0)), (1, account(2, 0, 1))].into();
+        let (lists, speakers) =
+            (vec![orders.clone(), orders.clone()], [(0, 0), (1, 0), (2, 1)].into());
+        let books = Books { lists, speakers, accounts, lent: Lent::of(&hash) };
         (vec!["70".to_owned(), "71".to_owned()], sent.collect(), books)
     }
 
@@ -289,13 +309,25 @@ mod tests {
         };
         check("the store lost an order", |books| drop(books.lists[1].remove(0)));
         check("the store has an order as it was", |books| {
-            books.lists[0][2].order.status = Status::AwaitingPayment;
+            books.lists[1][2].order.status = Status::AwaitingPayment;
+        });
+        check("nobody speaks for a gateway", |books| {
+            books.speakers.remove(&1);
+        });
+        check("a gateway speaks for another that it has not adopted", |books| {
+            books.lists[1][2].order.status = Status::AwaitingPayment;
+            books.speakers.insert(1, 1);
+        });
+        check("an adopted gateway's journal is not there", |books| {
+            books.accounts.remove(&1);
         });
         check("an order is being confirmed", |books| {
             books.lists.iter_mut().for_each(|it| it[0].order.status = Status::Accepted);
         });
         check("a unit is lent to nobody", |books| books.lent.leased += 1);
-        check("a unit is lent twice", |books| books.accounts[0] = account(6, 1, 0));
+        check("a unit is lent twice", |books| {
+            books.accounts.insert(0, account(6, 1, 0));
+        });
         check("Redis knows of fewer units", |books| {
             books.lent.holdings.insert(0, (4, 1));
             books.lent.leased = 6;
@@ -310,7 +342,9 @@ mod tests {
             let place = books.lent.places.first().expect("there are two").clone();
             books.lent.places.insert(Place { gateway: 1, ..place });
         });
-        check("a journal holds another unit", |books| books.accounts[1] = account(2, 1, 1));
+        check("a journal holds another unit", |books| {
+            books.accounts.insert(1, account(2, 1, 1));
+        });
     }
 
     /// Twice their limit, at two gateways: each journal and each list is right by itself.
@@ -320,7 +354,7 @@ mod tests {
         for list in &mut books.lists {
             list[1].order.status = Status::AwaitingPayment;
         }
-        books.accounts[0] = account(5, 2, 0);
+        books.accounts.insert(0, account(5, 2, 0));
         let place = Place { user: users[1].clone(), order: id(0, 2), quantity: 1, gateway: 0 };
         books.lent.places.insert(place);
         let twice = checker::Difference::Overbought { buyer: 1, units: 2 };

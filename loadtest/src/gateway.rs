@@ -354,9 +354,18 @@ impl Gateway {
     #[track_caller]
     #[must_use]
     pub fn audit(&self, activity: &str) -> Value {
+        self.audits(activity)[activity].take()
+    }
+
+    /// The same as it is printed, with the accounts of the gateways that this one has adopted.
+    ///
+    /// # Panics
+    /// Where it finds a difference, or cannot compare.
+    #[track_caller]
+    #[must_use]
+    pub fn audits(&self, activity: &str) -> Value {
         let told = self.run(&["audit", "--json", "--activity", activity]).expect(0);
-        let mut audits: Value = serde_json::from_str(&told).expect("the audit prints JSON");
-        audits[activity].take()
+        serde_json::from_str(&told).expect("the audit prints JSON")
     }
 
     fn running(&self) -> &Process {

@@ -5,8 +5,8 @@
 //! [`contract`] holds each answer against the gateway's own document, [`shop`] sets up sales,
 //! [`provider`] says what became of payments, [`driver`] sends load without waiting for answers, and
 //! [`checker`] compares what every client was told with what is there afterwards; [`books`] does it
-//! where several gateways share a sale. A test has nobody to hand an error to, so everything but a
-//! connection panics with what it saw.
+//! where several gateways share a sale, and [`losses`] says what holds once one of them never comes
+//! back. A test has nobody to hand an error to, so everything but a connection panics with what it saw.
 //!
 //! It must not know the gateway's code: what it relies on is the wire contract and the command
 //! line.
@@ -17,6 +17,7 @@ pub mod client;
 pub mod contract;
 pub mod driver;
 pub mod gateway;
+pub mod losses;
 pub mod order;
 pub mod patience;
 pub mod provider;

@@ -122,14 +122,24 @@ impl Order {
         Self { id, activity, quantity, status, payments }
     }
 
-    /// The number of the gateway that made it: the highest bits of its id say so.
+    /// The number of the gateway that made it.
     ///
     /// # Panics
     /// Where its id is none.
     #[track_caller]
     #[must_use]
     pub fn gateway(&self) -> usize {
-        let id: u64 = self.id.parse().expect("an id is a number");
+        Self::gateway_of(&self.id)
+    }
+
+    /// The number of the gateway that made the order of an id: its highest bits say so.
+    ///
+    /// # Panics
+    /// Where it is none.
+    #[track_caller]
+    #[must_use]
+    pub fn gateway_of(id: &str) -> usize {
+        let id: u64 = id.parse().expect("an id is a number");
         usize::try_from(id >> GATEWAY_SHIFT).expect("a gateway has a small number")
     }
 }

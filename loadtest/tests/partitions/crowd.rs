@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use seckill_loadtest::client::{Connection, Request, Response};
 use seckill_loadtest::driver::{Answer, Ask, Sent, request};
+use seckill_loadtest::losses::Said;
 use seckill_loadtest::order::Order;
 use seckill_loadtest::patience::{now, sleep_until};
 use seckill_loadtest::random::Random;
@@ -58,13 +59,15 @@ impl<'a> Crowd<'a> {
     }
 
     /// Asks until they go home; everything that may have come to a gateway, and the answers.
-    pub(crate) fn run(&self) -> Vec<Sent> {
+    pub(crate) fn run(&self) -> Vec<Said> {
         let lanes = (0..LANES * GATEWAYS).map(|number| Lane {
             crowd: self,
             number,
             random: Random::new(self.seed.wrapping_add(number as u64)),
             connection: None,
-            sent: Vec::new(),
+            gateway: number % GATEWAYS,
+            buys: Vec::new(),
+            said: Vec::new(),
         });
         thread::scope(|scope| {
             let lanes: Vec<_> = lanes.map(|lane| scope.spawn(|| lane.run())).collect();
@@ -80,22 +83,45 @@ struct Lane<'a> {
     number: usize,
     random: Random,
     connection: Option<Connection>,
-    sent: Vec<Sent>,
+    /// The gateway that was met last.
+    gateway: usize,
+    /// What was bought there, or may have been.
+    buys: Vec<(usize, Ask)>,
+    said: Vec<Said>,
 }
 
 impl Lane<'_> {
-    fn run(mut self) -> Vec<Sent> {
+    fn run(mut self) -> Vec<Said> {
         let mut next = now();
         // Only a flag: whoever sets it joins the threads then.
         while !self.crowd.is_over.load(Ordering::Relaxed) {
             sleep_until(next);
             next = now() + GAP;
+            self.connect();
             let (buyer, ask) = self.choose();
             self.ask(buyer, ask);
             // Only a count.
             self.crowd.tries.fetch_add(1, Ordering::Relaxed);
         }
-        self.sent
+        self.said
+    }
+
+    /// Sees to a connection, where somebody is there.
+    fn connect(&mut self) {
+        if self.connection.as_ref().is_some_and(|it| !it.is_closed()) {
+            return;
+        }
+        self.connection = None;
+        let Some((gateway, address)) = self.crowd.addresses.of(self.number % GATEWAYS) else {
+            return;
+        };
+        let Ok(connection) = Connection::open(address) else { return };
+        connection.patience(PATIENCE).unwrap();
+        self.connection = Some(connection);
+        if std::mem::replace(&mut self.gateway, gateway) != gateway {
+            // A key is of one gateway: another would make another order of it.
+            self.buys.clear();
+        }
     }
 
     fn choose(&mut self) -> (usize, Ask) {
@@ -122,10 +148,8 @@ impl Lane<'_> {
                 }
             }
             35..45 => {
-                let is_buy = |it: &&Sent| matches!(it.ask, Ask::Buy { .. });
-                let buys: Vec<&Sent> = self.sent.iter().filter(is_buy).collect();
-                if let Some(again) = self.random.choose(&buys) {
-                    return (again.buyer, again.ask.clone());
+                if let Some(again) = self.random.choose(&self.buys) {
+                    return again.clone();
                 }
             }
             _ => {}
@@ -133,12 +157,11 @@ impl Lane<'_> {
         self.buy()
     }
 
-    /// A key is of one gateway: another would make another order of it.
     fn buy(&mut self) -> (usize, Ask) {
         let buyer = self.random.below(self.crowd.tokens.len());
         let most = usize::try_from(self.crowd.quantity_max).unwrap();
         let quantity = 1 + u32::try_from(self.random.below(most)).unwrap();
-        let key = format!("{:x}-{}-{}", self.crowd.seed, self.number, self.sent.len());
+        let key = format!("{:x}-{}-{}", self.crowd.seed, self.number, self.said.len());
         (buyer, Ask::Buy { key, quantity })
     }
 
@@ -156,8 +179,9 @@ impl Lane<'_> {
     }
 
     fn ask(&mut self, buyer: usize, ask: Ask) {
-        let request_id = format!("{:x}-{}-{}", self.crowd.seed, self.number, self.sent.len());
+        let request_id = format!("{:x}-{}-{}", self.crowd.seed, self.number, self.said.len());
         let request = request(self.crowd.activity, &ask, &request_id);
+        let at = now();
         let Some(answer) = self.send(buyer, request) else { return };
         let answer = answer.ok().map(|response| Answer::of(&response, &request_id));
         let mut known = self.crowd.known.lock().unwrap();
@@ -167,21 +191,16 @@ impl Lane<'_> {
             known.words.push((buyer, ask.clone()));
         }
         drop(known);
-        self.sent.push(Sent { buyer, ask, answer });
+        if matches!(ask, Ask::Buy { .. }) {
+            self.buys.push((buyer, ask.clone()));
+        }
+        self.said.push(Said { at, sent: Sent { buyer, ask, answer } });
     }
 
     /// What comes back of what went out; none where nothing did, since there is nobody.
     fn send(&mut self, buyer: usize, request: Request) -> Option<std::io::Result<Response>> {
-        let kept = self.connection.take().filter(|it| !it.is_closed());
-        let mut connection = match kept {
-            Some(kept) => kept,
-            None => {
-                let address = self.crowd.addresses.of(self.number % GATEWAYS)?;
-                let connection = Connection::open(address).ok()?;
-                connection.patience(PATIENCE).unwrap();
-                connection
-            }
-        };
+        // It is not looked at anew: another gateway may be there by now, which has other keys.
+        let mut connection = self.connection.take()?;
         let request = request.token(&self.crowd.tokens[buyer]);
         let answer = connection.exchange(&request);
         let is_last = |it: &Response| it.header("connection") == Some("close");

@@ -5,7 +5,7 @@
 use seckill_loadtest::random::Random;
 
 use crate::link::Mode;
-use crate::world::{GATEWAYS, World};
+use crate::world::{GATEWAYS, SERVE, World};
 
 /// Faults of one round, at most.
 const FAULTS_MAX: usize = 4;
@@ -17,6 +17,11 @@ const MODES: [Mode; 4] = [Mode::SilentThere, Mode::SilentBack, Mode::Silent, Mod
 pub(crate) enum Fault {
     /// A gateway is killed, and comes back.
     GatewayKilled(usize),
+    /// A gateway is killed and never comes back, and its journal is gone, too: another goes on with
+    /// its orders, and a fresh gateway takes its place.
+    GatewayLost(usize),
+    /// The same, and its data is there yet: it would be refused.
+    GatewayLeft(usize),
     /// Redis is killed, and comes back without anything.
     RedisKilled,
     /// Redis stands still.
@@ -44,19 +49,24 @@ pub(crate) fn draw(random: &mut Random) -> Vec<Fault> {
     let mut faults: Vec<Fault> = Vec::new();
     for _ in 0..=random.below(FAULTS_MAX) {
         let fault = one(random);
-        let is_apart = |it: &Fault| *it != fault && !(it.is_of_redis() && fault.is_of_redis());
-        if faults.iter().all(is_apart) {
+        if faults.iter().all(|&it| fault.goes_with(it)) && !loses_all(&faults, fault) {
             faults.push(fault);
         }
     }
     faults
 }
 
+/// Whether nobody would be there who could go on for the others.
+fn loses_all(faults: &[Fault], fault: Fault) -> bool {
+    let lost = faults.iter().chain([&fault]).filter(|it| it.loses().is_some());
+    lost.count() == GATEWAYS
+}
+
 fn one(random: &mut Random) -> Fault {
     let gateway = random.below(GATEWAYS);
     let other = (gateway + 1 + random.below(GATEWAYS - 1)) % GATEWAYS;
     let mode = *random.one_of(&MODES);
-    match random.below(13) {
+    match random.below(16) {
         0..3 => Fault::GatewayKilled(gateway),
         3 => Fault::RedisKilled,
         4 => Fault::RedisStopped,
@@ -67,11 +77,20 @@ fn one(random: &mut Random) -> Fault {
         9 => Fault::ToRedis(gateway, mode),
         10 => Fault::Between(gateway, other, mode),
         11 => Fault::Alone(gateway, mode),
+        12 | 13 => Fault::GatewayLost(gateway),
+        14 => Fault::GatewayLeft(gateway),
         _ => Fault::StoreStalled,
     }
 }
 
 impl Fault {
+    /// Whether another may be there as well.
+    fn goes_with(self, other: Self) -> bool {
+        let is_of_both = self.is_of_redis() && other.is_of_redis();
+        let ends_one_twice = self.ends().is_some() && self.ends() == other.ends();
+        self != other && !is_of_both && !ends_one_twice
+    }
+
     fn is_of_redis(self) -> bool {
         match self {
             Self::RedisKilled
@@ -81,11 +100,32 @@ impl Fault {
             | Self::RedisSplit(_)
             | Self::OldMasterBack => true,
             Self::GatewayKilled(_)
+            | Self::GatewayLost(_)
+            | Self::GatewayLeft(_)
             | Self::ToRedis(..)
             | Self::Between(..)
             | Self::Alone(..)
             | Self::StoreStalled => false,
         }
+    }
+
+    /// The gateway whose process it ends.
+    fn ends(self) -> Option<usize> {
+        if let Self::GatewayKilled(gateway) = self { Some(gateway) } else { self.loses() }
+    }
+
+    /// The gateway that never comes back.
+    fn loses(self) -> Option<usize> {
+        if let Self::GatewayLost(gateway) | Self::GatewayLeft(gateway) = self {
+            Some(gateway)
+        } else {
+            None
+        }
+    }
+
+    /// Whether it can end as things are.
+    pub(crate) fn may_end(self, world: &World) -> bool {
+        self.loses().is_none_or(|gateway| world.may_replace(gateway))
     }
 
     /// A while before it begins: a replica that takes over lacks what is written from now on.
@@ -99,6 +139,8 @@ impl Fault {
         let (master, other) = (world.master, world.other());
         match self {
             Self::GatewayKilled(gateway) => world.kill(gateway),
+            Self::GatewayLost(gateway) => world.lose(gateway, true),
+            Self::GatewayLeft(gateway) => world.lose(gateway, false),
             Self::RedisKilled => world.redis[master].kill(),
             Self::RedisStopped => world.redis[master].stop(),
             Self::RedisFlushed => world.redis[master].flush(),
@@ -127,6 +169,8 @@ impl Fault {
         let (master, other) = (world.master, world.other());
         match self {
             Self::GatewayKilled(gateway) => world.restart(gateway),
+            Self::GatewayLost(gateway) => drop(world.replace(gateway)),
+            Self::GatewayLeft(gateway) => world.replace(gateway).run(&SERVE).refused("was retired"),
             Self::RedisKilled => world.redis[master].restart(),
             Self::RedisStopped => world.redis[master].go_on(),
             Self::RedisFlushed => {}

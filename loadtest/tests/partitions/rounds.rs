@@ -11,20 +11,26 @@ use seckill_loadtest::checker::{Account, Found, Terms};
 use seckill_loadtest::client::Client;
 use seckill_loadtest::driver::{Answer, Ask, Sent, request};
 use seckill_loadtest::gateway::Gateway;
+use seckill_loadtest::losses::{Said, reliable};
 use seckill_loadtest::order::{Order, Status};
 use seckill_loadtest::patience::{GENEROUS, now, until};
 use seckill_loadtest::random::{Random, seed};
 use seckill_loadtest::shop::{self, Sale};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::crowd::Crowd;
 use crate::faults::{Fault, draw};
 use crate::world::{GATEWAYS, World};
 
 const ROUNDS: usize = 5;
+/// Rounds of one world: whoever was adopted goes on for ever.
+const WORLD_ROUNDS: usize = 20;
 const BUYERS: usize = 30;
 /// Tries between two events, at most.
 const TRIES_MAX: usize = 500;
+/// How often a fault ends before the next one begins, where it can.
+const ENDS_FIRST_PERCENT: usize = 25;
 /// How long the books may take to agree: a call that was kept by a silent link is given up after
 /// twelve seconds, and what Redis forgot may be rebuilt twice.
 const SETTLED: Duration = GENEROUS.saturating_mul(2);
@@ -36,7 +42,7 @@ struct Round {
     activity: String,
     sale: Sale,
     tokens: Vec<String>,
-    sent: Vec<Sent>,
+    said: Vec<Said>,
 }
 
 impl Round {
@@ -52,32 +58,14 @@ impl Round {
         let addresses = world.addresses.clone();
         let mut crowd = Crowd::new(&activity, &tokens, &addresses);
         (crowd.quantity_max, crowd.seed) = (limit.min(2), seed);
-        let sent = thread::scope(|scope| {
+        let said = thread::scope(|scope| {
             let load = scope.spawn(|| crowd.run());
             let over = Over(&crowd);
-            let go_on = |random: &mut Random| {
-                // Only a count: nothing else is read by it.
-                let enough = crowd.tries.load(Ordering::Relaxed) + 1 + random.below(TRIES_MAX);
-                until("the shoppers have tried", GENEROUS, || {
-                    (crowd.tries.load(Ordering::Relaxed) >= enough).then_some(())
-                });
-            };
-            go_on(random);
-            for fault in faults {
-                fault.announce(world);
-                go_on(random);
-                fault.begin(world);
-            }
-            go_on(random);
-            let mut left = faults.to_vec();
-            while !left.is_empty() {
-                left.swap_remove(random.below(left.len())).end(world);
-                go_on(random);
-            }
+            go_wrong(world, &crowd, random, faults);
             drop(over);
             load.join().unwrap()
         });
-        Self { product, activity, sale, tokens, sent }
+        Self { product, activity, sale, tokens, said }
     }
 
     fn users(&self) -> Vec<String> {
@@ -87,18 +75,37 @@ impl Round {
 
     /// Reads what all books have of the sale; none where a list is not whole just now.
     fn read(&self, world: &World) -> Option<Books> {
-        let account = |gateway: &Gateway| {
-            let audit = gateway.audit(&self.activity);
-            Account::deserialize(audit).expect("an audit is as the contract says")
-        };
         let hash = world.redis[world.master].tell(&["HGETALL", &self.hash()]);
-        let gateways = &world.gateways;
+        let (gateways, numbers) = (&world.gateways, world.numbers);
         let addresses: Vec<_> = gateways.iter().map(Gateway::address).collect();
         thread::scope(|scope| {
-            let accounts = scope.spawn(move || gateways.iter().map(account).collect());
+            let accounts = scope.spawn(move || {
+                let all = gateways.iter().zip(numbers);
+                all.flat_map(|(gateway, number)| self.accounts(gateway, number)).collect()
+            });
             let lists: Option<_> = addresses.into_iter().map(|it| self.list(it)).collect();
-            Some(Books { lists: lists?, accounts: accounts.join().unwrap(), lent: Lent::of(&hash) })
+            Some(Books {
+                lists: lists?,
+                speakers: world.speakers.clone(),
+                accounts: accounts.join().unwrap(),
+                lent: Lent::of(&hash),
+            })
         })
+    }
+
+    /// The accounts of a gateway and of those that it has adopted, by their numbers.
+    fn accounts(&self, gateway: &Gateway, number: usize) -> Vec<(usize, Account)> {
+        let audits = gateway.audits(&self.activity);
+        let account = |audits: &Value| {
+            let audit = audits.get(&self.activity)?;
+            Some(Account::deserialize(audit).expect("an audit is as the contract says"))
+        };
+        let own = account(&audits).map(|account| (number, account));
+        let adopted = audits.get("adopted").and_then(Value::as_object).into_iter().flatten();
+        let adopted = adopted.filter_map(|(number, audits)| {
+            Some((number.parse().expect("a gateway has a number"), account(audits)?))
+        });
+        own.into_iter().chain(adopted).collect()
     }
 
     /// Every shopper's list at one gateway.
@@ -124,7 +131,8 @@ impl Round {
         let deadline = now() + SETTLED;
         let (books, differences) = until("the books are read", SETTLED * 2, || {
             let books = self.read(world)?;
-            let differences = compare(terms, &users, &self.sent, &books);
+            let sent = reliable(&self.said, &world.losses, books.own());
+            let differences = compare(terms, &users, &sent, &books);
             (differences.is_empty() || now() > deadline).then_some((books, differences))
         });
         assert!(differences.is_empty(), "{} differences: {differences:#?}", differences.len());
@@ -141,9 +149,9 @@ impl Round {
         let mut waiting: Vec<usize> = (first..self.tokens.len()).collect();
         until("the last unit is sold", SETTLED, || {
             waiting.retain(|&buyer| {
-                let answer = self.buy(world, buyer);
+                let (at, answer) = (now(), self.buy(world, buyer));
                 let is_served = answer.order.is_some();
-                self.sent.push(late(buyer, answer));
+                self.said.push(Said { at, sent: late(buyer, answer) });
                 !is_served
             });
             assert!(waiting.len() >= GATEWAYS, "more is sold than there was");
@@ -160,8 +168,8 @@ impl Round {
 
     /// Gives up what is not paid, and ends the sale: the rest is the product's again.
     fn end(&self, world: &World, books: &Books) {
-        for found in own(books).filter(|it| it.order.status.is_held()) {
-            let address = world.gateways[found.order.gateway()].address();
+        for found in books.own().filter(|it| it.order.status.is_held()) {
+            let address = world.gateways[world.speakers[&found.order.gateway()]].address();
             let mut client = Client::with_token(address, &self.tokens[found.buyer]);
             let path = format!("/api/v1/orders/{}", found.order.id);
             // It may have expired, or be about to: one change of an order at a time.
@@ -178,6 +186,35 @@ impl Round {
             assert!(stock <= left, "{stock} of {left} came back");
             (stock == left).then_some(())
         });
+    }
+}
+
+/// Has each fault begin and end while shoppers go on, some of them before others have begun.
+fn go_wrong(world: &mut World, crowd: &Crowd<'_>, random: &mut Random, faults: &[Fault]) {
+    let go_on = |random: &mut Random| {
+        // Only a count: nothing else is read by it.
+        let enough = crowd.tries.load(Ordering::Relaxed) + 1 + random.below(TRIES_MAX);
+        until("the shoppers have tried", GENEROUS, || {
+            (crowd.tries.load(Ordering::Relaxed) >= enough).then_some(())
+        });
+    };
+    go_on(random);
+    let (mut to_come, mut there): (_, Vec<Fault>) = (faults.to_vec(), Vec::new());
+    while !to_come.is_empty() || !there.is_empty() {
+        let may_end = |it: &usize| Fault::may_end(there[*it], world);
+        let may_end: Vec<usize> = (0..there.len()).filter(may_end).collect();
+        let ends = random.choose(&may_end).copied();
+        let ends = ends.filter(|_| to_come.is_empty() || random.percent(ENDS_FIRST_PERCENT));
+        if let Some(at) = ends {
+            there.swap_remove(at).end(world);
+        } else {
+            let fault = to_come.swap_remove(0);
+            fault.announce(world);
+            go_on(random);
+            fault.begin(world);
+            there.push(fault);
+        }
+        go_on(random);
     }
 }
 
@@ -199,14 +236,9 @@ fn late(buyer: usize, answer: Answer) -> Sent {
     Sent { buyer, ask: late_buy(buyer), answer: Some(answer) }
 }
 
-fn own(books: &Books) -> impl Iterator<Item = &Found> {
-    let lists = books.lists.iter().enumerate();
-    lists.flat_map(|(gateway, list)| list.iter().filter(move |it| it.order.gateway() == gateway))
-}
-
 fn units(books: &Books, of: fn(Status) -> bool) -> u64 {
     let quantity = |it: &Found| u64::from(it.order.quantity);
-    own(books).filter(|it| of(it.order.status)).map(quantity).sum()
+    books.own().filter(|it| of(it.order.status)).map(quantity).sum()
 }
 
 fn rounds() -> usize {
@@ -220,16 +252,20 @@ fn what_clients_were_told_is_what_all_books_say_whatever_goes_wrong() {
     let mut random = Random::new(seed);
     let mut world = World::start();
     for number in 1..=rounds() {
+        if number.is_multiple_of(WORLD_ROUNDS) {
+            world.check();
+            world = World::start();
+        }
         let faults = draw(&mut random);
         println!("round {number} begins: {faults:?}");
         let mut round = Round::sell(&mut world, &mut random, &faults);
         world.recover();
         let mut books = round.settle(&world);
         let told = |status| {
-            let answered = round.sent.iter().filter_map(|sent| sent.answer.as_ref());
+            let answered = round.said.iter().filter_map(|said| said.sent.answer.as_ref());
             answered.filter(|answer| answer.status == status).count()
         };
-        let line = format!("{} sent, {} accepted", round.sent.len(), told(202));
+        let line = format!("{} sent, {} accepted", round.said.len(), told(202));
         // Where orders expire soon there is no moment in which all units are sold.
         if round.sale.pay_within_s > GENEROUS.as_secs().try_into().unwrap() {
             round.sell_out(&world, &books);
@@ -239,27 +275,25 @@ fn what_clients_were_told_is_what_all_books_say_whatever_goes_wrong() {
         let paid = units(&books, |it| it == Status::Paid);
         println!("round {number}: {line}, {paid} units of {} paid", round.sale.stock);
     }
-    for gateway in &world.gateways {
-        drop(gateway.run(&["journal", "verify"]).expect(0));
-        drop(gateway.run(&["audit"]).expect(0));
-    }
+    world.check();
 }
 
 /// Books that are read from real parts, and a fact in one of them that is not so.
 #[test]
 fn canary_a_wrong_fact_in_any_book_is_seen() {
     let mut world = World::start();
-    let mut round = Round::sell(&mut world, &mut Random::new(seed()), &[]);
+    let round = Round::sell(&mut world, &mut Random::new(seed()), &[]);
     world.recover();
     let books = round.settle(&world);
     let (terms, users) =
         (Terms { stock: round.sale.stock.into(), limit: round.sale.limit.into() }, round.users());
     drop(world.redis[world.master].tell(&["HINCRBY", &round.hash(), "leased", "1"]));
-    let seen = compare(terms, &users, &round.sent, &round.read(&world).unwrap());
+    let mut sent: Vec<Sent> = round.said.iter().map(|said| said.sent.clone()).collect();
+    let seen = compare(terms, &users, &sent, &round.read(&world).unwrap());
     assert!(seen.iter().any(|it| matches!(it, Difference::Lent(_))), "{seen:?}");
-    let lost = Order { id: "1".to_owned(), ..own(&books).next().unwrap().order.clone() };
+    let lost = Order { id: "1".to_owned(), ..books.own().next().unwrap().order.clone() };
     let answer = Answer { status: 202, slug: None, order: Some(lost), is_in_order: true };
-    round.sent.push(late(0, answer));
-    let seen = compare(terms, &users, &round.sent, &books);
+    sent.push(late(0, answer));
+    let seen = compare(terms, &users, &sent, &books);
     assert!(matches!(seen[..], [Difference::Told(_)]), "{seen:?}");
 }

@@ -6,7 +6,7 @@ use seckill_loadtest::gateway::Gateway;
 use seckill_loadtest::patience::{GENEROUS, until};
 use seckill_loadtest::shop::{self, Sale};
 
-use crate::world::World;
+use crate::world::{SERVE, World};
 
 /// Each would sell what the other holds, and flush over what the store has of it.
 #[test]
@@ -27,8 +27,7 @@ fn gateways_on_each_others_data_refuse_to_start_and_change_nothing() {
     let known = || (dump(one), dump(other), Lent::of(&world.redis[0].tell(&["HGETALL", &hash])));
     let before = known();
     for (gateway, data) in [(one, other), (other, one)] {
-        let any_port = ["--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
-        gateway.run_on(data.data(), &[&["serve"], &any_port[..]].concat(), &[]).refused("journal");
+        gateway.run_on(data.data(), &SERVE, &[]).refused("journal");
     }
     assert_eq!(known(), before);
     world.restart(0);
@@ -36,7 +35,5 @@ fn gateways_on_each_others_data_refuse_to_start_and_change_nothing() {
     world.recover();
     let mut ann = Client::with_token(world.gateways[1].address(), &token);
     assert_eq!(shop::orders(&mut ann).len(), 1);
-    for gateway in &world.gateways {
-        drop(gateway.run(&["audit"]).expect(0));
-    }
+    world.check();
 }

@@ -1,7 +1,11 @@
-//! Three gateways, a Redis and its replica, one store, and the links between all of them.
+//! Three gateways, a Redis and its replica, one store, and the links between all of them. A gateway that
+//! never comes back leaves its place to a fresh one under a number that none has had.
 //!
 //! It must not know when what goes wrong, nor what a test asserts.
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::mem::replace;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::Connection as Store;
 use seckill_loadtest::client::Client;
 use seckill_loadtest::gateway::{Gateway, Scratch, Start};
-use seckill_loadtest::patience::{GENEROUS, until};
+use seckill_loadtest::losses::Losses;
+use seckill_loadtest::patience::{GENEROUS, now, until};
 use seckill_loadtest::provider;
 use seckill_loadtest::redis::Redis;
 use seckill_loadtest::shop::{Sale, Shop};
@@ -20,24 +25,34 @@ use crate::link::{Link, Mode, Place};
 pub(crate) const GATEWAYS: usize = 3;
 const START: Start = Start { cores: 1, through: &[] };
 
-/// Where each gateway serves shoppers; none while it is killed.
+/// To start one by hand.
+pub(crate) const SERVE: [&str; 5] =
+    ["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
+
+/// The number of the gateway at each place, and where it serves shoppers; none while it is away.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Addresses(Arc<Mutex<[Option<SocketAddr>; GATEWAYS]>>);
+pub(crate) struct Addresses(Arc<Mutex<[Option<(usize, SocketAddr)>; GATEWAYS]>>);
 
 impl Addresses {
-    pub(crate) fn of(&self, gateway: usize) -> Option<SocketAddr> {
+    pub(crate) fn of(&self, gateway: usize) -> Option<(usize, SocketAddr)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)[gateway]
     }
 
-    fn set(&self, gateway: usize, address: Option<SocketAddr>) {
+    fn set(&self, gateway: usize, address: Option<(usize, SocketAddr)>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)[gateway] = address;
     }
 }
 
-/// All parts. A gateway meets Redis and the others by links only, one way each.
+/// All parts. A gateway meets Redis and the others by links only, one way each. It is known by its
+/// place, which is what its number leaves when it is divided by the number of places.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) gateways: Vec<Gateway>,
+    /// By place.
+    pub(crate) numbers: [usize; GATEWAYS],
+    /// By number, the place of whoever speaks for a gateway.
+    pub(crate) speakers: BTreeMap<usize, usize>,
+    pub(crate) losses: Losses,
     pub(crate) addresses: Addresses,
     /// From each gateway to the master.
     pub(crate) to_redis: Vec<Link>,
@@ -54,12 +69,13 @@ pub(crate) struct World {
     store: Scratch,
 }
 
-/// The gateway that calls another, by the head of its call.
+/// The place of the gateway that calls another, by the head of its call.
 fn caller(head: &[u8]) -> usize {
     const FROM: &str = "seckill-from: ";
     let head = String::from_utf8_lossy(head);
     let from = head.lines().find_map(|line| line.strip_prefix(FROM));
-    from.and_then(|number| number.trim().parse().ok()).expect("a call says from whom it is")
+    let number = from.and_then(|number| number.trim().parse::<usize>().ok());
+    number.expect("a call says from whom it is") % GATEWAYS
 }
 
 impl World {
@@ -71,15 +87,18 @@ impl World {
         to_redis.iter().for_each(|link| link.turn(Place::Unix(redis[0].socket())));
         let gateways: Vec<_> = (0..GATEWAYS)
             .map(|number| {
-                let store = store.path();
                 let links = (to_redis[number].address(), to_gateway[number].address());
-                Gateway::start_with(START, variables(number, store, links))
+                Gateway::start_with(START, variables(number, store.path(), links))
             })
             .collect();
         let admin = Shop::open(&gateways[0]).admin.token.expect("an administrator is signed in");
         let (addresses, replication) = (Addresses::default(), Link::new(1, |_| 0));
+        let numbers: [usize; GATEWAYS] = std::array::from_fn(|number| number);
         let world = Self {
             gateways,
+            numbers,
+            speakers: numbers.map(|number| (number, number)).into(),
+            losses: Losses::new(),
             addresses,
             to_redis,
             to_gateway,
@@ -104,7 +123,8 @@ impl World {
             rest.split_once('"')?.0.parse().ok()
         });
         self.to_gateway[gateway].turn(Place::Tcp(listens));
-        self.addresses.set(gateway, Some(self.gateways[gateway].address()));
+        let address = self.gateways[gateway].address();
+        self.addresses.set(gateway, Some((self.numbers[gateway], address)));
     }
 
     /// Ends a gateway as a power cut would.
@@ -117,6 +137,49 @@ impl World {
     pub(crate) fn restart(&mut self, gateway: usize) {
         self.gateways[gateway].restart(START);
         self.announce(gateway);
+    }
+
+    /// Ends it for good, and perhaps its disk as well: what it had not flushed is gone.
+    pub(crate) fn lose(&mut self, gateway: usize, with_disk: bool) {
+        self.kill(gateway);
+        if with_disk {
+            fs::remove_dir_all(self.gateways[gateway].data()).unwrap();
+        }
+        let lost_at = now();
+        let its = self.speakers.iter().filter(|(_, speaker)| **speaker == gateway);
+        self.losses.extend(its.map(|(&number, _)| (number, lost_at)));
+    }
+
+    /// Who could go on with a gateway's orders: the next one that runs.
+    fn successor(&self, gateway: usize) -> Option<usize> {
+        let mut others = (1..GATEWAYS).map(|step| (gateway + step) % GATEWAYS);
+        others.find(|&other| self.addresses.of(other).is_some())
+    }
+
+    /// Whether a gateway that is lost can be replaced just now: that is a word to the store, and somebody
+    /// who is there must go on.
+    pub(crate) fn may_replace(&self, gateway: usize) -> bool {
+        self.stalled.is_none() && self.successor(gateway).is_some()
+    }
+
+    /// Another goes on with a lost gateway's orders, and a fresh one takes its place. What is left of
+    /// the lost one.
+    pub(crate) fn replace(&mut self, gateway: usize) -> Gateway {
+        let adopter = self.successor(gateway).expect("somebody is there");
+        let names = [self.numbers[gateway], self.numbers[adopter]].map(|number| number.to_string());
+        let retire = ["gateway", "retire", &names[0], "--adopter", &names[1], "--machine-is-off"];
+        drop(self.gateways[adopter].run(&retire).expect(0));
+        for speaker in self.speakers.values_mut().filter(|speaker| **speaker == gateway) {
+            *speaker = adopter;
+        }
+        self.numbers[gateway] += GATEWAYS;
+        let number = self.numbers[gateway];
+        let links = (self.to_redis[gateway].address(), self.to_gateway[gateway].address());
+        let fresh = Gateway::start_with(START, variables(number, self.store.path(), links));
+        let lost = replace(&mut self.gateways[gateway], fresh);
+        self.speakers.insert(number, gateway);
+        self.announce(gateway);
+        lost
     }
 
     /// The Redis that is no master.
@@ -165,10 +228,28 @@ impl World {
                 ("seckill_peers{state=\"present\"}", GATEWAYS - 1),
                 ("seckill_breaker_state{follower=\"store\",calls=\"read\"}", 0),
             ] {
-                until(&format!("{name} is {figure} at gateway {gateway}"), GENEROUS, || {
-                    (self.figure(gateway, name) == Some(figure)).then_some(())
-                });
+                self.await_figure(gateway, name, figure);
             }
+        }
+        for (&number, &speaker) in &self.speakers {
+            if self.numbers[speaker] != number {
+                let name = format!("seckill_adopted_flush_lag_records{{gateway=\"{number}\"}}");
+                self.await_figure(speaker, &name, 0);
+            }
+        }
+    }
+
+    fn await_figure(&self, gateway: usize, name: &str, figure: usize) {
+        until(&format!("{name} is {figure} at place {gateway}"), GENEROUS, || {
+            (self.figure(gateway, name) == Some(figure)).then_some(())
+        });
+    }
+
+    /// Every journal and all books of every gateway, the adopted ones among them, are sound.
+    pub(crate) fn check(&self) {
+        for gateway in &self.gateways {
+            drop(gateway.run(&["journal", "verify"]).expect(0));
+            drop(gateway.run(&["audit"]).expect(0));
         }
     }
 
