@@ -82,10 +82,20 @@ impl Control {
         self.adoption.look(&rows, peers.own(), self.engine.clock().elapsed_us());
         let origin = self.engine.origin();
         match rows.iter().find(|row| row.number == origin.gateway) {
-            Some(own) if is_own => self.stand(own, begun),
+            Some(own) if is_own => {
+                // Release, for `may_join`.
+                self.announced.store(true, Ordering::Release);
+                self.stand(own, begun);
+            }
             _ => {}
         }
         Ok(())
+    }
+
+    /// Whether this gateway may hold units of a shared sale: were it lost before the store has its row,
+    /// nobody could retire it, and the others would wait for it for ever.
+    pub(super) fn may_join(&self) -> bool {
+        self.peers.is_none() || self.announced.load(Ordering::Acquire)
     }
 
     /// How this gateway stands, by its own row, of which a word that was begun then is part.

@@ -109,6 +109,8 @@ pub struct Control {
     followed: std::sync::Mutex<fleet::Followed>,
     /// Whether the store has said that it follows this journal, and from where to flush.
     registered: AtomicBool,
+    /// Whether the store has this gateway's row: who has none cannot be retired.
+    announced: AtomicBool,
     /// How far it is in handing itself over.
     draining: Draining,
     /// Why the gateway ends by itself; none while it goes on.
@@ -179,6 +181,7 @@ impl Control {
             adoption: Adoption::new(parts.adopted),
             followed: std::sync::Mutex::default(),
             registered: AtomicBool::new(false),
+            announced: AtomicBool::new(false),
             draining: Draining::default(),
             must_stop: watch::Sender::new(None),
             stop,
@@ -218,12 +221,10 @@ impl Control {
         }
         self.preheat().await;
         if has_store {
+            unless_away(self.announce().await)?;
             self.lease_first().await;
         }
         self.render_pages().await;
-        if has_store {
-            unless_away(self.announce().await)?;
-        }
         Ok(())
     }
 

@@ -314,7 +314,8 @@ impl<'a> Round<'a> {
     /// Enters this gateway among those that may hold units, before it asks for any.
     async fn join(&mut self, id: ActivityId) -> Result<(), Failed> {
         let lease = self.activity(id).and_then(|it| it.sale().lease);
-        if lease.is_none_or(|lease| lease.floor.is_some()) || !self.may_try(id) {
+        let has_joined = lease.is_none_or(|lease| lease.floor.is_some());
+        if has_joined || !self.control.may_join() || !self.may_try(id) {
             return Ok(());
         }
         let (journal_id, origin) = (self.engine().journal_id(), self.engine().origin());
