@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use seckill_shards::disk::MachineDisk;
+use seckill_shards::disk::{Disk, MachineDisk};
 use seckill_shards::ids::Origin;
 use seckill_shards::journal::{JournalId, write_checkpoint};
 use seckill_shards::record::Record;
@@ -63,10 +63,20 @@ pub(super) fn make(
         // A crash has left it behind.
         fs::remove_dir_all(&making)?;
     }
-    let disk = MachineDisk::open_locked(&making)?;
-    write_checkpoint(&disk, (journal, FIRST_SEGMENT), 0, |sink| records.iter().for_each(sink))?;
-    drop(disk);
+    begin(&MachineDisk::open_locked(&making)?, journal, records)?;
     fs::rename(&making, &folder)
+}
+
+/// Begins a journal with these records, on a disk that has none.
+///
+/// # Errors
+/// What the disk says.
+pub(in crate::control) fn begin(
+    disk: &dyn Disk,
+    journal: JournalId,
+    records: &[Record],
+) -> io::Result<()> {
+    write_checkpoint(disk, (journal, FIRST_SEGMENT), 0, |sink| records.iter().for_each(sink))
 }
 
 /// Sees to it that a journal is still there after a power cut: before the store is told of it.

@@ -34,6 +34,8 @@ use super::{Control, ControlParts, SECOND};
 use crate::api::{Adopted, Owners};
 use crate::store::{GatewayRow, LeaseHeld, StoreError};
 
+#[cfg(test)]
+pub(super) use self::journal::begin;
 pub use self::journal::list as adopted_journals;
 
 /// The gateways that this one speaks for.
@@ -77,7 +79,7 @@ struct Running {
 
 /// Why a gateway is not taken over yet.
 #[derive(Debug, thiserror::Error)]
-enum AdoptError {
+pub(super) enum AdoptError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("its journal cannot be made or opened")]
@@ -147,11 +149,11 @@ impl Adoption {
     }
 
     /// Those whose time has come and that were not taken over.
-    fn due(&self, now_us: u64) -> Vec<Ward> {
+    pub(super) fn due(&self, now_us: u64) -> Vec<Origin> {
         let wards = self.wards.lock().expect("nobody panics under this lock");
         let running = self.running.lock().expect("nobody panics under this lock");
-        let due = wards.values().filter(|ward| now_us >= ward.due_us);
-        due.filter(|ward| !running.all.contains_key(&ward.origin.gateway)).copied().collect()
+        let due = wards.values().filter(|ward| now_us >= ward.due_us).map(|ward| ward.origin);
+        due.filter(|origin| !running.all.contains_key(&origin.gateway)).collect()
     }
 
     /// Has it go on, unless this gateway ends: then it is handed back.
@@ -189,7 +191,7 @@ impl Control {
         second.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             second.tick().await;
-            for Ward { origin, .. } in self.adoption.due(self.engine.clock().elapsed_us()) {
+            for origin in self.adoption.due(self.engine.clock().elapsed_us()) {
                 let Origin { gateway, epoch } = origin;
                 match self.adopt(origin).await {
                     Ok(()) => tracing::info!(gateway, epoch, "a gateway is adopted"),
@@ -223,24 +225,32 @@ impl Control {
     async fn adopt(self: &Arc<Self>, origin: Origin) -> Result<(), AdoptError> {
         let adopted = self.adoption.folder.clone();
         if !journal::folder_of(&adopted, origin).try_exists()? {
-            let followed = self.store.position(origin.gateway).await?;
-            if followed.is_none_or(|it| it.is_followed() || it.epoch != origin.epoch) {
-                return Err(AdoptError::Lost);
-            }
-            let aside = self.store.set_aside(origin.gateway).await?.len();
-            if aside > 0 {
-                return Err(AdoptError::SetAside(aside));
-            }
-            let records = self.read_first(origin.gateway).await?.finish();
-            let is_payment = |it: &Record| matches!(it, Record::PaymentKept(_));
-            if self.payment.is_none() && records.iter().any(is_payment) {
-                return Err(AdoptError::NoProvider);
-            }
-            let journal = crate::random_bytes()?;
+            let (records, journal) = (self.first_records(origin).await?, crate::random_bytes()?);
             let make = move || journal::make(&adopted, origin, journal, &records);
             tokio::task::spawn_blocking(make).await??;
         }
         self.open(origin).await
+    }
+
+    /// What a gateway's journal begins with.
+    ///
+    /// # Errors
+    /// [`AdoptError`]; it is not to be taken over yet.
+    pub(super) async fn first_records(&self, origin: Origin) -> Result<Vec<Record>, AdoptError> {
+        let followed = self.store.position(origin.gateway).await?;
+        if followed.is_none_or(|it| it.is_followed() || it.epoch != origin.epoch) {
+            return Err(AdoptError::Lost);
+        }
+        let aside = self.store.set_aside(origin.gateway).await?.len();
+        if aside > 0 {
+            return Err(AdoptError::SetAside(aside));
+        }
+        let records = self.read_first(origin.gateway).await?.finish();
+        let is_payment = |it: &Record| matches!(it, Record::PaymentKept(_));
+        if self.payment.is_none() && records.iter().any(is_payment) {
+            return Err(AdoptError::NoProvider);
+        }
+        Ok(records)
     }
 
     /// What the store has of a gateway's orders in all activities that are not closed. Nothing of it
@@ -265,27 +275,17 @@ impl Control {
     /// Opens a gateway's journal and goes on with it.
     async fn open(self: &Arc<Self>, origin: Origin) -> Result<(), AdoptError> {
         let folder = journal::folder_of(&self.adoption.folder, origin);
-        let (clock, asks) = (Arc::clone(&self.clock) as Arc<dyn Clock>, self.payment.is_some());
+        let (clock, options) = (Arc::clone(&self.clock) as Arc<dyn Clock>, self.options_of(origin));
         let journal = folder.clone();
         let opened = move || -> Result<Parts, AdoptError> {
-            let mut options = EngineOptions::new(1, origin, [0; 16]);
-            (options.leases, options.asks) = (true, asks);
-            options.segment_bytes = ADOPTED_SEGMENT_BYTES;
             journal::keep(&journal)?;
             let disk = Arc::new(MachineDisk::open_locked(&journal)?);
             Ok(Engine::open(&options, clock, disk)?)
         };
         let parts = tokio::task::spawn_blocking(opened).await??;
         let Parts { engine, mut shards, writer, keeper } = parts;
-        engine.take_orders(false);
         let owners = Owners::new(1);
-        let control = Self::new(ControlParts {
-            engine: Arc::clone(&engine),
-            owners: owners.clone(),
-            journal: folder,
-            settling: self.settling.as_ref().map(super::leases::Settling::beside),
-            ..self.parts()
-        });
+        let control = self.beside(Arc::clone(&engine), owners.clone(), folder);
         match control.register().await {
             Err(error) if !error.is_away() => return Err(error.into()),
             // With the store away the flush asks again.
@@ -302,6 +302,28 @@ impl Control {
             late.end(NEWS).await;
         }
         Ok(())
+    }
+
+    /// How an adopted gateway's engine is opened.
+    pub(super) fn options_of(&self, origin: Origin) -> EngineOptions {
+        EngineOptions {
+            leases: true,
+            asks: self.payment.is_some(),
+            segment_bytes: ADOPTED_SEGMENT_BYTES,
+            ..EngineOptions::new(1, origin, [0; 16])
+        }
+    }
+
+    /// The control side of an adopted gateway, beside this one's. It takes no orders.
+    pub(super) fn beside(
+        &self,
+        engine: Arc<Engine>,
+        owners: Owners,
+        journal: PathBuf,
+    ) -> Arc<Self> {
+        engine.take_orders(false);
+        let settling = self.settling.as_ref().map(super::leases::Settling::beside);
+        Self::new(ControlParts { engine, owners, journal, settling, ..self.parts() })
     }
 
     /// Ends what goes on for others: what is durable is flushed, as far as there is time for it. Whether

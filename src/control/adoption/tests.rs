@@ -215,8 +215,8 @@ fn row(number: u16, epoch: u8, membership_s: u32, adopter: Option<(u16, bool)>) 
 fn c17_a_gateway_that_may_be_on_is_waited_for() {
     let adoption = super::Adoption::new(PathBuf::new());
     let due = |now_s: u64| {
-        let wards = adoption.due(now_s * 1_000_000);
-        wards.iter().map(|it| it.origin.gateway).collect::<Vec<_>>()
+        let due = adoption.due(now_s * 1_000_000);
+        due.iter().map(|origin| origin.gateway).collect::<Vec<_>>()
     };
     let rows = [
         row(1, 1, 60, Some((9, false))),

@@ -1,7 +1,5 @@
 //! What goes wrong without one of the protocol's rules: each the shortest run with real gateways. Where a
 //! rule can be left out by Redis or the store, a canary does, and the checks notice.
-//!
-//! The cases that are missing (C17 to C19) are about retiring a gateway.
 
 use seckill_shards::ids::{OrderId, UserId};
 use seckill_shards::record::Status;
@@ -360,6 +358,88 @@ fn c15_c16_every_ended_order_is_released() {
         world.payable(1, 1).map(drop)
     };
     check(case, 2, Flaw::KeepsPlaces, "it does not come about that it is payable");
+}
+
+impl World {
+    /// An operator has the second gateway go on for the first, and it does.
+    fn adopt_first(&mut self) -> Result<(), Violation> {
+        self.retire(0, 1)?;
+        self.until("the first one goes on inside the second", |world| {
+            let first = &world.gateways[0];
+            first.host == Some(1) && first.running.is_some() && world.all_live()
+        })
+    }
+}
+
+/// A gateway that the store does not hear of is retired while it sells what it was lent.
+#[test]
+fn c17_whoever_is_retired_is_off() {
+    fn case(world: &mut World, is_off: bool) -> Result<(), Violation> {
+        start(world, 2)?;
+        let order = world.payable(0, 1)?;
+        world.cancel(0, order);
+        world.calm(2_000)?;
+        world.cut_from_store(0);
+        world.try_buy(0, 2, 1)?;
+        if is_off {
+            world.lose(0);
+        } else {
+            world.held.insert(0);
+        }
+        world.adopt_first()?;
+        for user in [11, 12] {
+            world.try_buy(1, user, 1)?;
+        }
+        Ok(())
+    }
+    check(|world| case(world, true), 2, Flaw::None, "");
+    let violation = run(|world| case(world, false), 2, Flaw::None).expect_err("it is not off");
+    assert!(violation.contains("units of 2 are lent"), "{violation}");
+}
+
+/// An order that can be paid is in the store, and so goes on.
+#[test]
+fn c18_what_can_be_paid_is_in_the_store() {
+    fn case(world: &mut World, forgets: bool) -> Result<(), Violation> {
+        start(world, 2)?;
+        let order = world.payable(0, 1)?;
+        if forgets {
+            let forget = "DELETE FROM sales_order";
+            world.store.db.execute(forget, []).expect("the table is there");
+        }
+        world.lose(0);
+        world.adopt_first()?;
+        world.until("it can be paid", |it| it.status(0, order) == Status::AwaitingPayment)?;
+        world.payable(1, 2).map(drop)
+    }
+    check(|world| case(world, false), 2, Flaw::None, "");
+    let violation = run(|world| case(world, true), 2, Flaw::None).expect_err("the store lacks it");
+    assert!(violation.contains("is AwaitingPayment, and is lost"), "{violation}");
+}
+
+/// A gateway writes down that an order is paid, and is lost before the store has it.
+#[test]
+fn c19_the_provider_is_asked_before_an_order_ends() {
+    fn case(world: &mut World, asks: bool) -> Result<(), Violation> {
+        start(world, 2)?;
+        let order = world.payable(0, 1)?;
+        world.pay(0, order);
+        world.until("a payment is started", |world| !world.payments.is_empty())?;
+        world.calm(1_000)?;
+        world.cut_from_store(0);
+        for (payment, amount) in std::mem::take(&mut world.payments) {
+            world.settle(payment, Some(amount));
+        }
+        world.until("it is paid", |world| world.status(0, order) == Status::Paid)?;
+        world.gateways[0].asks = asks;
+        world.lose(0);
+        world.adopt_first()?;
+        world.calm(70_000)?;
+        world.payable(1, 2).map(drop)
+    }
+    check(|world| case(world, true), 2, Flaw::None, "");
+    let violation = run(|world| case(world, false), 2, Flaw::None).expect_err("nobody is asked");
+    assert!(violation.contains("was Paid, and is Expired"), "{violation}");
 }
 
 /// A gateway that asked in vain is gone. The other gave its units back, was lent some of them before the

@@ -10,7 +10,7 @@ use super::world::World;
 
 impl World {
     pub(super) fn ledgers(&self) -> impl Iterator<Item = &Ledger> {
-        self.gateways.iter().map(|it| &it.ledger).chain(&self.lost)
+        self.gateways.iter().map(|it| &it.ledger)
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
@@ -31,7 +31,8 @@ impl World {
         }
         self.check_units()?;
         self.check_limits()?;
-        self.check_acknowledged()
+        self.check_acknowledged()?;
+        self.check_promises()
     }
 
     fn check_units(&self) -> Result<(), Violation> {

@@ -9,6 +9,7 @@ use seckill_shards::ids::{OrderId, UserId};
 use seckill_shards::record::Status;
 
 use super::Violation;
+use super::gateway::Fate;
 use super::shoppers::USERS;
 use super::world::{PRODUCED, Sale, World};
 use crate::store::{Activity, Store};
@@ -40,6 +41,13 @@ impl World {
     /// Ends a run.
     pub(super) fn finish(&mut self) -> Result<(), Violation> {
         self.mend();
+        self.until("everybody has come", |world| {
+            world.own().into_iter().all(|at| world.has_come(at))
+        })?;
+        self.retire_lost()?;
+        self.until("another goes on for whoever is lost", |world| {
+            world.gateways.iter().all(|it| it.fate != Fate::Lost)
+        })?;
         let count = |world: &Self, status| world.entries().filter(|it| it.status == status).count();
         self.until("every accepted order is confirmed or refused", |world| {
             count(world, Status::Accepted) == 0
@@ -60,7 +68,8 @@ impl World {
                 if !self.is_crowd() {
                     self.sell_out(sale)?;
                 }
-                self.change_phase(0, sale.id, PhaseChange::End);
+                let at = self.any_own();
+                self.change_phase(at, sale.id, PhaseChange::End);
             }
         }
         self.until("every sale is closed", |world| {
@@ -82,7 +91,8 @@ impl World {
 
     /// Sells what is left, one by one at any gateway, to whoever may have one more.
     fn sell_out(&mut self, sale: Sale) -> Result<(), Violation> {
-        self.change_phase(0, sale.id, PhaseChange::Resume);
+        let at = self.any_own();
+        self.change_phase(at, sale.id, PhaseChange::Resume);
         let mut late = LATE_USERS;
         while self.left(sale) > 0 {
             let user = (1..=USERS).map(UserId).find(|&user| self.holds(sale, user) < sale.limit);
@@ -102,7 +112,7 @@ impl World {
 
     /// Somebody asks for one unit until they have it, and pays.
     fn sell(&mut self, sale: Sale, user: UserId) -> Result<(), Violation> {
-        let at = self.random.index(self.gateways.len());
+        let at = self.any_own();
         let before: Vec<OrderId> = self.gateways[at].ledger.orders.keys().copied().collect();
         let new = |world: &Self| {
             let mut orders = world.gateways[at].ledger.orders.iter();

@@ -1,8 +1,10 @@
 //! One gateway: the real engine on a simulated disk and clock, the real tasks of its cores and of its
-//! control side, and what somebody asks of it. Each goes on when it is told to.
+//! control side, and what somebody asks of it. Each goes on when it is told to. One that was adopted goes
+//! on inside another's process.
 //!
 //! It must not know the other gateways, nor what should come of anything.
 
+use std::cell::RefCell;
 use std::future::{pending, poll_fn};
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -11,25 +13,36 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use seckill_shards::clock::{Clock, MachineClock};
+use seckill_shards::clock::{Clock, MachineClock, Timestamp};
 use seckill_shards::command::{Command, Verdict};
 use seckill_shards::engine::{Engine, EngineOptions, Keeper};
 use seckill_shards::ids::Origin;
 use seckill_shards::journal::{JournalWriter, Tail};
+use seckill_shards::record::Record;
 use seckill_shards::testing::world::{DISK_BYTES, NOON, options};
 use seckill_shards::testing::{SimulatedClock, SimulatedDisk, World};
 
 use super::Violation;
+use super::bank::Bank;
 use super::ledger::Ledger;
 use crate::api::{Access, Owners, Shards, StoreBreakers};
 use crate::control::learn::Learned;
 use crate::control::leases::{REDIS_BREAKER, Round, Settling};
-use crate::control::{Control, ControlParts, Ending, flush};
+use crate::control::{Control, ControlParts, Ending, SECOND, adoption, flush};
 use crate::flow::Breaker;
+use crate::payment::PaymentPort;
+use crate::payment::webhook::WebhookKeys;
+use crate::peers::{Peers, PeersParts};
 use crate::reconcile::testing::Network;
 use crate::store::sqlite::{Line, SimulatedStore};
 
+/// A journal's folder that is not there: what is written beside it is written nowhere.
+const NOWHERE: &str = "nowhere/journal";
+
 type Task<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// What the journals of lost gateways are to begin with.
+type Read = Rc<RefCell<Vec<(Origin, Vec<Record>)>>>;
 
 /// A task of the control side.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +50,24 @@ pub(super) enum Part {
     Settle,
     Flush,
     Learn,
+    Announce,
+    /// Takes over others; or, adopted itself, asks the provider.
+    Adopt,
+}
+
+impl Part {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Settle, Self::Flush, Self::Learn, Self::Announce, Self::Adopt];
+}
+
+/// Whether a gateway may run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fate {
+    Here,
+    /// Its journal is gone, and nobody has taken it over yet.
+    Lost,
+    /// Nobody has ever heard of it.
+    Gone,
 }
 
 /// What survives the process, and the process where there is one.
@@ -45,29 +76,42 @@ pub(super) struct Gateway {
     pub(super) clock: Arc<SimulatedClock>,
     pub(super) ledger: Ledger,
     pub(super) running: Option<Running>,
+    pub(super) fate: Fate,
+    /// Inside which gateway it goes on, where it was adopted.
+    pub(super) host: Option<usize>,
+    /// Whether its provider is asked before its orders end, where it was adopted.
+    pub(super) asks: bool,
     /// How far the store has followed its journal, at least.
     flushed: u64,
+    seed: u64,
     disk: SimulatedDisk,
     options: EngineOptions,
     network: Arc<Mutex<Network>>,
+    bank: Arc<Bank>,
 }
 
 /// A process.
 pub(super) struct Running {
     pub(super) control: Arc<Control>,
-    pub(super) line: Line,
+    pub(super) line: Rc<Line>,
     pub(super) shards: Vec<Rc<Shards>>,
+    pub(super) read: Read,
     writer: JournalWriter,
     keeper: Keeper,
     cores: Vec<Task<()>>,
-    parts: [Task<()>; 3],
+    parts: [Task<()>; Part::ALL.len()],
     calls: Vec<(Command, Task<Verdict>)>,
     tail: Tail,
 }
 
 impl Gateway {
     /// One that has not started yet, with an empty disk of its own.
-    pub(super) fn new(number: u16, seed: u64, network: &Arc<Mutex<Network>>) -> Self {
+    pub(super) fn new(
+        number: u16,
+        seed: u64,
+        network: &Arc<Mutex<Network>>,
+        bank: &Arc<Bank>,
+    ) -> Self {
         let origin = Origin { gateway: number, epoch: 0 };
         let mut new_journal = *b"a new journal 00";
         new_journal[..8].copy_from_slice(&seed.to_le_bytes());
@@ -78,18 +122,52 @@ impl Gateway {
             clock: Arc::new(SimulatedClock::at(NOON.plus_ms(seed % 400))),
             ledger: Ledger::default(),
             running: None,
+            fate: Fate::Here,
+            host: None,
+            asks: true,
             flushed: 0,
+            seed,
             disk: SimulatedDisk::new(seed, DISK_BYTES),
             options,
             network: Arc::clone(network),
+            bank: Arc::clone(bank),
         }
     }
 
-    /// Starts on what is on its disk, with so many cores.
-    pub(super) fn start(&mut self, cores: usize) {
+    /// The gateway as it goes on inside another, where it is now, by a journal that begins with
+    /// these records.
+    pub(super) fn adopted(
+        &self,
+        origin: Origin,
+        (host, now): (usize, Timestamp),
+        records: &[Record],
+    ) -> Self {
+        let seed = self.seed.wrapping_add(u64::from(origin.epoch));
+        let mut adopted = Self::new(self.number, seed, &self.network, &self.bank);
+        let journal = adopted.options.new_journal;
+        adoption::begin(&adopted.disk, journal, records).expect("there is room");
+        adopted.options.origin = origin;
+        adopted.clock = Arc::new(SimulatedClock::at(now));
+        adopted.ledger = Ledger::after(&self.ledger, records);
+        (adopted.host, adopted.asks) = (Some(host), self.asks);
+        adopted
+    }
+
+    /// In whose name it speaks.
+    pub(super) fn origin(&self) -> Origin {
+        self.options.origin
+    }
+
+    /// Starts on what is on its disk, with so many cores; one that was adopted does in a process that
+    /// runs.
+    pub(super) fn start(&mut self, cores: usize, host: Option<&Running>) {
         // What was to go wrong has gone wrong, or never will.
         self.disk.heal();
         self.options.cores = cores;
+        if let Some(host) = host {
+            let EngineOptions { leases, asks, .. } = host.control.options_of(self.options.origin);
+            (self.options.leases, self.options.asks) = (leases, asks && self.asks);
+        }
         let clock = Arc::clone(&self.clock);
         let world = World::open(self.disk.clone(), Arc::clone(&clock), self.options.clone());
         let World { engine, shards, writer, keeper, .. } =
@@ -103,19 +181,62 @@ impl Gateway {
             tasks.push(Box::pin(Rc::clone(shard).submit_turns()));
             tasks.push(Box::pin(Rc::clone(shard).follow_journal()));
         }
-        let (store, line) = SimulatedStore::line();
-        let redis = Network::leases(&self.network, self.number);
-        let settling = Settling::new(redis, Breaker::new("redis", REDIS_BREAKER));
         let tail = engine.tail(self.ledger.position);
-        let control = control(engine, store, owners, settling);
-        let parts: [Task<()>; 3] = [
+        let (control, line) = match host {
+            Some(host) => {
+                (host.control.beside(engine, owners, NOWHERE.into()), Rc::clone(&host.line))
+            }
+            None => self.control(engine, owners),
+        };
+        let read = Read::default();
+        let adopt: Task<()> = match host {
+            Some(_) if !self.asks => Box::pin(pending()),
+            Some(_) => {
+                Box::pin(ask(Arc::clone(&control), Arc::clone(&self.bank), Arc::clone(&clock)))
+            }
+            None => Box::pin(adopt(Arc::clone(&control), Rc::clone(&read), Arc::clone(&clock))),
+        };
+        let parts: [Task<()>; Part::ALL.len()] = [
             Box::pin(settle(Arc::clone(&control), Arc::clone(&clock))),
             Box::pin(follow(Arc::clone(&control), Arc::clone(&clock))),
-            Box::pin(learn(Arc::clone(&control), clock)),
+            Box::pin(learn(Arc::clone(&control), Arc::clone(&clock))),
+            Box::pin(announce(Arc::clone(&control), clock)),
+            adopt,
         ];
         let (cores, calls) = (tasks, Vec::new());
-        let running = Running { control, line, shards, writer, keeper, cores, parts, calls, tail };
+        let running =
+            Running { control, line, shards, read, writer, keeper, cores, parts, calls, tail };
         self.running = Some(running);
+    }
+
+    /// The control side of one that speaks for itself, and its way to the store.
+    fn control(&self, engine: Arc<Engine>, owners: Owners) -> (Arc<Control>, Rc<Line>) {
+        let (store, line) = SimulatedStore::line();
+        let redis = Network::leases(&self.network, self.number);
+        let peers = Peers::new(PeersParts {
+            own: self.number,
+            address: format!("gateway{}:1", self.number),
+            secret: &[7; 32],
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            runtime: tokio::runtime::Handle::current(),
+            membership_s: None,
+        });
+        let (provider, keys) = (Arc::clone(&self.bank), WebhookKeys::of(&[1; 32]));
+        let control = Control::new(ControlParts {
+            engine,
+            store: Arc::new(store),
+            owners,
+            access: Arc::new(Access::new()),
+            clock: Arc::new(MachineClock::start()),
+            pages: Arc::default(),
+            journal: NOWHERE.into(),
+            payment: Some(PaymentPort { provider, keys, sandbox: None }),
+            store_breaker: Arc::clone(&StoreBreakers::default().read),
+            settling: Some(Settling::new(redis, Breaker::new("redis", REDIS_BREAKER))),
+            peers: Some(Arc::new(peers)),
+            adopted: PathBuf::new(),
+        });
+        (control, Rc::new(line))
     }
 
     /// The power fails, or the process is killed. Whoever waited hears nothing.
@@ -229,28 +350,6 @@ fn go_on(task: &mut Task<()>) {
     }
 }
 
-fn control(
-    engine: Arc<Engine>,
-    store: impl crate::store::Store + 'static,
-    owners: Owners,
-    settling: Settling,
-) -> Arc<Control> {
-    Control::new(ControlParts {
-        engine,
-        store: Arc::new(store),
-        owners,
-        access: Arc::new(Access::new()),
-        clock: Arc::new(MachineClock::start()),
-        pages: Arc::default(),
-        journal: PathBuf::new(),
-        payment: None,
-        store_breaker: Arc::clone(&StoreBreakers::default().read),
-        settling: Some(settling),
-        peers: None,
-        adopted: PathBuf::new(),
-    })
-}
-
 /// Waits on the simulated clock.
 async fn rest(clock: &SimulatedClock, rest: Duration) {
     let until_us = clock.elapsed_us() + u64::try_from(rest.as_micros()).expect("a short rest");
@@ -300,6 +399,35 @@ async fn learn(control: Arc<Control>, clock: Arc<SimulatedClock>) {
     loop {
         // The next second tries again.
         drop(control.learn_all(&mut learned).await);
-        rest(&clock, crate::control::SECOND).await;
+        rest(&clock, SECOND).await;
+    }
+}
+
+/// As [`Control::keep_fleet`] does.
+async fn announce(control: Arc<Control>, clock: Arc<SimulatedClock>) {
+    loop {
+        // The next second tries again.
+        drop(control.announce().await);
+        rest(&clock, SECOND).await;
+    }
+}
+
+/// As [`Control::keep_adopting`] does, up to where the journal is made.
+async fn adopt(control: Arc<Control>, read: Read, clock: Arc<SimulatedClock>) {
+    loop {
+        for origin in control.adoption.due(clock.elapsed_us()) {
+            // The next second tries again.
+            if let Ok(records) = control.first_records(origin).await {
+                read.borrow_mut().push((origin, records));
+            }
+        }
+        rest(&clock, SECOND).await;
+    }
+}
+
+/// As [`Control::keep_asking`] does.
+async fn ask(control: Arc<Control>, bank: Arc<Bank>, clock: Arc<SimulatedClock>) {
+    while !control.ask_all(&*bank).await {
+        rest(&clock, SECOND).await;
     }
 }

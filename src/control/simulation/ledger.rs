@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use seckill_shards::ids::{ActivityId, OrderId, UserId};
-use seckill_shards::orders::{Sum, Sums};
+use seckill_shards::orders::{Fold, Order, Sum, Sums};
 use seckill_shards::record::{OrderPlaced, Record, Status};
 
 use super::Violation;
@@ -17,8 +17,8 @@ pub(super) struct Entry {
     pub(super) user: UserId,
     pub(super) quantity: u32,
     pub(super) status: Status,
-    /// Where its first record stands.
-    placed_at: u64,
+    /// Where its first record stands; none where the journal begins with it.
+    placed_at: Option<u64>,
     /// Where the record of its end stands.
     ended_at: Option<u64>,
 }
@@ -44,6 +44,30 @@ impl Ledger {
         self.sums.activities.get(&activity).copied().unwrap_or_default()
     }
 
+    /// That of a journal that goes on, by its first records, where another is lost. Of a sale that was
+    /// closed nothing more is to be told.
+    pub(super) fn after(lost: &Self, records: &[Record]) -> Self {
+        let mut fold = Fold::default();
+        records.iter().for_each(|record| fold.apply(record));
+        let mut ledger = Self { sums: Sums::of(&fold), ..Self::default() };
+        for order in fold.orders.iter() {
+            let Order { activity, user, quantity, status, .. } = *order;
+            let (placed_at, ended_at) = (None, None);
+            let entry = Entry { activity, user, quantity, status, placed_at, ended_at };
+            ledger.orders.insert(order.id, entry);
+        }
+        let is_open = |it: &Sum| !it.closed;
+        let closed = lost
+            .orders
+            .iter()
+            .filter(|(_, it)| !ledger.sums.activities.get(&it.activity).is_some_and(is_open));
+        ledger.orders.extend(closed.map(|(&id, &entry)| (id, entry)));
+        for (&activity, &sum) in &lost.sums.activities {
+            ledger.sums.activities.entry(activity).or_insert(sum);
+        }
+        ledger
+    }
+
     /// Takes the next record; the store has what stands before `flushed`.
     pub(super) fn enter(
         &mut self,
@@ -63,7 +87,7 @@ impl Ledger {
                     if entry.status != Status::Accepted {
                         return Err(format!("order {order} is confirmed, and {:?}", entry.status));
                     }
-                    if entry.placed_at >= flushed {
+                    if entry.placed_at.is_some_and(|placed_at| placed_at >= flushed) {
                         return Err(format!("order {order} is payable, and the store lacks it"));
                     }
                     entry.status = Status::AwaitingPayment;
@@ -91,9 +115,10 @@ impl Ledger {
         self.orders.get_mut(&OrderId(order)).expect("it was placed before")
     }
 
-    fn place(&mut self, placed_at: u64, placed: &OrderPlaced, status: Status) {
+    fn place(&mut self, position: u64, placed: &OrderPlaced, status: Status) {
         let OrderPlaced { activity, user, quantity, .. } = *placed;
-        let entry = Entry { activity, user, quantity, status, placed_at, ended_at: None };
+        let (placed_at, ended_at) = (Some(position), None);
+        let entry = Entry { activity, user, quantity, status, placed_at, ended_at };
         self.orders.insert(placed.order, entry);
     }
 

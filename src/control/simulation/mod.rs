@@ -8,11 +8,13 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a model names the cases it knows")]
 
+mod bank;
 mod cases;
 mod checks;
 mod end;
 mod gateway;
 mod ledger;
+mod losses;
 mod shoppers;
 mod world;
 

@@ -111,6 +111,9 @@ impl World {
     }
 
     pub(super) fn settle(&mut self, payment: PaymentId, amount: Option<i64>) {
+        if let Some(amount) = amount {
+            self.bank.take(payment, amount);
+        }
         let paid = amount.map(|amount| Paid { amount, currency: CURRENCY });
         let number = OrderId(payment.0).origin().gateway;
         let Some(gateway) = self.gateways.iter_mut().find(|it| it.number == number) else { return };
@@ -128,6 +131,7 @@ impl World {
                     self.acknowledged.insert(order.id);
                 }
                 Verdict::PaymentStarted(payment) => {
+                    self.bank.open(payment);
                     self.payments.push((payment.id, payment.amount));
                 }
                 _ => {}

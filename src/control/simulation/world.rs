@@ -3,17 +3,18 @@
 //!
 //! It must not know what should come of it: that is checked beside it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use seckill_shards::command::{Command, PhaseChange};
+use seckill_shards::command::{Command, PhaseChange, Withdraw};
 use seckill_shards::ids::{ActivityId, OrderId, PaymentId};
+use seckill_shards::record::{NO_KEY, Status};
 use seckill_shards::testing::Random;
 use seckill_shards::testing::world::{CURRENCY, NOON};
 
 use super::Violation;
-use super::gateway::{Gateway, Part};
-use super::ledger::Ledger;
+use super::bank::Bank;
+use super::gateway::{Fate, Gateway, Part};
 use crate::reconcile::testing::{Flaw, Machines, Network, Way};
 use crate::store::sqlite::SimulatedStore;
 use crate::store::{NewActivity, NewProduct, Store};
@@ -50,11 +51,12 @@ pub(super) struct World {
     pub(super) store: SimulatedStore,
     pub(super) gateways: Vec<Gateway>,
     pub(super) sales: Vec<Sale>,
-    /// Journals that are gone for good.
-    pub(super) lost: Vec<Ledger>,
     pub(super) acknowledged: BTreeSet<OrderId>,
+    /// Orders of lost gateways that could be paid, or were.
+    pub(super) promised: BTreeMap<OrderId, Status>,
     /// Payments that were started, with their amounts.
     pub(super) payments: Vec<(PaymentId, i64)>,
+    pub(super) bank: Arc<Bank>,
     /// Gateways whose messages wait.
     pub(super) held: BTreeSet<u16>,
     /// A gateway whose messages wait once it has said this.
@@ -74,26 +76,43 @@ impl World {
     pub(super) fn new(seed: u64, gateways: u16, flaw: Flaw) -> Self {
         let mut random = Random::new(seed);
         let network = Network::new(Machines::new(flaw));
-        let gateways: Vec<_> =
-            (0..gateways).map(|number| Gateway::new(number, random.bits(), &network)).collect();
-        Self {
-            is_calm: random.once_in(3),
+        let is_calm = random.once_in(3);
+        let mut world = Self {
+            is_calm,
             random,
             network,
             store: SimulatedStore::new(),
-            cuts: vec![Cut::default(); gateways.len()],
-            gateways,
+            cuts: Vec::new(),
+            gateways: Vec::new(),
             sales: Vec::new(),
-            lost: Vec::new(),
             acknowledged: BTreeSet::new(),
+            promised: BTreeMap::new(),
             payments: Vec::new(),
+            bank: Arc::default(),
             held: BTreeSet::new(),
             held_after: None,
             is_crowd: false,
             passed_ms: 0,
             is_told: false,
             told: VecDeque::new(),
-        }
+        };
+        (0..gateways).for_each(|_| world.add_gateway());
+        world
+    }
+
+    /// One more gateway, which has not started yet, under the next number.
+    pub(super) fn add_gateway(&mut self) {
+        let number = u16::try_from(self.gateways.len()).expect("a few");
+        let seed = self.random.bits();
+        self.gateways.push(Gateway::new(number, seed, &self.network, &self.bank));
+        self.cuts.push(Cut::default());
+    }
+
+    /// A gateway that was not off is there beside the one that goes on for it, and reaches what it did.
+    pub(super) fn keep_on(&mut self, gateway: Gateway) {
+        let cut = std::mem::take(&mut self.cuts[usize::from(gateway.number)]);
+        self.gateways.push(gateway);
+        self.cuts.push(cut);
     }
 
     /// A random fleet with a sale or two.
@@ -166,10 +185,25 @@ impl World {
         id
     }
 
+    /// Starts a gateway where it may run, and whoever goes on inside it.
     pub(super) fn start(&mut self, at: usize) {
-        let cores = 1 + self.random.index(3);
-        self.gateways[at].start(cores);
+        let Gateway { fate, host, .. } = self.gateways[at];
+        if fate != Fate::Here {
+            return;
+        }
+        // One that was adopted has one shard, whatever it had before.
+        let cores = if host.is_none() { 1 + self.random.index(3) } else { 1 };
+        match host {
+            None => self.gateways[at].start(cores, None),
+            Some(host) => {
+                let [gateway, host] =
+                    self.gateways.get_disjoint_mut([at, host]).expect("nobody is inside itself");
+                let Some(host) = &host.running else { return };
+                gateway.start(cores, Some(host));
+            }
+        }
         self.note(|| format!("gateway {at} starts with {cores} cores"));
+        self.guests(at).into_iter().for_each(|guest| self.start(guest));
     }
 
     /// Makes a step of what may happen.
@@ -185,7 +219,7 @@ impl World {
                 self.pass(ms);
             }
             _ if self.is_calm && !self.random.once_in(6) => {}
-            _ => self.befall(),
+            _ => self.befall()?,
         }
         self.check()
     }
@@ -197,7 +231,7 @@ impl World {
         }
         // Nobody stays down for long.
         if self.random.once_in(15) {
-            self.start(at);
+            self.start(self.gateways[at].host.unwrap_or(at));
         }
         None
     }
@@ -209,16 +243,19 @@ impl World {
             let random = &mut self.random;
             let running = self.gateways[at].running.as_mut().expect("it runs");
             let core = random.index(running.shards.len());
-            match random.index(12) {
+            match random.index(13) {
                 0 => running.run_core(core),
                 1 => running.write_group(),
                 2 => running.keep(),
                 3 => running.run_part(Part::Flush),
                 4 => running.run_part(Part::Learn),
-                5..8 => running.run_part(Part::Settle),
+                5 if random.once_in(2) => running.run_part(Part::Announce),
+                5 => running.run_part(Part::Adopt),
+                6..9 => running.run_part(Part::Settle),
                 _ => running.run_all(),
             }
             self.hear(at);
+            self.take_over(at)?;
             if self.random.once_in(3) {
                 self.carry();
                 self.serve();
@@ -232,9 +269,13 @@ impl World {
         Ok(())
     }
 
+    /// A process ends, with all that run in it.
     pub(super) fn crash(&mut self, at: usize) {
         let power_fails = self.random.once_in(2);
-        self.gateways[at].crash(power_fails);
+        let at = self.gateways[at].host.unwrap_or(at);
+        for ended in self.guests(at).into_iter().chain([at]) {
+            self.gateways[ended].crash(power_fails);
+        }
         self.note(|| format!("gateway {at} ends, power fails: {power_fails}"));
     }
 
@@ -293,9 +334,9 @@ impl World {
         }
     }
 
-    fn befall(&mut self) {
+    fn befall(&mut self) -> Result<(), Violation> {
         let at = self.random.index(self.gateways.len());
-        let what = self.random.index(14);
+        let what = self.random.index(17);
         match what {
             0 => self.network().machines.flush(),
             1 => self.network().machines.restart(),
@@ -327,10 +368,14 @@ impl World {
                 self.cuts[at].store = self.passed_ms + self.random.below(3_000);
             }
             12 => self.operate(at),
+            13 => self.lose_any(),
+            14 => self.retire_lost()?,
+            15 => self.withdraw(at),
             _ if self.random.once_in(6) => self.pass(ACCEPTED_TOO_LONG_MS),
             _ => self.pass(PAY_WINDOW_MS),
         }
         self.note(|| format!("fault {what} at {at}"));
+        Ok(())
     }
 
     fn restock(&mut self) {
@@ -341,6 +386,15 @@ impl World {
         if self.store.ask(async |store| store.restock(id, quantity, None).await).is_ok() {
             self.sales[sale].stocked += quantity;
         }
+    }
+
+    /// An operator takes units out of a sale at a gateway.
+    fn withdraw(&mut self, at: usize) {
+        let (activity, quantity) = (self.sales[self.random.index(self.sales.len())].id, 1);
+        let Some(running) = &mut self.gateways[at].running else { return };
+        let owner = activity.owner(running.shards.len());
+        let withdraw = Withdraw { activity, quantity, key: NO_KEY, body: NO_KEY };
+        running.ask(owner, Command::Withdraw(withdraw));
     }
 
     /// An operator pauses, resumes or ends a sale at a gateway.
@@ -364,7 +418,7 @@ impl World {
     pub(super) fn go_on(&mut self, ms: u64) -> Result<(), Violation> {
         self.pass(ms);
         for at in 0..self.gateways.len() {
-            for part in [Part::Settle, Part::Flush, Part::Learn] {
+            for part in Part::ALL {
                 self.go_on_with(at, part)?;
             }
         }
@@ -378,11 +432,14 @@ impl World {
             running.run_part(part);
             running.run_all();
             let mut waits = false;
-            while let Some(answer) = running.line.work(&mut self.store) {
+            while self.cuts[at].store <= self.passed_ms
+                && let Some(answer) = running.line.work(&mut self.store)
+            {
                 answer();
                 waits = true;
             }
             self.hear(at);
+            self.take_over(at)?;
             // Before the keeper recycles what was flushed.
             self.check()?;
             if !self.carry_all() && !waits {
@@ -412,12 +469,17 @@ impl World {
         }
     }
 
+    /// The store hears nothing more of a gateway.
+    pub(super) fn cut_from_store(&mut self, at: usize) {
+        self.cuts[at].store = u64::MAX;
+    }
+
     /// A gateway meets the other Redis of two.
     pub(super) fn stray(&mut self, at: usize, strays: bool) {
         self.cuts[at].strays = strays;
     }
 
-    /// Nothing befalls anybody any more, and everybody is there.
+    /// Nothing befalls anybody any more, and everybody is there who ever will be.
     pub(super) fn mend(&mut self) {
         self.cuts.fill(Cut::default());
         self.held.clear();
@@ -426,7 +488,7 @@ impl World {
         let master = network.machines.master_index();
         network.machines.follow(master);
         drop(network);
-        for at in 0..self.gateways.len() {
+        for at in self.own() {
             // Also where its disk was about to fail.
             self.crash(at);
             self.start(at);

@@ -1,0 +1,175 @@
+//! Gateways that never come back: their journals are gone, another is named to go on for each, and does,
+//! by what the store has.
+//!
+//! It must not know how orders are read from the store, nor what becomes of them then.
+
+use std::mem::replace;
+
+use seckill_shards::clock::Clock;
+use seckill_shards::ids::OrderId;
+use seckill_shards::record::{Record, Status};
+
+use super::Violation;
+use super::gateway::{Fate, Gateway};
+use super::ledger::Ledger;
+use super::world::World;
+use crate::store::{Retired, Store};
+
+/// Gateways of a run at most, those that came for lost ones among them.
+const GATEWAYS_MAX: usize = 5;
+
+impl World {
+    /// Whether a gateway speaks for itself: it may be lost, and may go on for others.
+    pub(super) fn is_own(&self, at: usize) -> bool {
+        let gateway = &self.gateways[at];
+        gateway.fate == Fate::Here && gateway.host.is_none()
+    }
+
+    /// The gateways that speak for themselves.
+    pub(super) fn own(&self) -> Vec<usize> {
+        (0..self.gateways.len()).filter(|&at| self.is_own(at)).collect()
+    }
+
+    /// One of them.
+    pub(super) fn any_own(&mut self) -> usize {
+        let own = self.own();
+        own[self.random.index(own.len())]
+    }
+
+    /// Those that go on inside another.
+    pub(super) fn guests(&self, host: usize) -> Vec<usize> {
+        let is_guest = |at: &usize| self.gateways[*at].host == Some(host);
+        (0..self.gateways.len()).filter(is_guest).collect()
+    }
+
+    /// Loses a gateway, unless too few are left; a fresh one will come.
+    pub(super) fn lose_any(&mut self) {
+        if self.gateways.len() < GATEWAYS_MAX && self.own().len() > 1 {
+            let at = self.any_own();
+            self.lose(at);
+            self.add_gateway();
+        }
+    }
+
+    /// A gateway never comes back, nor do those that went on inside it.
+    pub(super) fn lose(&mut self, at: usize) {
+        for lost in self.guests(at).into_iter().chain([at]) {
+            self.gateways[lost].crash(true);
+            self.gateways[lost].fate = Fate::Lost;
+        }
+        self.note(|| format!("gateway {at} is lost"));
+    }
+
+    /// An operator names whoever goes on for each gateway that is lost, as far as that can be done now.
+    pub(super) fn retire_lost(&mut self) -> Result<(), Violation> {
+        for at in 0..self.gateways.len() {
+            let gateway = &self.gateways[at];
+            if gateway.fate == Fate::Lost && gateway.host.is_none() {
+                let adopter = self.any_own();
+                self.retire(at, adopter)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a gateway has ever said where it is.
+    pub(super) fn has_come(&mut self, at: usize) -> bool {
+        let number = self.gateways[at].number;
+        let rows = self.store.ask(async |store| store.announce(None).await);
+        let mut rows = rows.expect("nothing goes wrong").into_iter();
+        rows.any(|row| row.number == number && !row.address.is_empty())
+    }
+
+    /// As the command line does it; whether the gateway is off, only the operator says.
+    pub(super) fn retire(&mut self, at: usize, adopter: usize) -> Result<(), Violation> {
+        if !self.has_come(at) {
+            return self.forget(at);
+        }
+        if self.has_come(adopter) {
+            let [number, adopter] = [at, adopter].map(|it| self.gateways[it].number);
+            let at = self.gateways[usize::from(adopter)].clock.now();
+            let retired = Retired { adopter, at, is_off: true };
+            // Refused, where it is retired already.
+            drop(self.store.ask(async |store| store.retire(number, retired).await));
+            self.note(|| format!("gateway {number} is retired, {adopter} is to go on"));
+        }
+        Ok(())
+    }
+
+    /// The store has never heard of a gateway: nobody goes on, so nobody may wait for it.
+    fn forget(&mut self, at: usize) -> Result<(), Violation> {
+        let gateway = &mut self.gateways[at];
+        let held = self.sales.iter().find(|sale| gateway.ledger.sum(sale.id).units() > 0);
+        if let Some(sale) = held {
+            return Err(format!("gateway {at} has units of {sale:?}, and cannot be retired"));
+        }
+        (gateway.ledger, gateway.fate) = (Ledger::default(), Fate::Gone);
+        self.acknowledged.retain(|order| usize::from(order.origin().gateway) != at);
+        Ok(())
+    }
+
+    /// Goes on with those whose orders a gateway has read.
+    pub(super) fn take_over(&mut self, host: usize) -> Result<(), Violation> {
+        let Some(running) = &self.gateways[host].running else { return Ok(()) };
+        for (origin, records) in running.read.take() {
+            let at = usize::from(origin.gateway);
+            // A journal is made once, and whoever has gone on with it does so after each start.
+            if self.gateways[at].origin().epoch >= origin.epoch {
+                continue;
+            }
+            let now = self.gateways[host].clock.now();
+            let adopted = self.gateways[at].adopted(origin, (host, now), &records);
+            let former = replace(&mut self.gateways[at], adopted);
+            self.note(|| format!("gateway {host} goes on for {origin:?}"));
+            self.keep_promises(at, &former, &records)?;
+            if former.running.is_some() {
+                self.keep_on(former);
+            }
+            self.start(at);
+        }
+        Ok(())
+    }
+
+    /// Whatever of a lost gateway's orders could be paid is there, and what is paid stays so; money can
+    /// come for what the store knows of.
+    fn keep_promises(
+        &mut self,
+        at: usize,
+        former: &Gateway,
+        records: &[Record],
+    ) -> Result<(), Violation> {
+        let ledger = &self.gateways[at].ledger;
+        for (&order, entry) in former.ledger.orders.iter().filter(|(_, it)| it.is_payable()) {
+            if !ledger.orders.contains_key(&order) {
+                return Err(format!("order {order} is {:?}, and is lost", entry.status));
+            }
+            let promised = self.promised.entry(order).or_insert(entry.status);
+            if entry.status == Status::Paid {
+                *promised = Status::Paid;
+            }
+        }
+        let is_here = |order: OrderId| usize::from(order.origin().gateway) == at;
+        // What had ended is told of no more.
+        self.promised.retain(|&it, _| !is_here(it) || ledger.orders.contains_key(&it));
+        self.acknowledged.retain(|&it| !is_here(it) || ledger.orders.contains_key(&it));
+        let is_kept = |payment| {
+            let kept = |it: &Record| matches!(it, Record::PaymentKept(it) if it.started.payment == payment);
+            records.iter().any(kept)
+        };
+        self.payments.retain(|&(it, _)| !is_here(OrderId(it.0)) || is_kept(it));
+        Ok(())
+    }
+
+    /// Promises of lost gateways are kept by whoever goes on for them.
+    pub(super) fn check_promises(&self) -> Result<(), Violation> {
+        for (order, promised) in &self.promised {
+            let ledger = &self.gateways[usize::from(order.origin().gateway)].ledger;
+            let stands = ledger.orders[order].status;
+            let is_over = matches!(stands, Status::Expired | Status::Cancelled);
+            if stands == Status::Rejected || (is_over && *promised == Status::Paid) {
+                return Err(format!("order {order} was {promised:?}, and is {stands:?}"));
+            }
+        }
+        Ok(())
+    }
+}
