@@ -29,16 +29,19 @@ const START: Start = Start { cores: 1, through: &[] };
 pub(crate) const SERVE: [&str; 5] =
     ["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"];
 
-/// The number of the gateway at each place, and where it serves shoppers; none while it is away.
+/// A gateway's number, and where it serves shoppers.
+type Serving = (usize, SocketAddr);
+
+/// The gateway at each place; none while it is away.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Addresses(Arc<Mutex<[Option<(usize, SocketAddr)>; GATEWAYS]>>);
+pub(crate) struct Addresses(Arc<Mutex<[Option<Serving>; GATEWAYS]>>);
 
 impl Addresses {
-    pub(crate) fn of(&self, gateway: usize) -> Option<(usize, SocketAddr)> {
+    pub(crate) fn of(&self, gateway: usize) -> Option<Serving> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)[gateway]
     }
 
-    fn set(&self, gateway: usize, address: Option<(usize, SocketAddr)>) {
+    fn set(&self, gateway: usize, address: Option<Serving>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)[gateway] = address;
     }
 }

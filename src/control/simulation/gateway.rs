@@ -220,6 +220,7 @@ impl Gateway {
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             runtime: tokio::runtime::Handle::current(),
             membership_s: None,
+            was_bounded: false,
         });
         let (provider, keys) = (Arc::clone(&self.bank), WebhookKeys::of(&[1; 32]));
         let control = Control::new(ControlParts {
