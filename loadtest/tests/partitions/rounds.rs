@@ -284,13 +284,17 @@ fn canary_a_wrong_fact_in_any_book_is_seen() {
     let mut world = World::start();
     let round = Round::sell(&mut world, &mut Random::new(seed()), &[]);
     world.recover();
-    let books = round.settle(&world);
+    let mut books = round.settle(&world);
     let (terms, users) =
         (Terms { stock: round.sale.stock.into(), limit: round.sale.limit.into() }, round.users());
-    drop(world.redis[world.master].tell(&["HINCRBY", &round.hash(), "leased", "1"]));
+    let redis = &world.redis[world.master];
+    drop(redis.tell(&["HINCRBY", &round.hash(), "leased", "1"]));
+    let tampered = Lent::of(&redis.tell(&["HGETALL", &round.hash()]));
+    let lent = std::mem::replace(&mut books.lent, tampered);
     let mut sent: Vec<Sent> = round.said.iter().map(|said| said.sent.clone()).collect();
-    let seen = compare(terms, &users, &sent, &round.read(&world).unwrap());
+    let seen = compare(terms, &users, &sent, &books);
     assert!(seen.iter().any(|it| matches!(it, Difference::Lent(_))), "{seen:?}");
+    books.lent = lent;
     let lost = Order { id: "1".to_owned(), ..books.own().next().unwrap().order.clone() };
     let answer = Answer { status: 202, slug: None, order: Some(lost), is_in_order: true };
     sent.push(late(0, answer));
