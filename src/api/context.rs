@@ -31,6 +31,7 @@ use super::reply::Desk;
 use super::shards::Shards;
 use super::throttle::Throttle;
 use super::tokens::Tokens;
+use super::words::{Said, Word};
 use crate::flow::Pass;
 use crate::payment::PaymentPort;
 use crate::peers::{Peers, Vouched};
@@ -53,6 +54,14 @@ pub trait Control: Send + Sync + 'static {
         activity: ActivityId,
         asks: Option<Vouched>,
     ) -> anyhow::Result<Option<String>>;
+
+    /// Tells a word to the other gateways, and waits for them a moment.
+    async fn tell(&self, _word: Word) {}
+
+    /// Does what was done at another gateway; false where that cannot be now.
+    async fn hear(&self, _word: Word, _said: Said) -> bool {
+        false
+    }
 
     /// A gateway that this one has adopted, and goes on with; none unless it has.
     fn adopted(&self, _gateway: u16) -> Option<Arc<Adopted>> {

@@ -19,7 +19,7 @@ use super::problem::{Effect, Problem, Slug};
 use super::reply::Reply;
 use super::route::{AdminRoute, Route};
 use super::tokens::{Claims, seconds};
-use super::{Answer, Call, Came, Context, dispatch, idempotency, json, orders};
+use super::{Answer, Call, Came, Context, Said, WORDS, dispatch, idempotency, json, orders};
 use crate::peers::{self, Peer, Peers, Proven, Unanswered, Vouched};
 
 /// Why an order cannot be found or moved now.
@@ -183,8 +183,9 @@ where
         by_cookie: false,
     });
     let call = Call { context, head, peer, came: Came::Forwarded(caller) };
+    let said = Said { at: proven.sent_at, by: proven.from };
     let answer = match proven.is_fresh {
-        true => super::caught(carry_out(&call, &body)).await,
+        true => super::caught(carry_out(&call, &body, said)).await,
         // Signed as any answer, so that whoever sent it knows that nothing happened.
         false => Err(Problem::new(Slug::Unavailable, STALE)),
     };
@@ -206,8 +207,12 @@ where
     Ok(Received { body, proven })
 }
 
-/// Carries out one of the calls that gateways make: about what this one owns, or what it has of a sale.
-async fn carry_out(call: &Call<'_>, body: &Bytes) -> Answer {
+/// Carries out one of the calls that gateways make: about what this one owns, or what it has of a sale,
+/// or to tell it something.
+async fn carry_out(call: &Call<'_>, body: &Bytes, said: Said) -> Answer {
+    if call.head.uri.path() == WORDS && call.head.method == Method::POST {
+        return call.context.hear(body, said).await;
+    }
     let route = Route::of(call.head.uri.path()).filter(|route| route.allows(&call.head.method));
     match route.map(|route| (route, order_of(route))) {
         Some((route @ (Route::PaymentWebhook | Route::Admin(AdminRoute::Audit(_))), _)) => {

@@ -35,6 +35,7 @@ mod text;
 mod throttle;
 pub mod tokens;
 mod users;
+mod words;
 
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -60,6 +61,7 @@ pub use self::reply::HttpResponse;
 pub use self::shards::{Owners, Shards, Told, Waiter};
 pub use self::tokens::seconds;
 pub use self::users::{check_password, check_username};
+pub use self::words::{Said, WORDS, Word};
 
 use self::auth::Caller;
 use self::reply::Reply;

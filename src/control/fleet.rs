@@ -145,6 +145,11 @@ impl Control {
         }
     }
 
+    /// Up to when the store is known to have all that was journaled here.
+    pub(super) fn as_of(&self) -> Timestamp {
+        self.followed.lock().expect("nobody panics under this lock").as_of
+    }
+
     /// Whether no unit is sold here any more, of whichever sale.
     pub(super) fn sells_no_more(&self) -> bool {
         let leaves = self.peers.as_ref().is_some_and(|peers| peers.membership().is_leaving());

@@ -43,6 +43,7 @@ impl Control {
 
     pub(super) async fn learn_all(&self, learned: &mut Learned) -> Result<(), StoreError> {
         self.learn_activities(learned).await?;
+        self.learn_what_was_said().await?;
         // The rest is this process's, whomever it speaks for.
         if self.is_adopted() {
             return Ok(());
@@ -87,6 +88,21 @@ impl Control {
         }
     }
 
+    /// Looks once more at the sales of which something was said that the store has by now: its word is
+    /// the last, whatever came late or in another order.
+    async fn learn_what_was_said(&self) -> Result<(), StoreError> {
+        for (activity, said) in self.said_and_stored() {
+            // Before the row is read, as above.
+            let flushed = self.engine.flushed_position();
+            let row = self.store.activity(activity).await?;
+            self.newest.forget(activity, said);
+            if !self.follow_phase(&row, flushed).await {
+                self.newest.note(activity, said);
+            }
+        }
+        Ok(())
+    }
+
     /// Has a row journaled; false where it must be read and tried again.
     async fn publish(&self, row: &Activity, forgotten: u64, flushed: u64) -> bool {
         let known = self.engine.activity(row.id);
@@ -117,8 +133,9 @@ impl Control {
         }
     }
 
-    /// Does what an operator did at another gateway. What one did here is in the row once the store
-    /// has its record; before, the row says nothing of it. `flushed` is how far it was, at least.
+    /// Does what an operator did at another gateway. What one did here, or elsewhere and was told here, is
+    /// in the row once the store has its record; before, the row says nothing of it. `flushed` is how
+    /// far it was, at least.
     async fn follow_phase(&self, row: &Activity, flushed: u64) -> bool {
         let Some(activity) = self.engine.activity(row.id) else { return true };
         let sale = activity.sale();
@@ -126,14 +143,19 @@ impl Control {
             return true;
         }
         let ended = row.ended || row.closed;
-        if sale.closed || (row.paused == sale.paused && sale.ended >= ended) {
+        // While the store may lack what was said last it is looked at again; an end is for good.
+        let paused = match self.newest.awaits_store(row.id) {
+            true => sale.paused,
+            false => row.paused,
+        };
+        if sale.closed || (paused == sale.paused && sale.ended >= ended) {
             return true;
         }
         if sale.phased_at > flushed {
             return false;
         }
         let owner = row.id.owner(self.engine.cores());
-        let command = Command::FollowPhase { activity: row.id, paused: row.paused, ended };
+        let command = Command::FollowPhase { activity: row.id, paused, ended };
         let verdict = self.owners.ask(owner, command).await;
         matches!(verdict, Verdict::ActivityChanged | Verdict::Refused(Refusal::Ended))
     }

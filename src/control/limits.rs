@@ -19,6 +19,8 @@ pub(super) const LIST_PAGES_AT_ONCE: usize = 15;
 const _: () = assert!(PRODUCT_PAGES_AT_ONCE <= PRODUCT_PAGES_MAX);
 /// How long the store may take to tell its news.
 pub(super) const NEWS: Duration = Duration::from_secs(10);
+/// How long whoever has done something waits for the other gateways to do the same.
+pub(super) const TELL: Duration = Duration::from_secs(1);
 /// Payments owed back that one read takes from the store.
 pub(super) const REFUNDS_READ: u32 = 100;
 /// How long a provider may take to say what came for an order.

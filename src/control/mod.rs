@@ -20,6 +20,7 @@ mod refunds;
 mod register;
 #[cfg(test)]
 mod simulation;
+mod telling;
 #[cfg(test)]
 mod testing;
 mod views;
@@ -37,7 +38,7 @@ use seckill_shards::ids::ActivityId;
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinHandle;
 
-use crate::api::{self, Access, Adopted, Owners, PageMap};
+use crate::api::{self, Access, Adopted, Owners, PageMap, Said, Word};
 use crate::flow::Breaker;
 use crate::payment::PaymentPort;
 use crate::peers::{Peers, Vouched};
@@ -105,6 +106,8 @@ pub struct Control {
     peers: Option<Arc<Peers>>,
     /// Those of them that this one speaks for.
     adoption: Adoption,
+    /// What was said of sales here or there and the store may lack.
+    newest: telling::Newest,
     /// What they are told of the store.
     followed: std::sync::Mutex<fleet::Followed>,
     /// Whether the store has said that it follows this journal, and from where to flush.
@@ -179,6 +182,7 @@ impl Control {
             settling: parts.settling,
             peers: parts.peers,
             adoption: Adoption::new(parts.adopted),
+            newest: telling::Newest::default(),
             followed: std::sync::Mutex::default(),
             registered: AtomicBool::new(false),
             announced: AtomicBool::new(false),
@@ -361,6 +365,14 @@ impl api::Control for Control {
         asks: Option<Vouched>,
     ) -> anyhow::Result<Option<String>> {
         self.audit_all(activity, asks).await
+    }
+
+    async fn tell(&self, word: Word) {
+        self.tell_all(word).await;
+    }
+
+    async fn hear(&self, word: Word, said: Said) -> bool {
+        self.hear_word(word, said).await
     }
 
     fn adopted(&self, gateway: u16) -> Option<Arc<Adopted>> {

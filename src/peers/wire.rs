@@ -72,7 +72,11 @@ pub struct Claim {
 pub struct Proven {
     /// Who has signed in, by the word of the gateway that has forwarded the call.
     pub vouched: Option<Vouched>,
-    /// Whether it was sent just now. One that was not is answered, and not carried out.
+    /// By which gateway it was sent.
+    pub from: u16,
+    /// And when, by that one's clock.
+    pub sent_at: Timestamp,
+    /// Whether that is now. One that is older is answered, and not carried out.
     pub is_fresh: bool,
     signature: Signature,
 }
@@ -141,7 +145,8 @@ pub(super) fn prove(key: &PeerKey, claim: &Claim, head: &mut Parts, body: &[u8])
         return None;
     }
     head.headers = only(&head.headers, &OF_CALLS);
-    Some(Proven { vouched: envelope.vouched, is_fresh, signature })
+    let Envelope { from, sent_at, vouched, .. } = envelope;
+    Some(Proven { vouched, from, sent_at, is_fresh, signature })
 }
 
 /// The header that proves whose answer it is.

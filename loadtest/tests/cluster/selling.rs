@@ -174,3 +174,33 @@ fn what_an_operator_does_at_one_gateway_all_do_and_the_units_come_home() {
         (fleet.shop.stock(&product) == 20).then_some(())
     });
 }
+
+/// They waited for the store, which nobody writes to in a storm, or cannot while it is away.
+#[test]
+fn what_an_operator_does_all_do_while_the_store_takes_nothing_and_redis_is_away() {
+    let mut fleet = Fleet::start(3);
+    let activity = fleet.sale(Sale::of(60));
+    let mut guest = fleet.shoppers("guest", 1).remove(0);
+    let store = fleet.hold_store();
+    let state = format!("/api/v1/activities/{activity}/state");
+    let mut everywhere = |what: &str, holds: &dyn Fn(&str) -> bool| {
+        for (at, client) in guest.iter_mut().enumerate() {
+            until(&format!("{what} at {at}"), GENEROUS, || {
+                let state = client.get(&state).expect(200).json();
+                holds(state["phase"].as_str()?).then_some(())
+            });
+        }
+    };
+    fleet.shop.step(&activity, "pause");
+    everywhere("it is paused", &|phase| phase == "paused");
+    fleet.redis.kill();
+    fleet.shop.step(&activity, "resume");
+    everywhere("it goes on", &|phase| phase != "paused");
+    fleet.shop.step(&activity, "end");
+    everywhere("it has ended", &|phase| phase == "ended");
+    for (at, client) in guest.iter_mut().enumerate() {
+        let refusal = buy(client, &activity, &format!("late-{at}")).unwrap_err();
+        assert!(refusal.ends_with("ended"), "{refusal}");
+    }
+    drop(store);
+}

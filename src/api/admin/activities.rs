@@ -16,7 +16,7 @@ use crate::api::json::{Fields, Money};
 use crate::api::limits::{GATHERED_LOOK, GATHERED_LOOKS};
 use crate::api::problem::{Effect, Problem, Slug, denied};
 use crate::api::route::Step;
-use crate::api::{Answer, idempotency};
+use crate::api::{Answer, Word, idempotency};
 use crate::store::{Activity, ActivityUpdate, Begun, NewActivity, Once};
 
 /// `POST /api/v1/admin/activities`.
@@ -186,10 +186,15 @@ async fn changed(call: OperatorCall<'_>, row: &Activity, forgotten: u64) -> Answ
     Ok(Shown::stored(call.inner, row).reply(call.inner, StatusCode::OK).no_store())
 }
 
-/// Pause, resume and end act at once, with the store away as well: the flush carries them there.
+/// Pause, resume and end act at once, with the store away as well: the other gateways are told, and the
+/// flush carries them there.
 async fn change_phase(call: OperatorCall<'_>, id: ActivityId, change: PhaseChange) -> Answer {
     call.expect_no_fields()?;
-    acted(call, id, Command::ChangePhase { activity: id, change }).await
+    let verdict = ask(call, id, Command::ChangePhase { activity: id, change }).await;
+    if verdict == Verdict::ActivityChanged {
+        call.context.tell(Word::Phase(id, change)).await;
+    }
+    shown_after(call, id, verdict).await
 }
 
 /// Only the journal knows what is unsold, so it moves the units, and remembers the key beside them.

@@ -1,0 +1,261 @@
+//! Telling: what is done at this gateway is told the others at once, and what they tell is done.
+//!
+//! The journal that has a record brings it to the store, which has the last word: a sale of which
+//! something was told is looked at once more when the store has that. It must not know how a row is
+//! followed.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard};
+
+use futures_util::future::join_all;
+use http::{HeaderMap, Method};
+use seckill_shards::command::{Command, PhaseChange, Refusal, Verdict};
+use seckill_shards::ids::ActivityId;
+use tokio::time::timeout;
+
+use super::Control;
+use super::limits::TELL;
+use crate::api::{Said, WORDS, Word};
+use crate::peers::{self, Peers};
+
+/// The newest word on each sale that the store may lack: of open sales alone, so they are few.
+#[derive(Debug, Default)]
+pub(super) struct Newest(Mutex<BTreeMap<ActivityId, Said>>);
+
+impl Newest {
+    /// Notes a word; false where a newer one is known, which stands.
+    pub(super) fn note(&self, activity: ActivityId, said: Said) -> bool {
+        let mut all = self.lock();
+        let newest = all.entry(activity).or_insert(said);
+        *newest = said.max(*newest);
+        *newest == said
+    }
+
+    /// Whether something was said of a sale that the store may lack.
+    pub(super) fn awaits_store(&self, activity: ActivityId) -> bool {
+        self.lock().contains_key(&activity)
+    }
+
+    /// Forgets a word, unless a newer one is known.
+    pub(super) fn forget(&self, activity: ActivityId, said: Said) {
+        let mut all = self.lock();
+        if all.get(&activity) == Some(&said) {
+            all.remove(&activity);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ActivityId, Said>> {
+        self.0.lock().expect("nobody panics under this lock")
+    }
+}
+
+impl Control {
+    /// Tells a word to all others that are there, once, and waits for them a moment; whom it does not
+    /// reach the store tells.
+    pub(super) async fn tell_all(&self, word: Word) {
+        let Some(peers) = &self.peers else { return };
+        let Word::Phase(activity, _) = word;
+        // Of this gateway's own words, too, the newest counts.
+        self.newest.note(activity, Said { at: self.now(), by: peers.own() });
+        let tell = |peer| async move {
+            let call = peers::Call {
+                method: Method::POST,
+                path: WORDS.to_owned(),
+                headers: HeaderMap::new(),
+                body: word.body(),
+                vouched: None,
+            };
+            peers.call(&peer, call).await
+        };
+        let others = peers.all().into_iter().filter(|peer| peer.is_present());
+        // A call that was begun goes on.
+        drop(timeout(TELL, join_all(others.map(tell))).await);
+    }
+
+    /// Does what was done at another gateway, unless something newer is known; false where that cannot
+    /// be now. A call that comes again changes nothing.
+    pub(super) async fn hear_word(&self, word: Word, said: Said) -> bool {
+        let Word::Phase(activity, change) = word;
+        let Some(known) = self.engine.activity(activity) else { return false };
+        let sale = known.sale();
+        if sale.closed || sale.lease.is_none() || !self.newest.note(activity, said) {
+            return true;
+        }
+        let (paused, ended) = match change {
+            PhaseChange::Pause => (true, sale.ended),
+            PhaseChange::Resume => (false, sale.ended),
+            PhaseChange::End => (sale.paused, true),
+        };
+        // An older word of this gateway's own would come to the store later, and be its last.
+        let command = match sale.phased_at > self.engine.flushed_position() {
+            true => Command::ChangePhase { activity, change },
+            false => Command::FollowPhase { activity, paused, ended },
+        };
+        let verdict = self.owners.ask(activity.owner(self.engine.cores()), command).await;
+        self.stale.notify_one();
+        matches!(verdict, Verdict::ActivityChanged | Verdict::Refused(Refusal::Ended))
+    }
+
+    /// The newest words that the store has by now, or will never have: looked at before rows are read, so
+    /// these say what came of them.
+    pub(super) fn said_and_stored(&self) -> Vec<(ActivityId, Said)> {
+        let Some(peers) = &self.peers else { return Vec::new() };
+        let all = self.newest.lock();
+        let stored = all.iter().filter(|(_, said)| self.store_has(peers, **said));
+        stored.map(|(activity, said)| (*activity, *said)).collect()
+    }
+
+    fn store_has(&self, peers: &Peers, said: Said) -> bool {
+        if said.by == peers.own() {
+            return self.as_of() > said.at;
+        }
+        // Nothing more comes of one that is retired.
+        let theirs = peers.find(said.by);
+        theirs.is_none_or(|peer| peer.adopter().is_some() || peer.as_of() > said.at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use seckill_shards::clock::Timestamp;
+    use seckill_shards::engine::Sale;
+    use tokio::task::LocalSet;
+
+    use super::super::flush::next_batch;
+    use super::super::learn::Learned;
+    use super::super::testing::{Desk, runtime, sale};
+    use super::*;
+    use crate::store::GatewayRow;
+
+    const PAUSE: PhaseChange = PhaseChange::Pause;
+    const RESUME: PhaseChange = PhaseChange::Resume;
+
+    /// Gateway 7, with another that the store has all of up to an instant.
+    struct Fleet {
+        desk: Desk,
+        activity: ActivityId,
+        learned: Learned,
+    }
+
+    fn said(at: u64, by: u16) -> Said {
+        Said { at: Timestamp(at), by }
+    }
+
+    impl Fleet {
+        async fn start() -> Self {
+            let desk = Desk::in_fleet(7, None);
+            let activity = sale(&*desk.store).await;
+            desk.control.register().await.unwrap();
+            let mut learned = Learned::default();
+            desk.control.learn_all(&mut learned).await.unwrap();
+            Self { desk, activity, learned }
+        }
+
+        fn sale(&self) -> Arc<Sale> {
+            Arc::clone(&self.desk.control.engine.activity(self.activity).unwrap().sale())
+        }
+
+        async fn hear(&self, change: PhaseChange, said: Said) {
+            let word = Word::Phase(self.activity, change);
+            assert!(self.desk.control.hear_word(word, said).await);
+        }
+
+        /// The store has all of gateway 3 before an instant.
+        fn store_has(&self, before: u64) {
+            let (number, as_of) = (3, Timestamp(before));
+            let row = GatewayRow { number, as_of, ..GatewayRow::default() };
+            self.desk.control.peers.as_ref().unwrap().learn(&[row]);
+        }
+
+        async fn learn(&mut self) {
+            self.desk.control.learn_all(&mut self.learned).await.unwrap();
+        }
+
+        /// Some other change of the sale gives its row another version.
+        async fn restock(&self) {
+            drop(self.desk.store.restock(self.activity, 1, None).await.unwrap());
+        }
+
+        async fn flush(&self) {
+            let control = &self.desk.control;
+            let mut tail = control.engine.tail(control.engine.flushed_position());
+            while let Some(batch) = next_batch(&control.engine, &mut tail).unwrap() {
+                control.store.flush(Arc::clone(&batch)).await.unwrap();
+                control.flushed(&batch);
+            }
+        }
+    }
+
+    fn in_fleet(test: impl AsyncFnOnce(Fleet)) {
+        LocalSet::new().block_on(&runtime(), async { test(Fleet::start().await).await });
+    }
+
+    /// A row that changed for another reason, and did not have the word yet, took it back.
+    #[test]
+    fn a_word_stands_until_the_store_has_it_and_then_the_stores_does() {
+        in_fleet(async |mut fleet| {
+            fleet.store_has(100);
+            fleet.hear(PAUSE, said(100, 3)).await;
+            assert!(fleet.sale().paused);
+            fleet.restock().await;
+            fleet.learn().await;
+            assert!(fleet.sale().paused && fleet.sale().terms.stocked == 11);
+            // That gateway was lost, or its word is not the store's last.
+            fleet.store_has(101);
+            fleet.learn().await;
+            assert!(!fleet.sale().paused);
+            assert_eq!(fleet.desk.control.said_and_stored(), []);
+        });
+    }
+
+    #[test]
+    fn the_newest_word_counts_in_whatever_order_they_come() {
+        in_fleet(async |fleet| {
+            fleet.hear(RESUME, said(200, 3)).await;
+            fleet.hear(PAUSE, said(100, 3)).await;
+            fleet.hear(PAUSE, said(200, 2)).await;
+            assert!(!fleet.sale().paused);
+            let before = fleet.desk.control.engine.journal().durable_position();
+            fleet.hear(RESUME, said(200, 3)).await;
+            assert_eq!(fleet.desk.control.engine.journal().durable_position(), before);
+            fleet.hear(PAUSE, said(200, 4)).await;
+            assert!(fleet.sale().paused);
+            fleet.hear(PhaseChange::End, said(300, 3)).await;
+            assert!(fleet.sale().paused && fleet.sale().ended);
+        });
+    }
+
+    /// It was learned that the sale goes on, and nobody looked again.
+    #[test]
+    fn what_comes_too_late_is_put_right_by_the_store() {
+        in_fleet(async |mut fleet| {
+            fleet.hear(RESUME, said(200, 3)).await;
+            fleet.store_has(201);
+            fleet.learn().await;
+            fleet.hear(PAUSE, said(100, 3)).await;
+            assert!(fleet.sale().paused, "nothing newer is known any more");
+            fleet.learn().await;
+            assert!(!fleet.sale().paused);
+        });
+    }
+
+    /// The older word came to the store later, and all followed it.
+    #[test]
+    fn an_older_word_of_its_own_is_not_the_stores_last() {
+        in_fleet(async |mut fleet| {
+            let control = &fleet.desk.control;
+            let activity = fleet.activity;
+            let pause = Command::ChangePhase { activity, change: PAUSE };
+            assert_eq!(control.owners.ask(0, pause).await, Verdict::ActivityChanged);
+            control.tell_all(Word::Phase(activity, PAUSE)).await;
+            let newer = Said { at: control.now().plus_ms(1), by: 3 };
+            fleet.hear(RESUME, newer).await;
+            fleet.flush().await;
+            assert!(!fleet.desk.store.activity(activity).await.unwrap().paused);
+            fleet.learn().await;
+            assert!(!fleet.sale().paused);
+        });
+    }
+}
