@@ -65,7 +65,9 @@ pub(super) fn orders() -> Vec<Operation> {
         )
         .says(
             "What was answered 202 is on disk. Checked in this order: token, flow rule, this \
-             buyer's place (same key, limit), phase, admission, stock.",
+             buyer's place (same key, limit), phase, admission, stock. Of several gateways each \
+             knows the keys of its own buyers alone, and a load balancer keeps a shopper at one: \
+             a key that comes to another makes another order, within the limit.",
         )
         .by(Who::Shopper)
         .once()
