@@ -132,8 +132,10 @@ async fn forward(
     caller: Option<Caller>,
 ) -> Result<Reply, Unanswered> {
     let head = call.head;
+    let method = if head.method == Method::HEAD { Method::GET } else { head.method.clone() };
     let forwarded = peers::Call {
-        method: if head.method == Method::HEAD { Method::GET } else { head.method.clone() },
+        patience: peers::Call::patience_of(&method),
+        method,
         path: head.uri.path().to_owned(),
         headers,
         body: body.clone(),

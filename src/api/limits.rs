@@ -95,6 +95,10 @@ pub const RESET_TOKEN_BYTES: usize = 32;
 pub const RESET_TOKEN_CHARS: std::ops::RangeInclusive<usize> = 1..=128;
 
 const _: () = {
+    assert!(
+        crate::peers::limits::AUDIT.as_secs() < AUDIT.as_secs(),
+        "who asks the others has time to say which of them have not answered"
+    );
     assert!(STORE_SLOW.as_secs() < STORE_READ.as_secs(), "a read may be slow before it is late");
     assert!(STORE_READ.as_secs() <= STORE_WRITE.as_secs());
     assert!(LIST_ITEMS <= LIST_ITEMS_MAX);

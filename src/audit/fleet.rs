@@ -16,7 +16,7 @@ pub struct FleetAudit {
     pub sum: ActivityAudit,
     /// Each by itself.
     pub gateways: BTreeMap<u16, ActivityAudit>,
-    /// Those that have not answered: nothing is balanced without them.
+    /// Those that have not answered, or have a part in it and do not know of it: nothing is balanced without them.
     pub unanswered: BTreeSet<u16>,
 }
 
@@ -43,12 +43,14 @@ fn add(sum: &mut ActivityAudit, gateway: u16, account: &ActivityAudit) {
         (&mut sum.returned, account.returned),
         (&mut sum.written_off, account.written_off),
         (&mut sum.remaining, account.remaining),
-        (&mut sum.over_limit_users, account.over_limit_users),
         (&mut sum.overdue_unpaid, account.overdue_unpaid),
         (&mut sum.difference_count, account.difference_count),
     ] {
         *total += part;
     }
+    // Each knows of those whom the store's rows name.
+    sum.over_limit_users = sum.over_limit_users.max(account.over_limit_users);
+    sum.not_compared.extend(&account.not_compared);
     let Sources { journal_orders, store_orders, redis_units } = &account.sources;
     sum.sources.journal_orders += journal_orders;
     sum.sources.store_orders += store_orders;
@@ -63,6 +65,7 @@ fn add(sum: &mut ActivityAudit, gateway: u16, account: &ActivityAudit) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::NotCompared;
 
     #[test]
     fn a_fleet_is_balanced_where_all_have_answered_and_nobody_differs() {
@@ -94,5 +97,14 @@ mod tests {
         assert_eq!((sum.balanced, sum.difference_count), (false, 1));
         assert_eq!(sum.differences, ["gateway 4: it lacks one"]);
         assert!(!of(true, &[7]).sum.balanced, "it may have anything");
+        let not_compared = BTreeSet::from([NotCompared::RedisAway]);
+        let away = ActivityAudit { not_compared, over_limit_users: 1, ..account(1, false) };
+        let FleetAudit { sum, .. } =
+            FleetAudit::of(BTreeMap::from([(1, away.clone()), (2, away)]), BTreeSet::new());
+        assert_eq!(
+            (sum.over_limit_users, sum.not_compared.len()),
+            (1, 1),
+            "it is one and the same"
+        );
     }
 }

@@ -4,10 +4,11 @@
 //! It trusts none of them: the journal is folded from its files beside the running gateway, the store's
 //! rows are read in one transaction. What it could not compare it says, and never calls balanced.
 
+mod buyers;
 mod fleet;
 mod lent;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use seckill_shards::command::OrderView;
@@ -21,7 +22,9 @@ use crate::reconcile::Leases;
 use crate::store::{self, OrderRow, SetAside, Store, StoreError};
 
 pub use self::fleet::FleetAudit;
-pub use self::lent::Untold;
+
+use self::buyers::Buyers;
+use self::lent::Shared;
 
 /// Differences that a report spells out; the rest is counted.
 const DIFFERENCES_SHOWN: usize = 20;
@@ -83,12 +86,15 @@ pub struct ActivityAudit {
     pub written_off: u64,
     /// Free.
     pub remaining: u64,
-    /// Buyers with more units than the limit.
+    /// Buyers with more units than the limit: by the journal, or by the rows of all gateways.
     pub over_limit_users: u64,
     /// Open orders whose deadline the journal has passed.
     pub overdue_unpaid: u64,
-    /// Whether everything agrees.
+    /// Whether everything was compared, and agrees.
     pub balanced: bool,
+    /// What was not compared, and why.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub not_compared: BTreeSet<NotCompared>,
     /// The position compared.
     pub at_position: u64,
     /// What each source says.
@@ -97,6 +103,20 @@ pub struct ActivityAudit {
     pub difference_count: u64,
     /// The first of them, for people.
     pub differences: Vec<String>,
+}
+
+/// Why something of an account was not compared.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NotCompared {
+    /// Redis was not reached, or does not answer as it must.
+    RedisAway,
+    /// What Redis knew is being built anew, or the gateway has yet to say what it has.
+    RedisRebuilding,
+    /// Redis has the leases of a newer release.
+    RedisNewer,
+    /// The store did not take rows of the journal, of whatever activity.
+    RowsSetAside,
 }
 
 /// What the sources say of an activity.
@@ -118,6 +138,10 @@ impl ActivityAudit {
             self.differences.push(text());
         }
     }
+
+    fn weigh(&mut self) {
+        self.balanced = self.difference_count == 0 && self.not_compared.is_empty();
+    }
 }
 
 /// What an audit comes to.
@@ -129,17 +153,25 @@ pub struct Audits {
     pub forgotten: u64,
     /// Rows of this journal that the store did not take, of whatever activity.
     pub set_aside: Vec<SetAside>,
-    /// Shared activities of which Redis had no word that could be compared.
-    pub untold: BTreeMap<u64, Untold>,
     /// All shared ones that are not closed.
-    shared: Vec<ActivityId>,
+    shared: BTreeMap<ActivityId, Shared>,
 }
 
 impl Audits {
-    /// Whether nothing differs, and nothing was set aside.
+    /// Whether something differs, or was set aside.
     #[must_use]
-    pub fn are_balanced(&self) -> bool {
-        self.set_aside.is_empty() && self.compared.values().all(|audit| audit.balanced)
+    pub fn differ(&self) -> bool {
+        let differs = |audit: &ActivityAudit| audit.difference_count > 0;
+        !self.set_aside.is_empty() || self.compared.values().any(differs)
+    }
+
+    fn weigh(&mut self) {
+        for account in self.compared.values_mut() {
+            if !self.set_aside.is_empty() {
+                account.not_compared.insert(NotCompared::RowsSetAside);
+            }
+            account.weigh();
+        }
     }
 }
 
@@ -151,6 +183,7 @@ pub async fn audit(books: Books<'_>, activity: Option<ActivityId>) -> Result<Aud
     for _ in 0..READS_MAX {
         if let Some(mut audits) = compare(books, activity).await? {
             lent::compare(books, &mut audits).await?;
+            audits.weigh();
             return Ok(audits);
         }
     }
@@ -163,7 +196,7 @@ async fn compare(
     books: Books<'_>,
     activity: Option<ActivityId>,
 ) -> Result<Option<Audits>, AuditError> {
-    let Books { gateway, journal, store, .. } = books;
+    let Books { gateway, journal, store, redis } = books;
     let mut snapshot = store.snapshot(activity).await?;
     let followed = snapshot.positions.iter().find(|(number, _)| *number == gateway);
     let followed = followed.map(|(_, position)| *position).ok_or(AuditError::NotFollowed)?;
@@ -175,7 +208,7 @@ async fn compare(
     if found.checkpoint_position > position {
         return Ok(None);
     }
-    let mut audit = Audit::of(&fold, position, gateway);
+    let mut audit = Audit { shares: redis.is_some(), ..Audit::of(&fold, position, gateway) };
     if found.checkpoint.is_some() {
         audit.leave_out(&fold, &snapshot.activities);
     }
@@ -218,7 +251,13 @@ struct Audit {
     position: u64,
     /// Whose journal it is: other gateways' orders are in theirs.
     gateway: u16,
+    /// Whether others sell what it sells.
+    shares: bool,
     activities: BTreeMap<ActivityId, ActivityAudit>,
+    /// By the rows of all gateways.
+    buyers: Buyers,
+    /// Activities that are shared, and not closed.
+    shared: BTreeMap<ActivityId, Shared>,
     /// Wrapping sums of the fingerprints of rows that the journal has folded away.
     folded_away: HashMap<ActivityId, u64>,
     /// Orders in the fold.
@@ -236,7 +275,10 @@ impl Audit {
         let mut audit = Self {
             position,
             gateway,
+            shares: false,
             activities: activities.collect(),
+            buyers: Buyers::default(),
+            shared: BTreeMap::new(),
             folded_away: HashMap::new(),
             folded: HashMap::new(),
             seen: HashMap::new(),
@@ -267,7 +309,11 @@ impl Audit {
 
     /// One row of the store against the journal.
     fn compare(&mut self, fold: &Fold, row: &OrderRow) {
-        if self.forgotten.contains(&row.activity) || row.id.origin().gateway != self.gateway {
+        if self.forgotten.contains(&row.activity) {
+            return;
+        }
+        self.buyers.count(row);
+        if row.id.origin().gateway != self.gateway {
             return;
         }
         let account = self.activities.entry(row.activity).or_default();
@@ -299,8 +345,22 @@ impl Audit {
             return;
         }
         let account = self.activities.entry(row.id).or_default();
-        if fold.activities.get(&row.id).is_some_and(|activity| activity.lease.is_some()) {
+        let over = self.buyers.over_limit(row);
+        if over > account.over_limit_users {
+            account.over_limit_users = over;
+            let limit = row.per_user_limit;
+            account.differ(|| format!("{over} users have orders at all gateways of more units than the limit of {limit}"));
+        }
+        let activity = fold.activities.get(&row.id);
+        if let Some(activity) = activity.filter(|activity| activity.lease.is_some()) {
             // What other gateways have, and gave back, is in their journals.
+            if !activity.closed {
+                self.shared.insert(row.id, row.into());
+            }
+            return;
+        }
+        // It has no part in the sale, so nothing of it but its orders, of which there are none.
+        if activity.is_none() && self.shares {
             return;
         }
         if account.stock_total > u64::from(row.stocked) {
@@ -333,14 +393,12 @@ impl Audit {
             if account.sources.store_orders != account.sources.journal_orders {
                 account.differ(|| "journal and store count different numbers of orders".to_owned());
             }
-            account.balanced = account.difference_count == 0;
+            account.weigh();
             (id.0, account)
         });
         let compared = compared.collect();
-        let is_shared = |it: &FoldedActivity| it.lease.is_some() && !it.closed;
-        let shared = fold.activities.iter().filter(|(id, it)| asked(id) && is_shared(it));
-        let shared = shared.map(|(&id, _)| id).collect();
-        Audits { compared, forgotten: self.forgotten.len() as u64, shared, ..Audits::default() }
+        let (forgotten, shared) = (self.forgotten.len() as u64, self.shared);
+        Audits { compared, forgotten, shared, ..Audits::default() }
     }
 }
 
@@ -395,7 +453,7 @@ pub(crate) fn view(row: &OrderRow) -> OrderView {
 #[cfg(test)]
 mod tests {
     use seckill_shards::clock::Timestamp;
-    use seckill_shards::ids::{OrderId, ProductId};
+    use seckill_shards::ids::{OrderId, Origin, ProductId};
     use seckill_shards::record::{OrderPlaced, Record, Status};
     use seckill_shards::testing::world::published;
 
@@ -456,6 +514,52 @@ mod tests {
             audit.compare_activity(&fold, row);
         }
         audit.finish(&fold, None)
+    }
+
+    /// Each gateway's journal has one order of the buyer's, which is all that it may have.
+    #[test]
+    fn what_a_buyer_has_at_two_gateways_together_is_held_against_the_limit() {
+        let at = |gateway, status| OrderRow {
+            id: OrderId::new(Origin { gateway, epoch: 0 }, 0, 1),
+            status,
+            ..order(9)
+        };
+        for (status, over) in
+            [(Status::AwaitingPayment, 1), (Status::Paid, 1), (Status::Accepted, 0)]
+        {
+            let fold = Fold::default();
+            let mut audit = Audit { shares: true, ..Audit::of(&fold, 2, 0) };
+            audit.compare(&fold, &at(1, Status::Paid));
+            audit.compare(&fold, &at(2, status));
+            audit.compare_activity(&fold, &row(9, false));
+            let account = &audit.finish(&fold, None).compared[&9];
+            assert_eq!(
+                (account.over_limit_users, account.balanced),
+                (over, over == 0),
+                "{account:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn who_had_no_part_in_a_shared_sale_has_nothing_of_it_to_compare() {
+        for (shares, balanced) in [(true, true), (false, false)] {
+            let fold = Fold::default();
+            let mut audit = Audit { shares, ..Audit::of(&fold, 2, 0) };
+            audit.compare_activity(&fold, &row(9, true));
+            assert_eq!(audit.finish(&fold, None).compared[&9].balanced, balanced);
+        }
+    }
+
+    #[test]
+    fn an_account_beside_rows_that_were_set_aside_is_not_balanced_and_says_why() {
+        let mut audits = audits(false, &[row(9, false)]);
+        let (subject, records, reason) = ("order 42".to_owned(), String::new(), String::new());
+        audits.set_aside.push(SetAside { subject, records, reason });
+        audits.weigh();
+        let account = &audits.compared[&9];
+        assert!(audits.differ() && !account.balanced);
+        assert_eq!(account.not_compared, BTreeSet::from([NotCompared::RowsSetAside]));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! `seckill audit`: 0 balanced, 1 a difference, 2 something that must be compared does not answer. Adopted gateways have books of
-//! their own.
+//! `seckill audit`: 0 balanced, 1 a difference, 2 something could not be compared. Adopted gateways have
+//! books of their own.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ use seckill_shards::ids::ActivityId;
 use serde::Serialize;
 
 use super::{Place, UNUSABLE, Unusable, open_present_store, open_redis, runtime, say, tell};
-use crate::audit::{ActivityAudit, Audits, Books, Untold, audit};
+use crate::audit::{ActivityAudit, Audits, Books, NotCompared, audit};
 use crate::config::Config;
 use crate::control::adopted_journals;
 use crate::store::{SetAside, Store};
@@ -55,16 +55,17 @@ pub(super) fn run(place: &Place, activity: Option<u64>, json: bool) -> anyhow::R
         // The figures are the activities', and so is their JSON.
         if json { tell(&line) } else { say(&line)? }
     }
-    let mut is_away = false;
-    for (id, why) in books().flat_map(|it| &it.untold) {
-        is_away |= *why == Untold::Away;
-        tell(&format!("activity {id}: {}", not_compared(*why)));
+    let mut are_compared = true;
+    for (id, account) in books().flat_map(|it| &it.compared) {
+        for why in account.not_compared.iter().filter_map(|why| not_compared(*why)) {
+            are_compared = false;
+            tell(&format!("activity {id}: {why}"));
+        }
     }
-    let are_balanced = books().all(Audits::are_balanced);
-    Ok(match are_balanced {
-        false => ExitCode::FAILURE,
-        true if is_away => ExitCode::from(UNUSABLE),
-        true => ExitCode::SUCCESS,
+    Ok(match (books().any(Audits::differ), are_compared) {
+        (true, _) => ExitCode::FAILURE,
+        (false, false) => ExitCode::from(UNUSABLE),
+        (false, true) => ExitCode::SUCCESS,
     })
 }
 
@@ -87,10 +88,17 @@ async fn all(
     Ok((own, adopted))
 }
 
-fn not_compared(why: Untold) -> &'static str {
+/// For people; rows that were set aside are told of one by one.
+fn not_compared(why: NotCompared) -> Option<&'static str> {
     match why {
-        Untold::Away => "Redis was not compared: it does not answer",
-        Untold::Rebuilding => "Redis was not compared: what it knew is being built anew",
+        NotCompared::RedisAway => Some("Redis was not compared: it does not answer"),
+        NotCompared::RedisRebuilding => {
+            Some("Redis was not compared: what it knew is being built anew")
+        }
+        NotCompared::RedisNewer => {
+            Some("Redis was not compared: a newer release of seckill keeps its books there")
+        }
+        NotCompared::RowsSetAside => None,
     }
 }
 
@@ -109,7 +117,11 @@ fn line(id: u64, audit: &ActivityAudit) -> String {
     let orders = audit.sources.journal_orders;
     let lent =
         audit.sources.redis_units.map_or(String::new(), |it| format!("; {it} lent by Redis"));
-    let word = if audit.balanced { "balanced" } else { "DIFFERENT" };
+    let word = match (audit.balanced, audit.difference_count) {
+        (true, _) => "balanced",
+        (false, 0) => "NOT COMPARED",
+        (false, _) => "DIFFERENT",
+    };
     format!(
         "activity {id}: {word} at position {at_position}: {stock_total} stocked = {remaining} free \
          + {held} held + {sold} sold + {returned} returned + {} written off; {orders} orders{lent}",

@@ -14,6 +14,7 @@ use seckill_shards::ids::ActivityId;
 use super::Control;
 use super::adoption::adopted_journals;
 use crate::audit::{ActivityAudit, AuditError, Books, FleetAudit, audit};
+use crate::peers::limits::AUDIT;
 use crate::peers::{self, Peer, Peers, Vouched};
 use crate::store::StoreError;
 
@@ -25,31 +26,61 @@ impl Control {
         activity: ActivityId,
         asks: Option<Vouched>,
     ) -> anyhow::Result<Option<String>> {
-        let mut accounts = self.audit_own(activity).await?;
         let Some(peers) = &self.peers else {
-            let own = accounts.into_values().next();
+            let own = self.audit_own(activity).await?.into_values().next();
             return Ok(own.map(|own| serde_json::to_string(&own)).transpose()?);
         };
-        let mut unanswered = self.not_adopted_yet(peers);
-        if let Some(vouched) = asks {
-            let others = peers.all().into_iter().filter(|peer| peer.adopter().is_none());
-            let asked = others.map(|peer| ask(peers, peer, activity, vouched));
-            for (gateway, answer) in join_all(asked).await {
-                match answer {
-                    Some(Some(theirs)) => {
-                        accounts.extend(theirs.gateways);
-                        unanswered.extend(theirs.unanswered);
-                    }
-                    Some(None) => {}
-                    None => drop(unanswered.insert(gateway)),
-                }
-            }
-        }
+        let Heard { accounts, silent, strangers } = match asks {
+            Some(vouched) => self.audit_fleet(peers, activity, vouched).await?,
+            None => self.audit_here(peers, activity).await?,
+        };
         if accounts.is_empty() {
-            anyhow::ensure!(unanswered.is_empty(), "gateways {unanswered:?} do not answer");
+            anyhow::ensure!(silent.is_empty(), "gateways {silent:?} do not answer");
             return Ok(None);
         }
+        let members = self.members(activity).await?;
+        let forgetful = strangers.intersection(&members);
+        let unanswered = silent.iter().chain(forgetful).copied().collect();
         Ok(Some(serde_json::to_string(&FleetAudit::of(accounts, unanswered))?))
+    }
+
+    /// By the journals of this process, and by those of all others that the store knows.
+    async fn audit_fleet(
+        &self,
+        peers: &Peers,
+        activity: ActivityId,
+        vouched: Vouched,
+    ) -> anyhow::Result<Heard> {
+        peers.learn(&self.store.announce(None).await?);
+        let others = peers.all().into_iter().filter(|peer| peer.adopter().is_none());
+        let asked = join_all(others.map(|peer| ask(peers, peer, activity, vouched)));
+        let (heard, answers) = tokio::join!(self.audit_here(peers, activity), asked);
+        let mut heard = heard?;
+        for (gateway, answer) in answers {
+            match answer {
+                Some(Some(theirs)) => {
+                    heard.accounts.extend(theirs.gateways);
+                    heard.silent.extend(theirs.unanswered);
+                }
+                Some(None) => drop(heard.strangers.insert(gateway)),
+                None => drop(heard.silent.insert(gateway)),
+            }
+        }
+        Ok(heard)
+    }
+
+    /// By the journals of this process alone.
+    async fn audit_here(&self, peers: &Peers, activity: ActivityId) -> anyhow::Result<Heard> {
+        let accounts = self.audit_own(activity).await?;
+        let own = Some(peers.own()).filter(|own| !accounts.contains_key(own));
+        let (silent, strangers) = (self.not_adopted_yet(peers), own.into_iter().collect());
+        Ok(Heard { accounts, silent, strangers })
+    }
+
+    /// Who may have had units of an activity, by the store.
+    async fn members(&self, activity: ActivityId) -> anyhow::Result<BTreeSet<u16>> {
+        let roll = self.store.roll(activity).await?;
+        Ok(roll.members.iter().map(|member| member.gateway).collect())
     }
 
     /// By the journals of this process.
@@ -57,6 +88,7 @@ impl Control {
         &self,
         activity: ActivityId,
     ) -> anyhow::Result<BTreeMap<u16, ActivityAudit>> {
+        let _turn = self.auditing.lock().await;
         let own = (self.engine.origin().gateway, self.journal.clone());
         let adopted = adopted_journals(self.adoption.folder())?;
         let adopted = adopted.into_iter().map(|(origin, journal)| (origin.gateway, journal));
@@ -85,6 +117,16 @@ impl Control {
     }
 }
 
+/// What there is of an activity's audit.
+struct Heard {
+    /// By gateway.
+    accounts: BTreeMap<u16, ActivityAudit>,
+    /// Gateways that do not answer.
+    silent: BTreeSet<u16>,
+    /// Those that do not know the activity: they have never had a part in it, or have forgotten it.
+    strangers: BTreeSet<u16>,
+}
+
 /// What another gateway says by its own journals: none where it does not answer as it must, and none
 /// within where it does not know the activity.
 async fn ask(
@@ -99,6 +141,7 @@ async fn ask(
         headers: HeaderMap::new(),
         body: Bytes::new(),
         vouched: Some(vouched),
+        patience: AUDIT,
     };
     let answer = match peers.call(&peer, call).await {
         Ok(answer) if answer.status == StatusCode::OK => {

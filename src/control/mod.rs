@@ -97,6 +97,8 @@ pub struct Control {
     /// What the journal adds up to; never behind what the flush has told the keeper, or the
     /// segments that it reads could be recycled.
     pub sums: Arc<std::sync::Mutex<SumsTail>>,
+    /// Held while journals are audited: each audit reads a whole one, and the next waits.
+    auditing: Mutex<()>,
     /// How far the store's changes were read.
     learned: Mutex<learn::Learned>,
     store_breaker: Arc<Breaker>,
@@ -177,6 +179,7 @@ impl Control {
             payment,
             refunds: Arc::default(),
             sums,
+            auditing: Mutex::default(),
             learned: Mutex::default(),
             store_breaker: parts.store_breaker,
             settling: parts.settling,

@@ -2,8 +2,10 @@
 //!
 //! It knows what never went out from what may have arrived. It must not know what is said.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -11,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::limits::{ANSWER_BYTES_MAX, CALL, CONNECT, READ};
+use super::limits::{ANSWER_BYTES_MAX, CONNECT};
 
 /// Why there is no answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,8 +40,8 @@ impl Drop for Connection {
 pub(super) async fn exchange(
     address: &str,
     request: Request<Full<Bytes>>,
+    patience: Duration,
 ) -> Result<(StatusCode, HeaderMap, Bytes), Lost> {
-    let patience = if *request.method() == Method::GET { READ } else { CALL };
     let mut is_out = false;
     let exchanged = timeout(patience, async {
         let connected = timeout(CONNECT, connect(address)).await;

@@ -13,6 +13,8 @@ pub const CALL: Duration = Duration::from_secs(12);
 /// One that only reads is given up after this time, likewise: a proxy before the gateways waits for a
 /// read no longer.
 pub const READ: Duration = Duration::from_secs(3);
+/// An audit is given up after this time, likewise: the gateway asked reads its whole journal.
+pub const AUDIT: Duration = Duration::from_secs(50);
 /// A call that is older, or sent so far in the future, is not carried out, in milliseconds.
 pub const AGE_MS_MAX: u64 = 10_000;
 /// Calls under way to one peer.
@@ -32,6 +34,7 @@ pub const CONNECTIONS_MAX: usize = 4_096;
 
 const _: () = {
     assert!(CONNECT.as_millis() < READ.as_millis() && READ.as_millis() < CALL.as_millis());
+    assert!(CALL.as_millis() < AUDIT.as_millis());
     assert!(
         AGE_MS_MAX as u128 + CONNECT.as_millis() <= CALL.as_millis(),
         "what its caller has given up is not begun any more"

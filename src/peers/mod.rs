@@ -151,11 +151,11 @@ impl Peers {
         let pass = peer.breaker.ask(self.clock.elapsed_us()).ok_or(Outcome::Away)?;
         let (from, to, sent_at) = (self.own, peer.number, self.clock.now());
         let envelope = Envelope { from, to, sent_at, vouched: call.vouched };
-        let is_read = call.method == Method::GET;
+        let (is_read, patience) = (call.method == Method::GET, call.patience);
         let (request, signature) = wire::request(&self.key, &envelope, &address, call);
         let (key, clock, gateway) = (self.key.clone(), Arc::clone(&self.clock), peer.number);
         let attempted = self.runtime.spawn(async move {
-            let answered = match exchange(&address, request).await {
+            let answered = match exchange(&address, request, patience).await {
                 Ok(answer) => wire::answered(&key, &signature, answer).ok_or(Outcome::Unproven),
                 Err(exchange::Lost::Unreached) => Err(Outcome::Unreached),
                 Err(exchange::Lost::Unanswered) => Err(Outcome::Unanswered),

@@ -47,7 +47,8 @@ async fn listener() -> (TcpListener, SocketAddr) {
 async fn cancel(peers: &Peers, peer: &Arc<Peer>) -> Result<Answered, Unanswered> {
     let (method, path) = (Method::DELETE, "/api/v1/orders/7".to_owned());
     let (headers, body) = (HeaderMap::new(), Bytes::new());
-    peers.call(peer, Call { method, path, headers, body, vouched: None }).await
+    let patience = Call::patience_of(&method);
+    peers.call(peer, Call { method, path, headers, body, vouched: None, patience }).await
 }
 
 fn counts(peer: &Peer) -> Vec<(Outcome, u64)> {

@@ -2,6 +2,8 @@
 //!
 //! It must not know which calls there are, nor how a connection is made.
 
+use std::time::Duration;
+
 use base64ct::{Base64, Encoding};
 use bytes::Bytes;
 use http::request::Parts;
@@ -10,7 +12,7 @@ use http_body_util::Full;
 use seckill_shards::clock::Timestamp;
 use seckill_shards::ids::UserId;
 
-use super::limits::AGE_MS_MAX;
+use super::limits::{AGE_MS_MAX, CALL, READ};
 use super::signature::{Content, Envelope, PeerKey, SIGNATURE_BYTES, Signature, Vouched};
 use crate::store::Roles;
 
@@ -46,6 +48,16 @@ pub struct Call {
     pub body: Bytes,
     /// Who has sent it; none where nobody has signed in.
     pub vouched: Option<Vouched>,
+    /// After which time it is given up, the making of its connection included.
+    pub patience: Duration,
+}
+
+impl Call {
+    /// The patience that most calls of a method have.
+    #[must_use]
+    pub fn patience_of(method: &Method) -> Duration {
+        if *method == Method::GET { READ } else { CALL }
+    }
 }
 
 /// What a peer has answered.
@@ -229,7 +241,8 @@ mod tests {
         }
         let body = Bytes::from_static(b"{\"return_units\":true}");
         let path = "/api/v1/admin/orders/7/refund".to_owned();
-        let call = Call { method: Method::POST, path, headers, body: body.clone(), vouched };
+        let (method, patience) = (Method::POST, CALL);
+        let call = Call { method, path, headers, body: body.clone(), vouched, patience };
         let (head, _) = request(&key(), &envelope, "peer:1", call).0.into_parts();
         (head, body)
     }

@@ -5,7 +5,7 @@ use seckill_loadtest::patience::{GENEROUS, until};
 use seckill_loadtest::shop::Sale;
 use serde_json::{Value, json};
 
-use crate::fleet::{Fleet, buy};
+use crate::fleet::{Fleet, START, buy};
 
 /// The audit of a sale as an administrator gets it at a gateway.
 fn audit(fleet: &Fleet, gateway: usize, activity: &str) -> Value {
@@ -55,6 +55,51 @@ fn an_audit_notices_what_redis_counts_wrong_and_says_where_it_did_not_answer() {
     assert!(told.contains("gateway by gateway"), "{told}");
     drop(fleet.redis.tell(&["HINCRBY", &hash, "leased", "-1"]));
     drop(run(&fleet).expect(0));
+    drop(fleet.redis.tell(&["HSET", &hash, "stocked", "60"]));
+    let told = run(&fleet).expect(1);
+    assert!(told.contains("stocked: Redis 60, store 30"), "{told}");
+    drop(fleet.redis.tell(&["HSET", &hash, "stocked", "30"]));
+    drop(run(&fleet).expect(0));
     fleet.redis.kill();
     run(&fleet).refused("Redis was not compared: it does not answer");
+    let lacking = audit(&fleet, 0, &activity);
+    assert_eq!(lacking["balanced"], false, "{lacking}");
+    assert_eq!(lacking["not_compared"], json!(["redis_away"]), "{lacking}");
+}
+
+/// It was called balanced while nobody knew what the gateway that is away had been lent.
+#[test]
+fn what_redis_has_forgotten_is_not_compared_until_all_have_said_what_they_have() {
+    let mut fleet = Fleet::start(2);
+    let activity = fleet.sale(Sale::of(30));
+    fleet.gateways[1].kill();
+    drop(fleet.redis.tell(&["FLUSHALL"]));
+    let audit_here = ["audit", "--activity", &activity];
+    fleet.gateways[0].run(&audit_here).refused("what it knew is being built anew");
+    let lacking = audit(&fleet, 0, &activity);
+    assert_eq!(lacking["not_compared"], json!(["redis_rebuilding"]), "{lacking}");
+    assert_eq!((&lacking["balanced"], &lacking["unanswered"]), (&json!(false), &json!([1])));
+    fleet.gateways[1].restart(START);
+    for gateway in &fleet.gateways {
+        assert!(gateway.audited(&audit_here).contains("lent by Redis"));
+    }
+}
+
+/// What others had been lent, and gave back, was held against a journal that has never heard of it.
+#[test]
+fn who_joins_after_a_sale_has_closed_has_no_part_in_it_to_differ_in() {
+    let mut fleet = Fleet::start(2);
+    let activity = fleet.sale(Sale::of(24));
+    fleet.shop.step(&activity, "end");
+    let state = format!("/api/v1/activities/{activity}/state");
+    until("the sale is closed", GENEROUS, || {
+        (fleet.shop.admin.get(&state).expect(200).json()["phase"] == "closed").then_some(())
+    });
+    let newcomer = fleet.join();
+    drop(fleet.gateways[newcomer].audited(&["audit", "--activity", &activity]));
+    until("all books agree", GENEROUS, || {
+        let whole = audit(&fleet, newcomer, &activity);
+        assert_eq!(whole["difference_count"], 0, "{whole}");
+        (whole["balanced"] == true && whole["unanswered"] == json!([])).then_some(())
+    });
 }

@@ -80,7 +80,7 @@ fn sell(shoppers: &mut [Vec<Client>], gateways: &[usize], activity: &str, left: 
 
 /// All books of the adopter, its own and those of whom it has adopted, agree with the store.
 fn audit(fleet: &Fleet) {
-    let ended = fleet.gateways[ADOPTER].run(&["audit"]).expect(0);
+    let ended = fleet.gateways[ADOPTER].audited(&["audit"]);
     assert!(ended.contains(&format!("adopted gateway {LOST}: activity")), "{ended}");
     let sound = fleet.gateways[ADOPTER].run(&["journal", "verify"]).expect(0);
     assert!(sound.contains(&format!("adopted gateway {LOST}: journal")), "{sound}");

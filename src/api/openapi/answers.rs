@@ -199,7 +199,8 @@ fn password_link() -> ObjectBuilder {
 
 fn audit() -> ObjectBuilder {
     let gateways = "Each gateway's account, by its number, where several share their sales";
-    let unanswered = "Gateways that have not answered: nothing is balanced without them";
+    let unanswered = "Gateways that have not answered, or do not know the sale any more, which they have had a \
+                      part in: nothing is balanced without them";
     object(account().into_iter().chain([
         may("gateways", by_name(object(account())).description(Some(gateways))),
         may("unanswered", list(count()).description(Some(unanswered))),
@@ -212,6 +213,8 @@ fn account() -> Vec<Member> {
         must("store_orders", count()),
         may("redis_units", count()),
     ]);
+    let not_compared = "What was not compared, and why; nothing is balanced with it";
+    let reason = word(["redis_away", "redis_rebuilding", "redis_newer", "rows_set_aside"]);
     vec![
         must("stock_total", count()),
         must("sold", count()),
@@ -223,6 +226,7 @@ fn account() -> Vec<Member> {
         must("over_limit_users", count()),
         must("overdue_unpaid", count()),
         must("balanced", flag()),
+        may("not_compared", list(reason).description(Some(not_compared))),
         must("at_position", count()),
         must("sources", sources),
         must("difference_count", count()),

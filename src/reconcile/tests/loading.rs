@@ -16,6 +16,10 @@ pub(super) async fn functions_are_loaded_where_they_are_missing(server: &mut Ser
     let again = server.leases();
     again.ready().await.unwrap();
     server.tell::<()>(&["FUNCTION", "FLUSH"]);
+    let peeked = sale.leases.peek(&[ACTIVITY]).await.unwrap().remove(0);
+    assert!(matches!(peeked, Err(Fault::Redis(_))), "{peeked:?}");
+    let loaded: Vec<String> = server.tell(&["FUNCTION", "LIST"]);
+    assert!(loaded.is_empty(), "whoever only looks loads nothing: {loaded:?}");
     assert_eq!(sale.status().await, Err(Refusal::Absent), "loaded by whoever misses them");
     let era = sale.live(&[G0]).await;
     server.restart_in_place();
