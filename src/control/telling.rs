@@ -145,7 +145,7 @@ mod tests {
 
     impl Fleet {
         async fn start() -> Self {
-            let desk = Desk::in_fleet(7, None);
+            let desk = Desk::sharing(7);
             let activity = sale(&*desk.store).await;
             desk.control.register().await.unwrap();
             let mut learned = Learned::default();

@@ -31,16 +31,18 @@ pub(super) struct Desk {
 impl Desk {
     /// With room for `activities_max` open sales. Its engine runs in the tasks of this thread.
     pub(super) fn new(activities_max: usize, payment: Option<PaymentPort>) -> Self {
-        Self::with(activities_max, payment, None)
+        Self::over(EngineOptions { activities_max, ..options(1) }, payment, None)
     }
 
     /// In a fleet, under this number.
     pub(super) fn in_fleet(own: u16, payment: Option<PaymentPort>) -> Self {
-        let (address, secret, membership_s) = ("own:1".to_owned(), &[7; 32], None);
-        let (clock, runtime) = (Arc::new(MachineClock::start()), Handle::current());
-        let was_bounded = false;
-        let parts = PeersParts { own, address, secret, clock, runtime, membership_s, was_bounded };
-        Self::with(4, payment, Some(Arc::new(Peers::new(parts))))
+        Self::over(EngineOptions { activities_max: 4, ..options(1) }, payment, Some(peers(own)))
+    }
+
+    /// The same, and its sales are shared.
+    pub(super) fn sharing(own: u16) -> Self {
+        let options = EngineOptions { activities_max: 4, leases: true, ..options(1) };
+        Self::over(options, None, Some(peers(own)))
     }
 
     /// Where the journals of adopted gateways are.
@@ -48,8 +50,8 @@ impl Desk {
         self.folder.join("adopted")
     }
 
-    fn with(
-        activities_max: usize,
+    fn over(
+        options: EngineOptions,
         payment: Option<PaymentPort>,
         peers: Option<Arc<Peers>>,
     ) -> Self {
@@ -58,7 +60,6 @@ impl Desk {
         let folder = std::env::temp_dir().join(format!("seckill-control-{}-{}", name.0, name.1));
         std::fs::create_dir_all(&folder).unwrap();
         let store: Arc<dyn Store> = Arc::new(Sqlite::open(&folder.join("store.db")).unwrap());
-        let options = EngineOptions { activities_max, ..options(1) };
         let (disk, clock) = (SimulatedDisk::new(1, DISK_BYTES), Arc::new(SimulatedClock::at(NOON)));
         let world = World::open(disk, clock, options).unwrap();
         let World { engine, mut shards, mut writer, .. } = world;
@@ -89,6 +90,15 @@ impl Desk {
         });
         Self { control, store, folder }
     }
+}
+
+/// A fleet of which nobody else is known, seen from a gateway of this number.
+fn peers(own: u16) -> Arc<Peers> {
+    let (address, secret, membership_s) = ("own:1".to_owned(), &[7; 32], None);
+    let (clock, runtime) = (Arc::new(MachineClock::start()), Handle::current());
+    let was_bounded = false;
+    let parts = PeersParts { own, address, secret, clock, runtime, membership_s, was_bounded };
+    Arc::new(Peers::new(parts))
 }
 
 impl Drop for Desk {
