@@ -64,6 +64,7 @@ impl Control {
                 headers: HeaderMap::new(),
                 body: word.body(),
                 vouched: None,
+                patience: peers::Call::patience_of(&Method::POST),
             };
             peers.call(&peer, call).await
         };
