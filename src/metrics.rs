@@ -323,7 +323,7 @@ impl GatewayCollector {
             );
             page.gauge(
                 "seckill_lease_drift_units",
-                "Units lent by the journal that Redis does not know of under one number: never but 0",
+                "Most units lent by the journal that Redis was seen not to know of under one number since the start: never but 0",
                 &labels,
                 real(u64::from(it.unknown)),
             );

@@ -92,6 +92,33 @@ fn with_redis_and_the_store_away_a_gateway_that_crashed_starts_and_sells() {
     await_status(client, &order.id, Status::AwaitingPayment);
 }
 
+/// What is amiss was built anew before anybody could see it: the figure was 0 whatever Redis said.
+#[test]
+fn units_that_redis_does_not_know_of_show_though_they_are_counted_anew_at_once() {
+    let mut fleet = Fleet::start(2);
+    let activity = fleet.sale(Sale::of(30));
+    let mut buyer = fleet.shoppers("buyer", 1).remove(0);
+    let order =
+        until("the buyer is served", GENEROUS, || buy(&mut buyer[0], &activity, "key").ok());
+    await_status(&mut buyer[0], &order.id, Status::AwaitingPayment);
+    let drift = |fleet: &Fleet| fleet.figure(0, "seckill_lease_drift_units", &activity);
+    assert_eq!(drift(&fleet), Some(0));
+    let hash = format!("seckill:lease:{activity}");
+    until("it shows", GENEROUS, || {
+        // Epoch, number and units, and what follows; none while it is built anew.
+        let record = fleet.redis.tell(&["HGET", &hash, "g:0"]).pop()?;
+        let mut words: Vec<_> = record.split(' ').collect();
+        words[2] = "0";
+        drop(fleet.redis.tell(&["HSET", &hash, "g:0", &words.join(" ")]));
+        drift(&fleet).filter(|&units| units > 0)
+    });
+    until("they are counted anew", GENEROUS, || {
+        let is_live = fleet.figure(0, "seckill_lease_live", &activity) == Some(1);
+        is_live.then_some(())
+    });
+    drop(fleet.gateways[0].audited(&["audit"]));
+}
+
 #[test]
 fn a_redis_that_forgets_everything_lends_nothing_twice() {
     let mut fleet = Fleet::start(2);

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use seckill_shards::clock::Timestamp;
 use seckill_shards::command::{Answers, Command, Verdict};
 use seckill_shards::ids::{ActivityId, OrderId};
+use seckill_shards::orders::Lease;
 use seckill_shards::shard::{Activity, Phase};
 
 use super::Failed;
@@ -15,7 +16,7 @@ use super::demand::{Demand, Supply};
 use super::limits::{AGAIN_US, HEARTBEAT_US, VIEW_US};
 use super::next::{Next, View, next};
 use crate::control::Control;
-use crate::reconcile::{Holder, Holding, LeaseReply, LeaseRequest, Stock};
+use crate::reconcile::{Holder, Holding, LeaseReply, LeaseRequest, Status, Stock};
 
 /// What is known of one activity beside the journal; a restart begins anew.
 #[derive(Debug, Default)]
@@ -31,6 +32,8 @@ pub(super) struct Account {
     again_us: u64,
     /// Units that the others asked for in vain.
     short: u64,
+    /// See [`Figures::unknown`].
+    unknown: u32,
     demand: Demand,
 }
 
@@ -55,8 +58,9 @@ pub(super) struct Saying {
 pub struct Figures {
     /// Units lent to this gateway, by its journal.
     pub net: u32,
-    /// Units of them that Redis was last seen not to know of under the same number: it counts at
-    /// least as many until it has heard what is given back.
+    /// The most units of them that Redis was ever seen not to know of under the same number: it counts
+    /// at least as many until it has heard what is given back. What is amiss is built anew at once, and
+    /// would not show.
     pub unknown: u32,
     /// The generation of its era.
     pub generation: u64,
@@ -198,16 +202,21 @@ impl Account {
             && self.told.is_some_and(|told| told.want == 0)
     }
 
-    pub(super) fn figures(&self, activity: &Activity, holder: Holder) -> Figures {
+    /// Redis has said this of an activity of which the journal had `lease` when it was asked.
+    pub(super) fn see(&mut self, status: Status, lease: &Lease, holder: Holder) {
+        let is_same = |it: &&Holding| it.holder == holder && it.n == lease.n;
+        let of_now = status.remembers && lease.era == Some(status.era);
+        let mine = status.holdings.iter().filter(|_| of_now).find(is_same);
+        let unknown = mine.map_or(0, |it| lease.net.saturating_sub(it.net));
+        self.unknown = self.unknown.max(unknown);
+        self.view = View::Seen { n: lease.n, status };
+    }
+
+    pub(super) fn figures(&self, activity: &Activity) -> Figures {
         let lease = activity.sale().lease.unwrap_or_default();
         let generation = lease.era.map_or(0, |era| era.generation);
-        let figures =
-            Figures { net: lease.net, generation, short: self.short, ..Figures::default() };
-        let View::Seen { n, status } = &self.view else { return figures };
-        let is_same = |holding: &&Holding| *n == lease.n && holding.n == lease.n;
-        let mine = status.holdings.iter().find(|it| it.holder == holder).filter(is_same);
-        let unknown = mine.map_or(0, |it| lease.net.saturating_sub(it.net));
-        Figures { unknown, live: status.live, ..figures }
+        let live = matches!(&self.view, View::Seen { status, .. } if status.live);
+        Figures { net: lease.net, unknown: self.unknown, generation, short: self.short, live }
     }
 }
 

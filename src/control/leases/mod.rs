@@ -299,9 +299,10 @@ impl<'a> Round<'a> {
 
     /// What the figures of each account are now.
     fn tell_figures(&self) {
-        let figures = self.accounts.iter().filter_map(|(&id, account)| {
-            Some((id, account.figures(&*self.activity(id)?, self.holder())))
-        });
+        let figures = self
+            .accounts
+            .iter()
+            .filter_map(|(&id, account)| Some((id, account.figures(&*self.activity(id)?))));
         let figures = figures.collect();
         *self.settling.figures.lock().expect("nobody panics under this lock") = figures;
     }
@@ -344,23 +345,24 @@ impl<'a> Round<'a> {
         }
         let asked_at: Vec<_> = due.iter().map(|&id| self.activity(id)).collect();
         let answers = self.settling.redis.status(&due).await?;
+        let holder = self.holder();
         for ((id, activity), answer) in due.into_iter().zip(asked_at).zip(answers) {
             let Some(lease) = activity.and_then(|it| it.sale().lease) else { continue };
             let account = self.accounts.get_mut(&id).expect("it was listed a moment ago");
             account.seen_us = now_us;
-            account.view = match answer {
-                Ok(Ok(status)) => View::Seen { n: lease.n, status },
-                Ok(Err(Refusal::Absent)) => View::Absent,
+            match answer {
+                Ok(Ok(status)) => account.see(status, &lease, holder),
+                Ok(Err(Refusal::Absent)) => account.view = View::Absent,
                 Ok(Err(refusal)) => {
                     alarm(id, refusal);
-                    View::Unknown
+                    account.view = View::Unknown;
                 }
                 // One hash's trouble is not the others'.
                 Err(fault) => {
                     report(&fault.into());
-                    View::Unknown
+                    account.view = View::Unknown;
                 }
-            };
+            }
         }
         Ok(())
     }
