@@ -8,11 +8,12 @@ use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
+use seckill_shards::clock::Timestamp;
 use seckill_shards::ids::UserId;
 
 use super::limits::REVOCATIONS_MAX;
 use super::tokens::{Claims, LIFETIME_S, SessionId};
-use crate::store::{Revocation, Revoked};
+use crate::store::Revoked;
 
 const STRIPES: usize = 16;
 
@@ -68,13 +69,13 @@ impl Access {
         self.has_any.store(true, Ordering::Relaxed);
     }
 
-    /// Takes back what the store says was taken back, on whichever gateway.
-    pub fn apply(&self, revocation: &Revocation, now_s: u32) {
-        let until_s = super::tokens::seconds(revocation.until);
+    /// Takes back what the store or another gateway says was taken back.
+    pub fn apply(&self, revoked: Revoked, until: Timestamp, now_s: u32) {
+        let until_s = super::tokens::seconds(until);
         if until_s <= now_s {
             return;
         }
-        match revocation.revoked {
+        match revoked {
             Revoked::Token(digest) => {
                 let (session, _) = digest.split_first_chunk().expect("a digest is longer");
                 self.revoke_session(*session, until_s, now_s);
@@ -158,8 +159,6 @@ fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use seckill_shards::clock::Timestamp;
-
     use super::*;
     use crate::store::Roles;
 
@@ -193,14 +192,13 @@ mod tests {
         let mut token = [0; 16];
         token[..8].fill(9);
         let until = Timestamp(u64::from(claims(1, 9, 150).expires_s) * 1_000);
-        access.apply(&Revocation { number: 1, revoked: Revoked::Token(token), until }, 100);
+        access.apply(Revoked::Token(token), until, 100);
         let revoked = Revoked::User { user: UserId(2), valid_from: Timestamp(100_001) };
-        access.apply(&Revocation { number: 2, revoked, until }, 100);
+        access.apply(revoked, until, 100);
         assert!(!access.allows(&claims(1, 9, 150)));
         assert!(!access.allows(&claims(2, 1, 100)));
         assert!(access.allows(&claims(2, 1, 101)));
-        let late = Revocation { number: 3, revoked: Revoked::Token([5; 16]), until };
-        access.apply(&late, claims(1, 9, 150).expires_s);
+        access.apply(Revoked::Token([5; 16]), until, claims(1, 9, 150).expires_s);
         assert!(access.allows(&claims(1, 5, 150)), "expired by itself");
     }
 

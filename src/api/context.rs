@@ -35,7 +35,7 @@ use super::words::{Said, Word};
 use crate::flow::Pass;
 use crate::payment::PaymentPort;
 use crate::peers::{Peers, Vouched};
-use crate::store::{Store, StoreError, Stored};
+use crate::store::{Revoked, Store, StoreError, Stored};
 
 /// What the control side does for the API.
 #[async_trait]
@@ -62,6 +62,9 @@ pub trait Control: Send + Sync + 'static {
     async fn hear(&self, _word: Word, _said: Said) -> bool {
         false
     }
+
+    /// Keeps a sign-out that the store did not take until it does.
+    fn keep(&self, _revoked: Revoked, _until: Timestamp) {}
 
     /// A gateway that this one has adopted, and goes on with; none unless it has.
     fn adopted(&self, _gateway: u16) -> Option<Arc<Adopted>> {

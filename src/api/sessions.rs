@@ -12,8 +12,8 @@ use super::problem::{Effect, Problem, Slug};
 use super::reply::Reply;
 use super::throttle::Attempt;
 use super::tokens::{Claims, LIFETIME_S, SessionId, seconds};
-use super::{Answer, Call, text, users};
-use crate::store::{Refusal, SignOut, StoreError, User, UserUpdate};
+use super::{Answer, Call, Control, Word, text, users};
+use crate::store::{Refusal, Revoked, SignOut, StoreError, User};
 
 /// `POST /api/v1/sessions`.
 pub(super) async fn create(call: &Call<'_>, body: &[u8]) -> Answer {
@@ -98,29 +98,21 @@ fn signed_in(call: &Call<'_>, user: &User, session: &Session) -> Reply {
     reply.at("/api/v1/sessions/current".to_owned()).with(SET_COOKIE, cookie)
 }
 
-/// `DELETE /api/v1/sessions/current`: at once here; elsewhere as soon as the store says so.
+/// `DELETE /api/v1/sessions/current`: at once here, and elsewhere as soon as that is heard.
 pub(super) async fn delete_current(call: &Call<'_>) -> Answer {
     let Caller { claims, .. } = call.caller()?;
     let shared = &call.context.shared;
     shared.access.revoke_session(claims.session, claims.expires_s, seconds(shared.now()));
     let mut token = [0; 16];
     token[..claims.session.len()].copy_from_slice(&claims.session);
-    let until = instant(claims.expires_s);
-    let stored = call.context.store_regardless(Effect::Write, |store| async move {
-        store.revoke_token(token, until).await
-    });
-    Ok(signed_out(call, stored.await))
+    Ok(signed_out(call, Revoked::Token(token), instant(claims.expires_s)).await)
 }
 
 /// `DELETE /api/v1/sessions`: every token of the user.
 pub(super) async fn delete_all(call: &Call<'_>) -> Answer {
     let user = call.caller()?.user();
-    let sign_out = sign_out_now(call, user);
-    let update = UserUpdate { sign_out: Some(sign_out), ..UserUpdate::default() };
-    let stored = call.context.store_regardless(Effect::Write, |store| async move {
-        store.update_user(user, update).await
-    });
-    Ok(signed_out(call, stored.await.map(drop)))
+    let SignOut { valid_from, until } = sign_out_now(call, user);
+    Ok(signed_out(call, Revoked::User { user, valid_from }, until).await)
 }
 
 /// What takes back every token that a user has now, for the store to keep and to tell.
@@ -146,13 +138,34 @@ pub(super) fn sign_out_now(call: &Call<'_>, user: UserId) -> SignOut {
     sign_out
 }
 
-/// 204 with the store away as well: the token works no more here, and ends by itself elsewhere.
-fn signed_out(call: &Call<'_>, stored: Result<(), Problem>) -> Reply {
-    if stored.is_err() {
-        tracing::warn!("a sign-out has not come to the store: other gateways do not learn of it");
+/// Has the other gateways take back what works no more here, and the store. 204 with any of them away as
+/// well: what the store does not take is written down when it is back.
+async fn signed_out(call: &Call<'_>, revoked: Revoked, until: Timestamp) -> Reply {
+    let shared = &call.context.shared;
+    let mut unwritten = Unwritten { control: &*shared.control, sign_out: Some((revoked, until)) };
+    let write = call.context.store_regardless(Effect::Write, move |store| async move {
+        store.revoke(revoked, until).await
+    });
+    let told = call.context.tell(Word::SignOut(revoked, until));
+    let (written, ()) = tokio::join!(write, told);
+    if written.is_ok() {
+        unwritten.sign_out = None;
     }
-    let reply = Reply::empty(StatusCode::NO_CONTENT);
-    reply.with(SET_COOKIE, call.context.shared.site.no_cookie())
+    Reply::empty(StatusCode::NO_CONTENT).with(SET_COOKIE, shared.site.no_cookie())
+}
+
+/// A sign-out that the store may not have: kept, also where the client goes away meanwhile.
+struct Unwritten<'a> {
+    control: &'a dyn Control,
+    sign_out: Option<(Revoked, Timestamp)>,
+}
+
+impl Drop for Unwritten<'_> {
+    fn drop(&mut self) {
+        if let Some((revoked, until)) = self.sign_out {
+            self.control.keep(revoked, until);
+        }
+    }
 }
 
 fn instant(seconds: u32) -> Timestamp {

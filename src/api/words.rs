@@ -9,12 +9,14 @@ use bytes::Bytes;
 use http::StatusCode;
 use seckill_shards::clock::Timestamp;
 use seckill_shards::command::PhaseChange;
-use seckill_shards::ids::ActivityId;
+use seckill_shards::ids::{ActivityId, UserId};
+use seckill_shards::record::Digest;
 use serde::{Deserialize, Serialize};
 
 use super::problem::{Problem, Slug};
 use super::reply::Reply;
 use super::{Answer, Context};
+use crate::store::Revoked;
 
 /// Where gateways take words; there is nothing for shoppers.
 pub const WORDS: &str = "/api/v1/words";
@@ -24,6 +26,8 @@ pub const WORDS: &str = "/api/v1/words";
 pub enum Word {
     /// An operator has paused, resumed or ended a sale.
     Phase(ActivityId, PhaseChange),
+    /// Somebody has signed out: their tokens work no more, and have expired by themselves at an instant.
+    SignOut(Revoked, Timestamp),
 }
 
 /// When a word was said, by the clock of the gateway that says it, and by which: of two words the later
@@ -43,6 +47,8 @@ enum Told {
     Pause { activity: u64 },
     Resume { activity: u64 },
     End { activity: u64 },
+    SignOut { token: Digest, until: u64 },
+    SignOutEverywhere { user: u64, valid_from: u64, until: u64 },
 }
 
 impl Word {
@@ -53,6 +59,11 @@ impl Word {
             Self::Phase(ActivityId(activity), PhaseChange::Pause) => Told::Pause { activity },
             Self::Phase(ActivityId(activity), PhaseChange::Resume) => Told::Resume { activity },
             Self::Phase(ActivityId(activity), PhaseChange::End) => Told::End { activity },
+            Self::SignOut(Revoked::Token(token), until) => Told::SignOut { token, until: until.0 },
+            Self::SignOut(Revoked::User { user, valid_from }, until) => {
+                let (user, valid_from) = (user.0, valid_from.0);
+                Told::SignOutEverywhere { user, valid_from, until: until.0 }
+            }
         };
         serde_json::to_vec(&told).expect("names and numbers").into()
     }
@@ -63,6 +74,13 @@ impl Word {
             Told::Pause { activity } => phase(activity, PhaseChange::Pause),
             Told::Resume { activity } => phase(activity, PhaseChange::Resume),
             Told::End { activity } => phase(activity, PhaseChange::End),
+            Told::SignOut { token, until } => {
+                Self::SignOut(Revoked::Token(token), Timestamp(until))
+            }
+            Told::SignOutEverywhere { user, valid_from, until } => {
+                let (user, valid_from) = (UserId(user), Timestamp(valid_from));
+                Self::SignOut(Revoked::User { user, valid_from }, Timestamp(until))
+            }
         })
     }
 }
@@ -101,6 +119,11 @@ mod tests {
     fn a_word_arrives_as_it_was_said() {
         for change in [PhaseChange::Pause, PhaseChange::Resume, PhaseChange::End] {
             let word = Word::Phase(ActivityId(u64::MAX), change);
+            assert_eq!(Word::of(&word.body()), Some(word));
+        }
+        let everywhere = Revoked::User { user: UserId(7), valid_from: Timestamp(8) };
+        for revoked in [Revoked::Token([9; 16]), everywhere] {
+            let word = Word::SignOut(revoked, Timestamp(u64::MAX));
             assert_eq!(Word::of(&word.body()), Some(word));
         }
         assert_eq!(

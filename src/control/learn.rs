@@ -52,7 +52,7 @@ impl Control {
         loop {
             let revocations = self.store.revocations(learned.revocation).await?;
             for revocation in &revocations {
-                self.access.apply(revocation, seconds(now));
+                self.access.apply(revocation.revoked, revocation.until, seconds(now));
                 learned.revocation = revocation.number;
             }
             if revocations.len() < PAGE_ROWS_MAX as usize {

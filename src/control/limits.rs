@@ -21,6 +21,8 @@ const _: () = assert!(PRODUCT_PAGES_AT_ONCE <= PRODUCT_PAGES_MAX);
 pub(super) const NEWS: Duration = Duration::from_secs(10);
 /// How long whoever has done something waits for the other gateways to do the same.
 pub(super) const TELL: Duration = Duration::from_secs(1);
+/// Sign-outs that wait for the store, at some 40 bytes each.
+pub(super) const SIGN_OUTS_KEPT_MAX: usize = 1 << 16;
 /// Payments owed back that one read takes from the store.
 pub(super) const REFUNDS_READ: u32 = 100;
 /// How long a provider may take to say what came for an order.

@@ -18,6 +18,7 @@ mod markers;
 mod pages;
 mod refunds;
 mod register;
+mod sign_outs;
 #[cfg(test)]
 mod simulation;
 mod telling;
@@ -42,7 +43,7 @@ use crate::api::{self, Access, Adopted, Owners, PageMap, Said, Word};
 use crate::flow::Breaker;
 use crate::payment::PaymentPort;
 use crate::peers::{Peers, Vouched};
-use crate::store::{Store, StoreError};
+use crate::store::{Revoked, Store, StoreError};
 use adoption::Adoption;
 use backlog::Backlog;
 use draining::Draining;
@@ -110,6 +111,8 @@ pub struct Control {
     adoption: Adoption,
     /// What was said of sales here or there and the store may lack.
     newest: telling::Newest,
+    /// Sign-outs that the store did not take.
+    sign_outs: sign_outs::SignOuts,
     /// What they are told of the store.
     followed: std::sync::Mutex<fleet::Followed>,
     /// Whether the store has said that it follows this journal, and from where to flush.
@@ -186,6 +189,7 @@ impl Control {
             peers: parts.peers,
             adoption: Adoption::new(parts.adopted),
             newest: telling::Newest::default(),
+            sign_outs: sign_outs::SignOuts::default(),
             followed: std::sync::Mutex::default(),
             registered: AtomicBool::new(false),
             announced: AtomicBool::new(false),
@@ -247,7 +251,8 @@ impl Control {
     pub async fn run(self: Arc<Self>) {
         let pages = tokio::spawn(Arc::clone(&self).keep_pages());
         let adopting = tokio::spawn(Arc::clone(&self).keep_adopting());
-        self.run_beside(vec![pages, adopting]).await;
+        let signing_out = tokio::spawn(Arc::clone(&self).keep_writing_sign_outs());
+        self.run_beside(vec![pages, adopting, signing_out]).await;
     }
 
     /// The same for a gateway that was adopted.
@@ -376,6 +381,10 @@ impl api::Control for Control {
 
     async fn hear(&self, word: Word, said: Said) -> bool {
         self.hear_word(word, said).await
+    }
+
+    fn keep(&self, revoked: Revoked, until: Timestamp) {
+        self.keep_sign_out(revoked, until);
     }
 
     fn adopted(&self, gateway: u16) -> Option<Arc<Adopted>> {

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::Control;
 use super::limits::TELL;
-use crate::api::{Said, WORDS, Word};
+use crate::api::{Said, WORDS, Word, seconds};
 use crate::peers::{self, Peers};
 
 /// The newest word on each sale that the store may lack: of open sales alone, so they are few.
@@ -54,9 +54,10 @@ impl Control {
     /// reach the store tells.
     pub(super) async fn tell_all(&self, word: Word) {
         let Some(peers) = &self.peers else { return };
-        let Word::Phase(activity, _) = word;
-        // Of this gateway's own words, too, the newest counts.
-        self.newest.note(activity, Said { at: self.now(), by: peers.own() });
+        if let Word::Phase(activity, _) = word {
+            // Of this gateway's own words, too, the newest counts.
+            self.newest.note(activity, Said { at: self.now(), by: peers.own() });
+        }
         let tell = |peer| async move {
             let call = peers::Call {
                 method: Method::POST,
@@ -76,7 +77,16 @@ impl Control {
     /// Does what was done at another gateway, unless something newer is known; false where that cannot
     /// be now. A call that comes again changes nothing.
     pub(super) async fn hear_word(&self, word: Word, said: Said) -> bool {
-        let Word::Phase(activity, change) = word;
+        match word {
+            Word::Phase(activity, change) => self.hear_phase(activity, change, said).await,
+            Word::SignOut(revoked, until) => {
+                self.access.apply(revoked, until, seconds(self.now()));
+                true
+            }
+        }
+    }
+
+    async fn hear_phase(&self, activity: ActivityId, change: PhaseChange, said: Said) -> bool {
         let Some(known) = self.engine.activity(activity) else { return false };
         let sale = known.sale();
         if sale.closed || sale.lease.is_none() || !self.newest.note(activity, said) {
@@ -97,12 +107,13 @@ impl Control {
         matches!(verdict, Verdict::ActivityChanged | Verdict::Refused(Refusal::Ended))
     }
 
-    /// The newest words that the store has by now, or will never have: looked at before rows are read, so
-    /// these say what came of them.
+    /// The newest words that the store has by now, or will never have, or that are of sales that are over:
+    /// looked at before rows are read, so these say what came of them.
     pub(super) fn said_and_stored(&self) -> Vec<(ActivityId, Said)> {
         let Some(peers) = &self.peers else { return Vec::new() };
         let all = self.newest.lock();
-        let stored = all.iter().filter(|(_, said)| self.store_has(peers, **said));
+        let is_over = |id| self.engine.activity(id).is_none_or(|it| it.sale().closed);
+        let stored = all.iter().filter(|(id, said)| is_over(**id) || self.store_has(peers, **said));
         stored.map(|(activity, said)| (*activity, *said)).collect()
     }
 

@@ -91,6 +91,18 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// Takes one token back until it has expired by itself.
     async fn revoke_token(&self, token: Digest, until: Timestamp) -> Stored<()>;
 
+    /// Takes tokens back, of whichever kind. Refused: [`Refusal::NotFound`] where there is no such user.
+    async fn revoke(&self, revoked: Revoked, until: Timestamp) -> Stored<()> {
+        match revoked {
+            Revoked::Token(token) => self.revoke_token(token, until).await,
+            Revoked::User { user, valid_from } => {
+                let sign_out = Some(SignOut { valid_from, until });
+                let update = UserUpdate { sign_out, ..UserUpdate::default() };
+                self.update_user(user, update).await.map(drop)
+            }
+        }
+    }
+
     /// The revocations after a number, oldest first, at most [`PAGE_ROWS_MAX`].
     async fn revocations(&self, after: u64) -> Stored<Vec<Revocation>>;
 

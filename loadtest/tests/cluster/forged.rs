@@ -192,6 +192,10 @@ fn only_what_is_forwarded_is_answered_where_gateways_call() {
     send(listener, &operators.request()).problem(403, "forbidden");
     // Shoppers' own listener believes no gateway.
     send(world.fleet.gateways[1].address(), &good.request()).problem(401, "unauthenticated");
+    // What gateways tell each other is said there alone, and in their words.
+    let word = Call { method: "POST", path: "/api/v1/words", vouched: None, ..good }.request();
+    send(world.fleet.gateways[1].address(), &word).problem(404, "not-found");
+    send(listener, &word).problem(422, "invalid-request");
     // The call as it should be; and once more, as one who listens might send it again.
     let call = good.request();
     world.expect_unchanged();

@@ -36,3 +36,33 @@ fn signing_out_at_one_gateway_is_signing_out_at_all() {
     drop(second.send(Request::new("PATCH", "/api/v1/users/me").json(&change)).expect(200));
     ends("a new password ends the sessions there too", &mut second_there);
 }
+
+/// It was told by the store alone, and where that did not take it, to nobody and never.
+#[test]
+fn a_sign_out_that_the_store_does_not_take_holds_everywhere_and_for_good() {
+    let mut fleet = Fleet::start(2);
+    let [here, there] = [&fleet.gateways[0], &fleet.gateways[1]];
+    let mut leaving = ["one", "everywhere"].map(|name| shop::register(here, name));
+    let there_too = |client: &Client| {
+        let mut there = Client::with_token(there.address(), client.token.as_ref().unwrap());
+        drop(there.get("/api/v1/users/me").expect(200));
+        there
+    };
+    let mut left_there = [0, 1].map(|who| there_too(&leaving[who]));
+    let store = fleet.hold_store();
+    let paths = ["/api/v1/sessions/current", "/api/v1/sessions"];
+    for ((client, there), path) in leaving.iter_mut().zip(&mut left_there).zip(paths) {
+        drop(client.delete(path).expect(204));
+        ends("the session has ended there too", there);
+    }
+    drop(store);
+    until("a gateway that starts knows it", GENEROUS, || {
+        fleet.crash(1);
+        let address = fleet.gateways[1].address();
+        let works = |client: &Client| {
+            let token = client.token.as_ref().unwrap();
+            Client::with_token(address, token).get("/api/v1/users/me").status != 401
+        };
+        (!leaving.iter().any(works)).then_some(())
+    });
+}
