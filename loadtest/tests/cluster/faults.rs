@@ -10,9 +10,10 @@ use crate::fleet::{Fleet, SERVE, START, await_status, buy};
 #[test]
 fn with_redis_stopped_or_killed_gateways_sell_what_they_were_lent() {
     let mut fleet = Fleet::start(2);
-    let activity = fleet.sale(Sale::of(40));
     let mut shoppers = fleet.shoppers("patient", 6);
     for round in 0..2 {
+        // Of a sale where more was sold the one that sells less gives its units to the other.
+        let activity = fleet.sale(Sale::of(40));
         let lent = [0, 1].map(|at| {
             until("something is lent", GENEROUS, || {
                 let units = fleet.figure(at, "seckill_lease_units", &activity)?;
