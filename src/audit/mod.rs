@@ -61,6 +61,8 @@ pub enum AuditError {
 pub struct Books<'a> {
     /// Whose they are.
     pub gateway: u16,
+    /// Another speaks for it: its unpaid orders wait until their provider was asked.
+    pub is_adopted: bool,
     /// The folder of its journal.
     pub journal: &'a Path,
     /// The store.
@@ -88,7 +90,7 @@ pub struct ActivityAudit {
     pub remaining: u64,
     /// Buyers with more units than the limit: by the journal, or by the rows of all gateways.
     pub over_limit_users: u64,
-    /// Open orders whose deadline the journal has passed.
+    /// Open orders whose deadline the journal has passed; none of a gateway that was adopted.
     pub overdue_unpaid: u64,
     /// Whether everything was compared, and agrees.
     pub balanced: bool,
@@ -196,7 +198,7 @@ async fn compare(
     books: Books<'_>,
     activity: Option<ActivityId>,
 ) -> Result<Option<Audits>, AuditError> {
-    let Books { gateway, journal, store, redis } = books;
+    let Books { gateway, is_adopted, journal, store, redis } = books;
     let mut snapshot = store.snapshot(activity).await?;
     let followed = snapshot.positions.iter().find(|(number, _)| *number == gateway);
     let followed = followed.map(|(_, position)| *position).ok_or(AuditError::NotFollowed)?;
@@ -209,6 +211,9 @@ async fn compare(
         return Ok(None);
     }
     let mut audit = Audit { shares: redis.is_some(), ..Audit::of(&fold, position, gateway) };
+    if !is_adopted {
+        audit.find_overdue(&fold);
+    }
     if found.checkpoint.is_some() {
         audit.leave_out(&fold, &snapshot.activities);
     }
@@ -286,17 +291,21 @@ impl Audit {
         };
         for order in fold.orders.iter() {
             *audit.folded.entry(order.activity).or_default() += 1;
-            let account = audit.activities.entry(order.activity).or_default();
-            let overdue = order.pay_before.plus_ms(OVERDUE_MS) < fold.last_at;
-            if order.status.is_open()
-                && overdue
-                && !order.payments.iter().any(|it| !it.status.is_final())
-            {
+        }
+        audit
+    }
+
+    /// Orders that should have expired by now.
+    fn find_overdue(&mut self, fold: &Fold) {
+        for order in fold.orders.iter() {
+            let is_due = order.pay_before.plus_ms(OVERDUE_MS) < fold.last_at;
+            let is_being_paid = order.payments.iter().any(|it| !it.status.is_final());
+            if order.status.is_open() && is_due && !is_being_paid {
+                let account = self.activities.entry(order.activity).or_default();
                 account.overdue_unpaid += 1;
                 account.differ(|| format!("order {} is overdue and not expired", order.id));
             }
         }
-        audit
     }
 
     /// What the store has as closed and the journal does not know, a checkpoint may have forgotten:

@@ -77,12 +77,14 @@ async fn all(
 ) -> anyhow::Result<(Audits, BTreeMap<u16, Audits>)> {
     let redis = open_redis(&config.redis_url)?;
     let (redis, gateway, journal) = (redis.as_ref(), config.gateway_id, &*config.journal());
-    let own = audit(Books { gateway, journal, store, redis }, only).await;
+    let is_adopted = false;
+    let own = audit(Books { gateway, is_adopted, journal, store, redis }, only).await;
     let own = own.map_err(|error| Unusable::from(&error))?;
     let mut adopted = BTreeMap::new();
     for (origin, journal) in adopted_journals(&config.adopted())? {
         let (gateway, journal) = (origin.gateway, &*journal);
-        let audits = audit(Books { gateway, journal, store, redis }, only).await;
+        let is_adopted = true;
+        let audits = audit(Books { gateway, is_adopted, journal, store, redis }, only).await;
         adopted.insert(gateway, audits.map_err(|error| Unusable::from(&error))?);
     }
     Ok((own, adopted))

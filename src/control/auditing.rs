@@ -95,7 +95,8 @@ impl Control {
         let redis = self.settling.as_ref().map(|settling| settling.redis());
         let mut accounts = BTreeMap::new();
         for (gateway, journal) in [own].into_iter().chain(adopted) {
-            let books = Books { gateway, journal: &journal, store: &*self.store, redis };
+            let (is_adopted, store) = (gateway != self.engine.origin().gateway, &*self.store);
+            let books = Books { gateway, is_adopted, journal: &journal, store, redis };
             match audit(books, Some(activity)).await {
                 Ok(mut audits) => {
                     let account = audits.compared.remove(&activity.0);
