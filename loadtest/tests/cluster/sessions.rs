@@ -49,6 +49,10 @@ fn a_sign_out_that_the_store_does_not_take_holds_everywhere_and_for_good() {
         there
     };
     let mut left_there = [0, 1].map(|who| there_too(&leaving[who]));
+    // Who is there is learned from the store.
+    until("they know of each other", GENEROUS, || {
+        (fleet.labelled(0, "seckill_peers{state=\"present\"}") == Some(1)).then_some(())
+    });
     let store = fleet.hold_store();
     let paths = ["/api/v1/sessions/current", "/api/v1/sessions"];
     for ((client, there), path) in leaving.iter_mut().zip(&mut left_there).zip(paths) {
