@@ -500,7 +500,11 @@ fn f9_a_refusal_writes_nothing() {
             line.unwrap_or_else(|| panic!("no {name}in {metrics}")).to_owned()
         })
     };
-    let before = figures();
+    // A group is counted a moment after its buyers are told.
+    let before = until("both groups are counted", GENEROUS, || {
+        let now = figures();
+        (now[1] == "2").then_some(now)
+    });
     for round in 0..200 {
         for other in &mut *others {
             other.send(buy(&activity, &format!("key{round}"), 1)).problem(409, "sold-out");
