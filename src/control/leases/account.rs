@@ -138,9 +138,10 @@ impl Account {
         let is_over = is_ended || control.sells_no_more();
         drop(sale);
         let in_vain = activity.asked_in_vain();
-        self.demand.look(now_us, u64::from(net.saturating_sub(free)), in_vain);
+        let gone = u64::from(net.saturating_sub(free));
+        self.demand.look(now_us, (gone, free), in_vain);
         let supply = self.supply(free);
-        let spare = if is_over { free } else { self.demand.spare(now_us, &supply) };
+        let spare = if is_over { free } else { self.demand.spare(&supply) };
         if spare > 0 {
             let (id, at_most) = (activity.id, spare);
             let owner = id.owner(control.engine.cores());
