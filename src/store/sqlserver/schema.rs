@@ -9,13 +9,14 @@ use super::values::Columns;
 use crate::store::{Fault, Migrated, StoreError, Stored};
 
 /// Each makes the next schema out of the one before: the first, schema 1 out of nothing.
-const MIGRATIONS: &[&str] = &[
+pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("schema_1.sql"),
     include_str!("schema_2_set_aside.sql"),
     include_str!("schema_3_retired.sql"),
     include_str!("schema_4_withdrawn.sql"),
     include_str!("schema_5_written_off.sql"),
     include_str!("schema_6_begun.sql"),
+    include_str!("schema_7_leases_of.sql"),
 ];
 
 /// Brings a database to the newest schema. Of gateways that start together one does, and the others

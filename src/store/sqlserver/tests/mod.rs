@@ -3,13 +3,14 @@
 //! goes wrong with the protocol is shown on a stand-in, always.
 
 mod faults;
+mod plans;
 mod stand_in;
 
 use std::env;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tiberius::{Client, Config};
+use tiberius::{Client, Config, Row};
 use tokio::net::TcpStream;
 use tokio_util::compat::TokioAsyncWriteCompatExt;
 
@@ -68,13 +69,8 @@ impl Deref for Fresh {
 impl Drop for Fresh {
     fn drop(&mut self) {
         self.store.take();
-        let (server, sql) = (self.server.clone(), format!("DROP DATABASE {}", self.name));
-        let dropped = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.unwrap().block_on(command(&server, &sql));
-        });
         // A database that stays is named after its test run.
-        drop(dropped.join());
+        drop(command_at_once(self.server.clone(), format!("DROP DATABASE {}", self.name)));
     }
 }
 
@@ -129,10 +125,19 @@ async fn another_program_s_database_is_refused() {
     assert!(matches!(refused, StoreError::Fault(Fault::Unusable(_))), "{refused}");
 }
 
-/// Carries out a statement on the server itself, outside any transaction.
-async fn command(server: &str, sql: &str) {
+/// Carries out a statement on the server itself, outside any transaction; its rows.
+async fn command(server: &str, sql: &str) -> Vec<Row> {
     let config = Config::from_ado_string(server).unwrap();
     let stream = TcpStream::connect(config.get_addr()).await.unwrap();
     let mut client = Box::pin(Client::connect(config, stream.compat_write())).await.unwrap();
-    client.simple_query(sql).await.unwrap().into_results().await.unwrap();
+    client.simple_query(sql).await.unwrap().into_first_result().await.unwrap()
+}
+
+/// The same for whoever cannot wait in a runtime.
+fn command_at_once(server: String, sql: String) -> std::thread::Result<Vec<Row>> {
+    let asked = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(command(&server, &sql))
+    });
+    asked.join()
 }
