@@ -2,17 +2,19 @@
 //!
 //! It must not know records: `store::flush` has folded them.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 use seckill_shards::ids::OrderId;
 use seckill_shards::record::NO_KEY;
 
-use super::values::{Number, Word};
+use super::values::{Number, Word, signed};
 use super::{activities, gateways, leases, once, set_aside};
 use crate::store::flush::Changes;
 use crate::store::{
     Fault, FlushBatch, JournalFound, JournalPosition, OrderRow, PaymentRow, Stored, steps,
 };
 
+/// Rows of one statement: more make it no quicker.
+const ROWS_AT_ONCE: usize = 32;
 /// Orders at which a part of the index by buyer is closed and the next one begun.
 const PART_ORDERS: i64 = 1 << 17;
 
@@ -80,19 +82,39 @@ fn insert_orders(db: &Connection, orders: &[OrderRow]) -> Stored<()> {
     }
     // Sorted, so that one page after the other is filled.
     orders.sort_unstable_by_key(|order| order.id);
-    let mut insert =
-        db.prepare_cached("INSERT INTO sales_order VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, NULL)")?;
-    for order in orders {
-        insert.execute(params![
-            Number(order.id),
-            Number(order.activity),
-            Number(order.user),
-            order.quantity,
-            Word(order.status),
-            Number(order.placed_at),
-            Number(order.pay_before),
-            order.moved_at.map(Number),
-        ])?;
+    let into = "sales_order
+        (id, activity_id, user_id, quantity, status, placed_at, pay_before, moved_at)";
+    insert(db, into, &orders, |order| {
+        [
+            Some(signed(order.id)),
+            Some(signed(order.activity)),
+            Some(signed(order.user)),
+            Some(order.quantity.into()),
+            Some(order.status.number().into()),
+            Some(signed(order.placed_at)),
+            Some(signed(order.pay_before)),
+            order.moved_at.map(signed),
+        ]
+    })
+}
+
+/// Inserts rows of numbers. A statement has a price of its own, so it takes many of them.
+fn insert<T, const COLUMNS: usize>(
+    db: &Connection,
+    into: &str,
+    rows: &[T],
+    columns: impl Fn(&T) -> [Option<i64>; COLUMNS],
+) -> Stored<()> {
+    let place = format!("({})", ["?"; COLUMNS].join(", "));
+    let mut rest = rows;
+    for size in [ROWS_AT_ONCE, 1] {
+        let places = vec![&*place; size].join(", ");
+        let mut insert = db.prepare_cached(&format!("INSERT INTO {into} VALUES {places}"))?;
+        let many = rest.chunks_exact(size);
+        rest = many.remainder();
+        for rows in many {
+            insert.execute(params_from_iter(rows.iter().flat_map(&columns)))?;
+        }
     }
     Ok(())
 }
@@ -105,11 +127,9 @@ fn insert_orders_of_users(db: &Connection, orders: &[OrderRow]) -> Stored<()> {
     let part = open_part(db, count)?;
     let mut keys: Vec<_> = orders.iter().map(|order| (order.user, order.id)).collect();
     keys.sort_unstable();
-    let mut insert = db.prepare_cached("INSERT INTO order_of_user VALUES (?1, ?2, ?3)")?;
-    for (user, order) in keys {
-        insert.execute((part, Number(user), Number(order)))?;
-    }
-    Ok(())
+    insert(db, "order_of_user", &keys, |&(user, order)| {
+        [Some(part), Some(signed(user)), Some(signed(order))]
+    })
 }
 
 /// The part that takes a batch's orders, counted into it.

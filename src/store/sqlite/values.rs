@@ -5,15 +5,18 @@
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use seckill_shards::record::{PaymentStatus, Status};
 
-/// An id, an instant or a count, kept as a signed integer.
-///
 /// SQLite has no larger integers. What does not fit is kept as the largest: it is no id that was
 /// ever given, and an instant that never comes.
+pub(super) fn signed(number: impl Into<u64>) -> i64 {
+    i64::try_from(number.into()).unwrap_or(i64::MAX)
+}
+
+/// An id, an instant or a count, kept as a signed integer.
 pub(super) struct Number<T>(pub(super) T);
 
 impl<T: Copy + Into<u64>> ToSql for Number<T> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(i64::try_from(self.0.into()).unwrap_or(i64::MAX).into())
+        Ok(signed(self.0).into())
     }
 }
 
