@@ -97,7 +97,7 @@ bench: tools-bench ## The gateway beside its peers, the engine, stock and wheel
 	$(CARGO) build --release --locked -p seckill-loadtest --example hello
 	python3 -B benches/http/run.py
 	python3 -B benches/http/fleet.py
-	$(CARGO) bench --locked --bench engine --bench stock --bench wheel
+	$(CARGO) bench --locked --all-features --bench engine --bench flush --bench stock --bench wheel
 
 fuzz: tools-fuzz ## Frames, tokens, requests and raw bytes, FUZZ_SECONDS each; needs a nightly toolchain
 	for target in frame token request bytes; do \

@@ -1,25 +1,17 @@
 #!/usr/bin/env python3
-"""Three gateways that share one sale sell all of it; prints how often they asked Redis for that.
-
-A benchmark, never a test: it exits 0 whatever the figures are, and 1 only where something could not be measured.
-"""
+"""Three gateways that share one sale sell all of it; prints how often they asked Redis for that. A benchmark, never a test."""
 
 import argparse
 import concurrent.futures
 import contextlib
-import json
 import os
-import pathlib
-import shutil
-import signal
-import sys
-import tempfile
 import time
 
+import program
 import sale
 import servers
 from load import Load, Slice, buy
-from servers import ROOT, Unmeasurable
+from servers import Unmeasurable
 
 GATEWAYS = 3
 CONNECTIONS = 64
@@ -28,27 +20,9 @@ SELL_SECONDS_MAX, CONFIRM_SECONDS_MAX = 120, 300
 
 
 def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    options = parse()
-    base = pathlib.Path(options.scratch)
-    base.mkdir(parents=True, exist_ok=True)
-    scratch = pathlib.Path(tempfile.mkdtemp(prefix="bench-fleet-", dir=base))
-    try:
-        result = sell(options, scratch)
-    except Unmeasurable as reason:
-        sys.exit(f"could not measure: {reason}")
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    print(json.dumps(result, indent=1) if options.json else text(result))
-
-
-def parse():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--units", type=int, default=100_000, help="of the sale (default 100000)")
-    parser.add_argument("--gateway", default=ROOT / "target/release/seckill", help="the gateway's program")
-    parser.add_argument("--scratch", default=ROOT / "target", help="on the disk that the journals would lie on")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    return parser.parse_args()
+    program.run(parser, sell, text)
 
 
 def sell(options, scratch):
@@ -62,7 +36,7 @@ def sell(options, scratch):
         cpu, redis_cpu = cpu_seconds(fleet), redis.cpu_seconds()
         press_until_sold(redis, fleet, activity, tokens, options.units)
         sold, sold_seconds = calls(redis) - asked, time.monotonic() - began
-        wait_until(lambda: placed(redis, activity) == options.units, CONFIRM_SECONDS_MAX, "every order is confirmed")
+        program.wait_until(lambda: placed(redis, activity) == options.units, CONFIRM_SECONDS_MAX, "every order is confirmed")
         return {
             "units": options.units,
             "gateways": GATEWAYS,
@@ -135,14 +109,6 @@ def placed(redis, activity):
 
 def cpu_seconds(fleet):
     return sum(server.cpu_seconds() for server in fleet)
-
-
-def wait_until(done, seconds_max, what):
-    deadline = time.monotonic() + seconds_max
-    while not done():
-        if time.monotonic() > deadline:
-            raise Unmeasurable(f"waited {seconds_max} s in vain until {what}")
-        time.sleep(0.5)
 
 
 def text(result):

@@ -1,22 +1,19 @@
 #!/usr/bin/env python3
 """Holds the gateway against its peers, side by side on this machine, and prints what each request costs.
 
-A benchmark, never a test: it exits 0 whatever the figures are, and 1 only where something could not be measured.
+A benchmark, never a test.
 """
 
 import argparse
 import contextlib
-import json
 import os
-import pathlib
 import platform
 import shutil
-import signal
 import sys
-import tempfile
 
 import cases
 import disk
+import program
 import report
 import sale
 import servers
@@ -53,39 +50,26 @@ STAND_IN_PAGE_BYTES = 4096
 
 
 def main():
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    options = parse()
-    base = pathlib.Path(options.scratch)
-    base.mkdir(parents=True, exist_ok=True)
-    scratch = pathlib.Path(tempfile.mkdtemp(prefix="bench-http-", dir=base))
-    try:
-        samples, syncs = measure_all(options, scratch)
-    except Unmeasurable as reason:
-        sys.exit(f"could not measure: {reason}")
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    result = report.result(TARGETS, machine(), options, samples, syncs)
-    print(json.dumps(result, indent=1) if options.json else report.text(result))
-
-
-def parse():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="interleaved runs of everything (default 5)")
     parser.add_argument("--seconds", type=int, default=4, help="of each measured run (default 4)")
     parser.add_argument("--warmup", type=int, default=1, help="seconds before each measured run (default 1)")
     parser.add_argument("--pause", type=int, default=0, help="ms between an answer and the connection's next buy (default 0)")
-    parser.add_argument("--connections", default="64,256", help="wrk's connections (default 64,256)")
+    parser.add_argument("--connections", type=numbers, default="64,256", help="wrk's connections (default 64,256)")
     parser.add_argument("--tokens", type=int, default=1_000_000, help="buyers; a measured run uses three quarters")
-    parser.add_argument("--servers", default=",".join(SERVERS), help="which to run (default all)")
+    parser.add_argument("--servers", type=known, default=",".join(SERVERS), help="which to run (default all)")
     parser.add_argument("--cases", help="which cases of theirs (default all)")
-    parser.add_argument("--gateway", default=ROOT / "target/release/seckill", help="the gateway's program")
     parser.add_argument("--hello", default=ROOT / "target/release/examples/hello", help="the bare hyper server")
-    parser.add_argument("--scratch", default=ROOT / "target", help="on the disk that a journal would lie on")
-    parser.add_argument("--json", action="store_true", help="print every sample as JSON instead of the table")
-    options = parser.parse_args()
-    options.connections = [int(count) for count in options.connections.split(",")]
-    options.servers = [name for name in SERVERS if name in options.servers.split(",")]
-    return options
+    program.run(parser, measure_all, report.text)
+
+
+def numbers(text):
+    return [int(number) for number in text.split(",")]
+
+
+def known(text):
+    """The servers that are named, in the order of the table."""
+    return [name for name in SERVERS if name in text.split(",")]
 
 
 def measure_all(options, scratch):
@@ -100,7 +84,7 @@ def measure_all(options, scratch):
             plan = [(options.connections[0], lambda case: case.name in SCALING_CASES)]
             both = [name for name in options.servers if name in SCALING_SERVERS]
             samples += measure_round(stage, scratch, number, CORES_ALL, both, plan)
-    return samples, syncs
+    return report.result(TARGETS, machine(), options, samples, syncs)
 
 
 def programs_of(name, options):

@@ -111,10 +111,10 @@ def instant(when):
     return when.strftime("%Y-%m-%dT%H:%M:%S.") + f"{when.microsecond // 1000:03}Z"
 
 
-def figure(server, name, activity):
-    """A figure of an activity from a gateway's metrics; none while it has none."""
+def figure(server, name, activity=None):
+    """A figure from a gateway's metrics, of an activity or of all; none while it has none."""
     _, text = call(server.operations_port, "GET", "/metrics")
-    head = f'{name}{{activity="{activity}"}} '
+    head = f'{name}{{activity="{activity}"}} ' if activity else f"{name} "
     lines = (line for line in text.decode().splitlines() if line.startswith(head))
     return next((int(line.removeprefix(head)) for line in lines), None)
 
