@@ -47,8 +47,9 @@ start_redis() {
 
 # Gateway 1 has the demo's shoppers, operator and sales; it prints their passwords.
 start_gateway() {
-    local number=$1 demo=()
+    local number=$1 demo=() out=$data/gateway-$1.out
     ((number > 1)) || demo=(--demo)
+    : >"$out" # of an earlier time
     SECKILL_SECRET_FILE=$(secret_of_all) \
         SECKILL_GATEWAY_ID=$number \
         SECKILL_STORE_URL=${SECKILL_STORE_URL:-sqlite:$data/store.db} \
@@ -59,9 +60,9 @@ start_gateway() {
         SECKILL_PAYMENT_WEBHOOK_SECRET=whsec_$(base64 -w0 <"$(secret_of_all)") \
         "$seckill" serve "${demo[@]}" --cores 1 --data "$data/gateway-$number" \
         --listen "127.0.0.1:808$number" --ops-listen "127.0.0.1:909$number" \
-        >"$data/gateway-$number.out" 2>"$data/gateway-$number.log" &
+        >"$out" 2>"$data/gateway-$number.log" &
     processes+=($!)
-    until_there "gateway $number" bash -c ": </dev/tcp/127.0.0.1/808$number"
+    until_there "gateway $number" grep -q '^ready' "$out"
 }
 
 # What is shipped, with this machine's places in the place of a server's.
@@ -85,7 +86,7 @@ start_nginx() {
 start_redis
 for number in 1 2 3; do start_gateway "$number"; done
 start_nginx
-grep '^demo' "$data/gateway-1.out" || true
+grep '^demo' "$data/gateway-1.out"
 cat <<TEXT
 
 the shop        http://$front      (nginx; one shopper, one gateway)

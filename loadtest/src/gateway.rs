@@ -60,7 +60,11 @@ impl Drop for Scratch {
 
 /// The binary under test: `SECKILL_BIN`, or the one of this build, in the directory above the
 /// test executable's.
-fn binary() -> PathBuf {
+///
+/// # Panics
+/// Where it is not there.
+#[must_use]
+pub fn binary() -> PathBuf {
     let binary = env::var_os(BINARY_VARIABLE).map_or_else(
         || {
             let test = env::current_exe().expect("a process knows its file");

@@ -6,6 +6,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its parts")]
 
+mod cluster;
 mod fake;
 mod faults;
 mod front;
