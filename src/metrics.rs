@@ -294,6 +294,12 @@ impl GatewayCollector {
             &[],
             real(load(&flush.set_aside)),
         );
+        page.gauge(
+            "seckill_sign_outs_unwritten",
+            "Sign-outs that the store has yet to take",
+            &[],
+            real(self.sources.control.unwritten_sign_outs() as u64),
+        );
     }
 
     /// What Redis and this journal have of each shared activity.

@@ -46,6 +46,12 @@ impl SignOuts {
 }
 
 impl Control {
+    /// Sign-outs that the store has yet to take.
+    #[must_use]
+    pub fn unwritten_sign_outs(&self) -> usize {
+        self.sign_outs.lock().len()
+    }
+
     pub(super) fn keep_sign_out(&self, revoked: Revoked, until: Timestamp) {
         match self.sign_outs.keep(revoked, until) {
             true => tracing::warn!("a sign-out has not come to the store, and is kept"),

@@ -59,6 +59,8 @@ fn a_sign_out_that_the_store_does_not_take_holds_everywhere_and_for_good() {
         drop(client.delete(path).expect(204));
         ends("the session has ended there too", there);
     }
+    let unwritten = |fleet: &Fleet| fleet.labelled(0, "seckill_sign_outs_unwritten");
+    assert_eq!(unwritten(&fleet), Some(2));
     drop(store);
     until("a gateway that starts knows it", GENEROUS, || {
         fleet.crash(1);
@@ -69,4 +71,5 @@ fn a_sign_out_that_the_store_does_not_take_holds_everywhere_and_for_good() {
         };
         (!leaving.iter().any(works)).then_some(())
     });
+    until("nothing is kept any more", GENEROUS, || (unwritten(&fleet) == Some(0)).then_some(()));
 }
