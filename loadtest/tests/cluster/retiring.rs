@@ -53,14 +53,22 @@ fn tell_paid(fleet: &Fleet, gateway: usize, payment: &str) -> Response {
 }
 
 fn retire(fleet: &Fleet, arguments: &[&str]) -> Ended {
-    let (lost, adopter) = (LOST.to_string(), ADOPTER.to_string());
-    let command = ["gateway", "retire", &lost, "--adopter", &adopter];
-    fleet.gateways[ADOPTER].run(&[&command[..], arguments].concat())
+    retire_to(fleet, [LOST, ADOPTER], arguments)
+}
+
+fn retire_to(fleet: &Fleet, [lost, adopter]: [usize; 2], arguments: &[&str]) -> Ended {
+    let [lost, number] = [lost, adopter].map(|it| it.to_string());
+    let command = ["gateway", "retire", &lost, "--adopter", &number];
+    fleet.gateways[adopter].run(&[&command[..], arguments].concat())
 }
 
 fn await_adoption(fleet: &Fleet) {
-    let orders = format!("seckill_adopted_orders{{gateway=\"{LOST}\"}}");
-    until("the lost gateway is adopted", GENEROUS, || fleet.labelled(ADOPTER, &orders));
+    await_adoption_by(fleet, [LOST, ADOPTER]);
+}
+
+fn await_adoption_by(fleet: &Fleet, [lost, adopter]: [usize; 2]) {
+    let orders = format!("seckill_adopted_orders{{gateway=\"{lost}\"}}");
+    until("the lost gateway is adopted", GENEROUS, || fleet.labelled(adopter, &orders));
 }
 
 /// Has shoppers buy at some gateways until as many units are sold as are left.
@@ -147,6 +155,39 @@ fn c18_a_lost_gateways_orders_go_on_and_its_units_are_sold_by_others() {
     assert!(refused.ends_with("sold-out"), "{refused}");
     await_status(&mut buyers[1][OTHER], &orders[1], Status::Paid);
     audit(&fleet);
+}
+
+/// Whom it had adopted goes along.
+#[test]
+fn an_adopter_that_is_lost_as_well_is_adopted_with_all_it_had() {
+    let mut fleet = Fleet::start(3);
+    let activity = fleet.sale(Sale { limit: 2, ..Sale::of(12) });
+    let buyer = &mut fleet.shoppers("buyer", 1)[0];
+    let first = payable(buyer, &activity, "first");
+    let second =
+        until("they are served", GENEROUS, || buy(&mut buyer[ADOPTER], &activity, "second").ok())
+            .id;
+    await_status(&mut buyer[ADOPTER], &second, Status::AwaitingPayment);
+    await_stored(buyer, &second, |it| it["status"] == "awaiting_payment");
+    let mut crowd = fleet.shoppers("crowd", 14);
+    for [lost, adopter] in [[LOST, ADOPTER], [ADOPTER, OTHER]] {
+        fleet.gateways[lost].kill();
+        fs::remove_dir_all(fleet.gateways[lost].data()).unwrap();
+        drop(retire_to(&fleet, [lost, adopter], &["--machine-is-off"]).expect(0));
+        await_adoption_by(&fleet, [lost, adopter]);
+    }
+    await_adoption_by(&fleet, [LOST, OTHER]);
+    for order in [&first, &second] {
+        await_status(&mut buyer[OTHER], order, Status::AwaitingPayment);
+        let payment = pay(&mut buyer[OTHER], order);
+        drop(tell_paid(&fleet, OTHER, &payment).expect(204));
+        await_status(&mut buyer[OTHER], order, Status::Paid);
+    }
+    sell(&mut crowd, &[OTHER], &activity, 10);
+    let told = fleet.gateways[OTHER].audited(&["audit"]);
+    for lost in [LOST, ADOPTER] {
+        assert!(told.contains(&format!("adopted gateway {lost}: activity")), "{told}");
+    }
 }
 
 #[test]
