@@ -127,6 +127,33 @@ pub(in crate::store) async fn the_last_member_brings_home_what_none_keeps(store:
     assert!(!store.roll(activity.id).await.unwrap().open);
 }
 
+/// Its adopter has nothing to say of that sale any more, and the others waited for it for ever.
+pub(in crate::store) async fn a_member_that_is_lost_and_was_done_keeps_nobody_waiting(
+    store: &dyn Store,
+) {
+    let activity = sale(store, 9).await;
+    register(store, 3).await;
+    for gateway in [1, 2] {
+        register(store, gateway).await;
+        store.join(activity.id, gateway, journal(gateway)).await.unwrap();
+    }
+    let over = at(3_600_000);
+    let rest = async |gateway, epoch| {
+        store.rest(activity.id, LeaseMember { gateway, epoch }, over).await.unwrap()
+    };
+    let is_last = [rest(1, 1).await, rest(2, 1).await];
+    assert_eq!(is_last, [false, true]);
+    let lost = Retired { adopter: 1, at: over, is_off: true };
+    let done =
+        Record::LeaseClosed(LeaseClosed { activity: activity.id, kept: 3, at: at(3_600_001) });
+    store.flush(batch(2, 0, &[done])).await.unwrap();
+    store.retire(2, lost).await.unwrap();
+    assert!(rest(1, 1).await, "the other was done");
+    // Who was not done, but for what it had said, may have open orders that nobody knows of.
+    store.retire(1, Retired { adopter: 3, ..lost }).await.unwrap();
+    assert!(!rest(2, 3).await);
+}
+
 pub(in crate::store) async fn what_is_withdrawn_comes_home_once(store: &dyn Store) {
     let activity = sale(store, 9).await;
     let stock = async || store.product(activity.product).await.unwrap().stock;

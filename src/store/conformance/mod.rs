@@ -41,7 +41,9 @@ macro_rules! conformance {
                 a_rehearsal_leaves_nothing, a_store_that_lacks_too_much_is_another_one;
             leases: members_join_once_and_generations_are_given_once,
                 a_confirmed_order_gets_its_deadline_then,
-                the_last_member_brings_home_what_none_keeps, what_is_withdrawn_comes_home_once,
+                the_last_member_brings_home_what_none_keeps,
+                a_member_that_is_lost_and_was_done_keeps_nobody_waiting,
+                what_is_withdrawn_comes_home_once,
                 what_is_refunded_without_its_units_stays_out,
                 what_a_retired_gateway_had_begun_is_done_or_begun_anew,
                 a_phase_that_is_followed_is_not_written_back;

@@ -67,9 +67,11 @@ pub(super) fn of_gateway(db: &Connection, gateway: u16) -> Stored<Vec<LeaseHeld>
 }
 
 /// The gateway speaks in a later epoch from here on, by a journal that is yet to be made. What it had
-/// said of having no open order is not known to be so in the store.
+/// said of having no open order is not known to be so in the store, unless it is done with the activity:
+/// then all of it is there, and nobody would say so again.
 pub(super) fn retire(db: &Connection, gateway: u16, epoch: u8) -> Stored<()> {
-    let sql = "UPDATE lease_member SET epoch = ?2, journal_id = ?3, resting = 0
+    let sql = "UPDATE lease_member SET epoch = ?2, journal_id = ?3,
+                   resting = CASE WHEN kept IS NULL THEN 0 ELSE resting END
                WHERE gateway = ?1 AND activity_id IN (SELECT id FROM activity WHERE closed = 0)";
     db.prepare_cached(sql)?.execute(params![gateway, epoch, NO_JOURNAL])?;
     Ok(())

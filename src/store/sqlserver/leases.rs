@@ -64,9 +64,11 @@ pub(super) async fn of_gateway(tx: &mut Transaction, gateway: u16) -> Stored<Vec
 }
 
 /// The gateway speaks in a later epoch from here on, by a journal that is yet to be made. What it had
-/// said of having no open order is not known to be so in the store.
+/// said of having no open order is not known to be so in the store, unless it is done with the activity:
+/// then all of it is there, and nobody would say so again.
 pub(super) async fn retire(tx: &mut Transaction, gateway: u16, epoch: u8) -> Stored<()> {
-    let sql = "UPDATE lease_member SET epoch = @P2, journal_id = @P3, resting = 0
+    let sql = "UPDATE lease_member SET epoch = @P2, journal_id = @P3,
+                   resting = CASE WHEN kept IS NULL THEN 0 ELSE resting END
                WHERE gateway = @P1 AND activity_id IN (SELECT id FROM activity WHERE closed = 0)";
     let journal = &NO_JOURNAL[..];
     tx.run(sql, &[&gateway_number(gateway), &i16::from(epoch), &journal]).await?;
