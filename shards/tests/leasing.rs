@@ -300,6 +300,22 @@ fn a_sale_closes_once_the_others_know_of_every_end() {
     assert!(world.now() > Timestamp(0));
 }
 
+/// A wish draws the others' units here: so it is one of a buyer who may have what they ask for.
+#[test]
+fn who_may_have_no_more_wishes_for_nothing() {
+    let mut world = lent(1, 1);
+    place(&mut world, 0, 1);
+    let limit = world.engine.activity(SALE).unwrap().sale().terms.per_user_limit;
+    let mut wish = |user, quantity| {
+        let asked = world.ask_at(0, Command::PlaceOrder(buy(1, user, quantity)));
+        assert!(matches!(asked, Verdict::Refused(_)), "{asked:?}");
+        world.engine.activity(SALE).unwrap().asked_in_vain()
+    };
+    assert_eq!(wish(1, limit), 0, "beside what they have");
+    assert_eq!(wish(2, limit + 1), 0, "nobody may");
+    assert_eq!(wish(2, limit), limit);
+}
+
 /// What is withdrawn is lent for good: it is neither sold nor given back, here and after a restart.
 #[test]
 fn withdrawn_units_stay_lent_until_the_sale_closes() {

@@ -74,6 +74,8 @@ pub struct Activity {
     ending: AtomicU64,
     /// The most units for want of which a buyer was sent away since somebody looked.
     asked_in_vain: AtomicU32,
+    /// Units that operators took out since the start of the process.
+    withdrawn: AtomicU64,
     /// Records under way that closing must wait for: withdrawals, and changes of orders that it
     /// would settle for good.
     late_moves: AtomicU64,
@@ -119,6 +121,7 @@ impl Activity {
             outstanding: (0..cores).map(|_| CachePadded::default()).collect(),
             ending: AtomicU64::new(0),
             asked_in_vain: AtomicU32::new(0),
+            withdrawn: AtomicU64::new(0),
             late_moves: AtomicU64::new(0),
             closing: AtomicBool::new(sale.closed),
             sale: ArcSwap::from_pointee(sale),
@@ -232,7 +235,18 @@ impl Activity {
         self.ending.load(Ordering::SeqCst)
     }
 
-    /// A buyer is sent away for want of units.
+    /// Units that operators took out since the start of the process.
+    #[must_use]
+    pub fn withdrawn(&self) -> u64 {
+        // Relaxed: advice.
+        self.withdrawn.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_withdrawn(&self, quantity: u32) {
+        self.withdrawn.fetch_add(u64::from(quantity), Ordering::Relaxed);
+    }
+
+    /// A buyer who may have them is sent away for want of units.
     pub(super) fn ask_in_vain(&self, quantity: u32) {
         // Relaxed, and read first: advice, and but for the first a refusal writes to no shared line.
         if self.asked_in_vain.load(Ordering::Relaxed) < quantity {

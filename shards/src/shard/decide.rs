@@ -82,6 +82,9 @@ impl Shard {
             // What this buyer holds is told before how the sale stands. A buyer who may be served
             // is not looked up here: taking the place asks the same, in one go.
             let standing = activity.places.look(user, &claim, limit);
+            if standing.is_none() && matches!(refusal, Refusal::SoldOut { .. }) {
+                activity.ask_in_vain(quantity);
+            }
             return Err(standing.map_or(Verdict::Refused(refusal), Verdict::from));
         }
         activity.places.take(user, claim, limit).map_err(Verdict::from)?;
@@ -90,14 +93,7 @@ impl Shard {
         if take != Take::All {
             activity.count_in(self.index, quantity);
             activity.places.give(user, order);
-            return Err(Verdict::Refused(match take {
-                Take::Short { remaining } => {
-                    activity.ask_in_vain(quantity);
-                    Refusal::InsufficientStock { remaining }
-                }
-                Take::SoldOut => sold_out(activity, quantity),
-                Take::All | Take::Contended => Refusal::Overloaded,
-            }));
+            return Err(Verdict::Refused(not_taken(activity, take, quantity)));
         }
         self.use_id(order);
         let is_leased = sale.lease.is_some();
@@ -129,7 +125,7 @@ impl Shard {
             return Err(Refusal::Unavailable);
         }
         if activity.is_sold_out() {
-            return Err(sold_out(activity, buy.quantity));
+            return Err(Refusal::SoldOut { may_return: activity.may_return() });
         }
         if self.shared.journal.takes() < Takes::Everything {
             return Err(Refusal::Unavailable);
@@ -375,6 +371,7 @@ impl Shard {
         }
         let take = activity.stock.take(self.index, quantity);
         if take == Take::All {
+            activity.count_withdrawn(quantity);
             let left = UnitsLeft { activity: id, quantity, at };
             return self.hand_over(match key {
                 NO_KEY => Record::UnitsWithdrawn(left),
@@ -382,15 +379,7 @@ impl Shard {
             });
         }
         activity.end_late_move();
-        match take {
-            Take::Short { remaining } => {
-                // Of a shared sale the others may have more.
-                activity.ask_in_vain(quantity);
-                self.refuse(Refusal::InsufficientStock { remaining })
-            }
-            Take::SoldOut => self.refuse(sold_out(&activity, quantity)),
-            Take::All | Take::Contended => self.refuse(Refusal::Overloaded),
-        }
+        self.refuse(not_taken(&activity, take, quantity))
     }
 
     /// The answer to a withdrawal whose key was used before, or is in a record under way.
@@ -521,7 +510,14 @@ fn closed_door(phase: Phase, starts_at: Timestamp) -> Option<Refusal> {
     }
 }
 
-fn sold_out(activity: &Activity, quantity: u32) -> Refusal {
-    activity.ask_in_vain(quantity);
-    Refusal::SoldOut { may_return: activity.may_return() }
+/// Why units were not taken. Of a shared sale the others may have more.
+fn not_taken(activity: &Activity, take: Take, quantity: u32) -> Refusal {
+    if matches!(take, Take::Short { .. } | Take::SoldOut) {
+        activity.ask_in_vain(quantity);
+    }
+    match take {
+        Take::Short { remaining } => Refusal::InsufficientStock { remaining },
+        Take::SoldOut => Refusal::SoldOut { may_return: activity.may_return() },
+        Take::All | Take::Contended => Refusal::Overloaded,
+    }
 }

@@ -13,7 +13,7 @@ use seckill_shards::shard::{Activity, Phase};
 use super::Failed;
 use super::batch::{batch, of_core};
 use super::demand::{Demand, Supply};
-use super::limits::{AGAIN_US, HEARTBEAT_US, VIEW_US};
+use super::limits::{AGAIN_US, HEARTBEAT_US, IDLE_HEARTBEAT_US, VIEW_US};
 use super::next::{Next, View, next};
 use crate::control::Control;
 use crate::reconcile::{Holder, Holding, LeaseReply, LeaseRequest, Status, Stock};
@@ -111,7 +111,10 @@ impl Account {
         let told = Told { have: lease.net, want, stock };
         let has_orders = !batch.releases.is_empty() || !batch.confirms.is_empty();
         let is_news = has_orders || self.told != Some(told);
-        if !is_news && now_us < self.said_us + HEARTBEAT_US {
+        let may_matter =
+            want > 0 || (activity.remaining() > 0 && activity.phase(control.now()) == Phase::Live);
+        let heartbeat_us = if may_matter { HEARTBEAT_US } else { IDLE_HEARTBEAT_US };
+        if !is_news && now_us < self.said_us + heartbeat_us {
             return Ok(None);
         }
         (self.said_us, self.told) = (now_us, Some(told));
@@ -138,17 +141,20 @@ impl Account {
         let is_over = is_ended || control.sells_no_more();
         drop(sale);
         let in_vain = activity.asked_in_vain();
-        let gone = u64::from(net.saturating_sub(free));
+        // What operators took out was not sold.
+        let gone = u64::from(net.saturating_sub(free)).saturating_sub(activity.withdrawn());
         self.demand.look(now_us, (gone, free), in_vain);
         let supply = self.supply(free);
-        let spare = if is_over { free } else { self.demand.spare(&supply) };
+        let spare = if is_over { free } else { self.demand.give(now_us, &supply) };
         if spare > 0 {
             let (id, at_most) = (activity.id, spare);
             let owner = id.owner(control.engine.cores());
             // Refused, it is tried again at the next look.
             drop(control.owners.ask(owner, Command::ReturnUnits { activity: id, at_most }).await);
+            // Redis says anew what they lack once it has heard; until then it is not given again.
+            self.short = self.short.saturating_sub(spare.into());
         }
-        if is_over { 0 } else { self.demand.want(&self.supply(activity.remaining())) }
+        if is_over { 0 } else { self.demand.want(now_us, &self.supply(activity.remaining())) }
     }
 
     fn supply(&self, free: u32) -> Supply {

@@ -5,11 +5,6 @@
 
 /// A gateway keeps this many microseconds of its sales free: twenty requests' time.
 const AHEAD_US: u64 = 2_000_000;
-/// A buyer who was sent away may come again for this long, in microseconds.
-const COMES_AGAIN_US: u64 = 1_000_000;
-/// What came for a buyer who was sent away waits for them this long where others lack it, in
-/// microseconds. So it is where somebody wants it in less than a second: after this and two heartbeats.
-const KEPT_US: u64 = 300_000;
 /// Before anything is sold a gateway asks for its share of this part of what nobody has.
 const PART: u64 = 2;
 
@@ -22,12 +17,9 @@ pub(super) struct Demand {
     rate: u64,
     /// Units that were free at the last look.
     free: u32,
-    /// When more of them came last.
-    came_us: u64,
-    /// When somebody bought, or wanted to, last.
-    wanted_us: u64,
-    /// The most units for want of which somebody was sent away since then.
-    in_vain: u32,
+    wish: Wish,
+    /// Until when nothing is asked for but what is sold: others have only to take what was given back.
+    pause_until_us: u64,
 }
 
 /// What there is, at one look.
@@ -53,41 +45,102 @@ impl Demand {
         let rate = sold.saturating_mul(1_000_000) / passed_us;
         // Rises at once, falls by half a look.
         self.rate = rate.max(self.rate.midpoint(rate));
-        if sold > 0 || in_vain > 0 {
-            self.wanted_us = now_us;
+        if sold > 0 {
+            (self.wish, self.pause_until_us) = (Wish::default(), 0);
         }
-        if free > std::mem::replace(&mut self.free, free) {
-            self.came_us = now_us;
-        }
-        let waits_until = if free < self.in_vain {
-            self.wanted_us + COMES_AGAIN_US
-        } else {
-            self.wanted_us.max(self.came_us) + KEPT_US
-        };
-        let still_waits = sold == 0 && now_us < waits_until;
-        self.in_vain = if still_waits { self.in_vain.max(in_vain) } else { in_vain };
+        let has_more = free > std::mem::replace(&mut self.free, free);
+        self.wish.look(now_us, in_vain, has_more);
     }
 
-    /// Units that buyers are there for: what it sells in a second, or who was sent away wants.
-    fn soon(&self) -> u64 {
-        self.rate.max(u64::from(self.in_vain))
-    }
-
-    /// Units that it would like beside those that are free: no stock for later while others lack any, or
+    /// Units that it would like beside those that are free: none for later while others lack some, or
     /// it would take again what it gives back.
-    pub(super) fn want(&self, supply: &Supply) -> u32 {
-        let ahead = self.rate.saturating_mul(AHEAD_US) / 1_000_000;
-        let share = supply.pool / (PART * supply.members.max(1));
-        let later = if supply.short == 0 { ahead.max(share) } else { 0 };
-        let target = later.max(self.soon());
+    pub(super) fn want(&self, now_us: u64, supply: &Supply) -> u32 {
+        let mut target = self.rate;
+        if now_us >= self.pause_until_us {
+            target = target.max(self.wish.units.into());
+            if supply.short == 0 {
+                let ahead = self.rate.saturating_mul(AHEAD_US) / 1_000_000;
+                target = target.max(ahead).max(supply.pool / (PART * supply.members.max(1)));
+            }
+        }
         u32::try_from(target.saturating_sub(u64::from(supply.free))).unwrap_or(u32::MAX)
     }
 
-    /// Units that it gives back: none while nobody asks for them in vain, else what it will not
-    /// sell soon.
-    pub(super) fn spare(&self, supply: &Supply) -> u32 {
-        let spare = u64::from(supply.free).saturating_sub(self.soon()).min(supply.short);
+    /// Units that it gives back: none while nobody asks for them in vain, else what it will not sell in
+    /// a second, and nobody is waited for with.
+    pub(super) fn give(&mut self, now_us: u64, supply: &Supply) -> u32 {
+        let kept = self.rate.max(self.wish.kept(now_us).into());
+        let spare = u64::from(supply.free).saturating_sub(kept).min(supply.short);
+        if spare > 0 {
+            self.pause_until_us = now_us + self.wish.patience_us();
+            self.wish.put_off(now_us);
+        }
         u32::try_from(spare).expect("not more than are free")
+    }
+}
+
+/// Buyers who were sent away for want of units, and may come again.
+///
+/// Where gateways wish for the same units, each keeps what came for so long, and then lets the others
+/// have it; the longer, the more often that was of no use. So whoever comes again, however seldom, is met by
+/// them some time, and who wants several is not waited for with some of them for ever.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wish {
+    /// The most units that one of them wanted.
+    units: u32,
+    /// When one was sent away last.
+    asked_us: Option<u64>,
+    /// When the first of them was, or more units came: since then they are waited for with what is here.
+    since_us: u64,
+    /// How often what was here was given away before they came again.
+    put_off: u32,
+}
+
+impl Wish {
+    /// How long a buyer may take to come again, in microseconds.
+    const COMES_AGAIN_US: u64 = 1_000_000;
+    /// How long they are waited for at first: with two heartbeats that is less than a second.
+    const PATIENCE_US: u64 = 300_000;
+    /// It is doubled so often at most.
+    const DOUBLED_MAX: u32 = 4;
+    /// After this long without any buyer all begins anew.
+    const QUIET_US: u64 = 10_000_000;
+
+    fn look(&mut self, now_us: u64, in_vain: u32, has_more: bool) {
+        if in_vain > 0 {
+            if self.units == 0 {
+                self.since_us = now_us;
+            }
+            self.asked_us = Some(now_us);
+            self.units = self.units.max(in_vain);
+        }
+        if has_more {
+            self.since_us = now_us;
+        }
+        if !self.was_asked(now_us, Self::QUIET_US) {
+            *self = Self::default();
+        }
+        if !self.was_asked(now_us, Self::COMES_AGAIN_US) && self.kept(now_us) == 0 {
+            self.units = 0;
+        }
+    }
+
+    fn was_asked(&self, now_us: u64, within_us: u64) -> bool {
+        self.asked_us.is_some_and(|asked_us| now_us < asked_us + within_us)
+    }
+
+    fn patience_us(&self) -> u64 {
+        Self::PATIENCE_US << self.put_off
+    }
+
+    fn kept(&self, now_us: u64) -> u32 {
+        if now_us < self.since_us + self.patience_us() { self.units } else { 0 }
+    }
+
+    fn put_off(&mut self, now_us: u64) {
+        if self.was_asked(now_us, Self::QUIET_US) {
+            self.put_off = (self.put_off + 1).min(Self::DOUBLED_MAX);
+        }
     }
 }
 
@@ -96,6 +149,8 @@ mod tests {
     use super::*;
 
     const SECOND: u64 = 1_000_000;
+    /// Nobody is asked to wait any more.
+    const LATER: u64 = 100 * SECOND;
 
     fn supply(free: u32, pool: u64, short: u64) -> Supply {
         Supply { free, pool, members: 3, short }
@@ -104,9 +159,9 @@ mod tests {
     #[test]
     fn before_the_sale_each_takes_a_part_of_its_share() {
         let demand = Demand::default();
-        assert_eq!(demand.want(&supply(0, 600, 0)), 100);
-        assert_eq!(demand.want(&supply(100, 300, 0)), 0);
-        assert_eq!(demand.want(&supply(0, 5, 0)), 0, "the last units wait for a buyer");
+        assert_eq!(demand.want(0, &supply(0, 600, 0)), 100);
+        assert_eq!(demand.want(0, &supply(100, 300, 0)), 0);
+        assert_eq!(demand.want(0, &supply(0, 5, 0)), 0, "the last units wait for a buyer");
     }
 
     #[test]
@@ -114,53 +169,78 @@ mod tests {
         let mut demand = Demand::default();
         demand.look(SECOND, (0, 0), 0);
         demand.look(SECOND + SECOND / 10, (50, 0), 0);
-        assert_eq!(demand.want(&supply(100, 0, 0)), 900);
+        assert_eq!(demand.want(LATER, &supply(100, 0, 0)), 900);
         // It falls slowly once nothing is sold, and to nothing.
         for looks in 2..30 {
             demand.look(SECOND + looks * SECOND / 10, (50, 0), 0);
         }
-        assert_eq!(demand.want(&supply(0, 0, 0)), 0);
+        assert_eq!(demand.want(LATER, &supply(0, 0, 0)), 0);
     }
 
     #[test]
     fn a_buyer_who_was_sent_away_is_worth_what_they_wanted() {
         let mut demand = Demand::default();
         demand.look(SECOND, (7, 0), 3);
-        assert_eq!(demand.want(&supply(0, 0, 0)), 3);
-        assert_eq!(demand.want(&supply(2, 4, 0)), 1, "beside what is here");
+        assert_eq!(demand.want(SECOND, &supply(0, 0, 0)), 3);
+        assert_eq!(demand.want(SECOND, &supply(2, 4, 0)), 1, "beside what is here");
         demand.look(SECOND + SECOND / 10, (7, 0), 0);
-        assert_eq!(demand.want(&supply(0, 0, 0)), 3, "until it comes, or the buyer has gone");
+        assert_eq!(demand.want(SECOND, &supply(0, 0, 0)), 3, "until it comes, or they have gone");
         demand.look(3 * SECOND, (7, 0), 0);
-        assert_eq!(demand.want(&supply(0, 0, 0)), 0);
+        assert_eq!(demand.want(3 * SECOND, &supply(0, 0, 0)), 0);
     }
 
     #[test]
     fn an_idle_gateway_gives_back_what_others_lack_and_a_busy_one_what_it_will_not_sell() {
         let mut demand = Demand::default();
         demand.look(SECOND, (0, 8), 0);
-        assert_eq!(demand.spare(&supply(8, 0, 0)), 0, "nobody lacks any");
-        assert_eq!(demand.spare(&supply(8, 0, 3)), 3);
-        assert_eq!(demand.spare(&supply(2, 0, 3)), 2);
+        for (supply, given) in [(supply(8, 0, 0), 0), (supply(8, 0, 3), 3), (supply(2, 0, 3), 2)] {
+            assert_eq!(demand.give(5 * SECOND, &supply), given, "{supply:?}");
+        }
         demand.look(6 * SECOND, (4, 8), 0);
         demand.look(7 * SECOND, (9, 8), 0);
-        assert_eq!(demand.spare(&supply(8, 0, 30)), 3);
-        assert_eq!(demand.want(&supply(5, 3, 27)), 0, "what it gave back is the others'");
+        assert_eq!(demand.give(7 * SECOND, &supply(8, 0, 30)), 3);
+        let [at_once, then] = [0, Wish::PATIENCE_US].map(|us| 7 * SECOND + us);
+        assert_eq!(demand.want(at_once, &supply(5, 3, 0)), 0, "what it gave back is the others'");
+        assert_eq!(demand.want(then, &supply(5, 3, 27)), 0, "and so it is while they lack more");
+        assert_eq!(demand.want(then, &supply(5, 3, 0)), 5);
     }
 
+    /// A unit came for one who was sent away: who else wants it has it the later, the more often that
+    /// was of no use.
     #[test]
-    fn what_came_for_a_buyer_waits_for_them_and_not_for_long() {
+    fn what_came_for_a_buyer_waits_for_them_longer_each_time() {
         let mut demand = Demand::default();
-        demand.look(SECOND, (9, 0), 1);
-        let came_us = SECOND + SECOND / 2;
-        demand.look(came_us, (9, 1), 0);
-        let one = supply(1, 0, 1);
-        assert_eq!(demand.spare(&one), 0, "it has a buyer of its own");
-        let mut seldom = demand;
-        seldom.look(came_us + KEPT_US, (9, 1), 0);
-        assert_eq!(seldom.spare(&one), 1, "it had better be where somebody is sent away");
-        assert_eq!(seldom.want(&supply(0, 0, 0)), 0, "nor is it asked for again");
-        demand.look(came_us + KEPT_US - 1, (9, 1), 1);
-        demand.look(came_us + KEPT_US, (9, 1), 0);
-        assert_eq!(demand.spare(&one), 0, "the buyer is there again");
+        let (one, mut now_us) = (supply(1, 0, 1), SECOND);
+        for patience_us in [300, 600, 1_200, 2_400, 4_800, 4_800].map(|ms| ms * 1_000) {
+            demand.look(now_us, (9, 0), 1);
+            demand.look(now_us + SECOND / 2, (9, 1), 0);
+            let until_us = now_us + SECOND / 2 + patience_us;
+            demand.look(until_us - 1, (9, 1), 0);
+            assert_eq!(demand.give(until_us - 1, &one), 0, "after {patience_us}");
+            demand.look(until_us, (9, 1), 0);
+            assert_eq!(demand.give(until_us, &one), 1, "after {patience_us}");
+            now_us = until_us;
+            assert_eq!(demand.want(now_us, &supply(0, 1, 0)), 0, "it is others' turn");
+            // Others have come to nothing with it, either.
+            demand.look(now_us, (9, 0), 0);
+        }
+        // Sold, all begins anew.
+        demand.look(now_us, (10, 0), 1);
+        demand.look(now_us + 1, (10, 1), 0);
+        assert_eq!(demand.give(now_us + Wish::PATIENCE_US, &one), 0);
+        assert_eq!(demand.give(now_us + Wish::PATIENCE_US + 1, &one), 1);
+    }
+
+    /// Two gateways with a unit each, and at each a buyer of two who comes again and again: neither let go.
+    #[test]
+    fn part_of_what_a_buyer_wants_is_not_kept_for_ever() {
+        let mut demand = Demand::default();
+        demand.look(SECOND, (0, 1), 2);
+        let is_given = (1..10).any(|tenth| {
+            let now_us = SECOND + tenth * SECOND / 10;
+            demand.look(now_us, (0, 1), 2);
+            demand.give(now_us, &supply(1, 0, 1)) == 1
+        });
+        assert!(is_given);
     }
 }

@@ -19,6 +19,8 @@ pub(super) const REST: Duration = Duration::from_millis(50);
 pub(super) const REST_AFTER_FAULT: Duration = Duration::from_millis(500);
 /// A gateway that has nothing to say asks after this long what the others lack, in microseconds.
 pub(super) const HEARTBEAT_US: u64 = 300_000;
+/// The same where it has nothing that others could lack: each answer is a record of its journal.
+pub(super) const IDLE_HEARTBEAT_US: u64 = 3_000_000;
 /// How long after a try that came to nothing the next one is, in microseconds.
 pub(super) const AGAIN_US: u64 = 1_000_000;
 /// How old what is known of Redis may be, in microseconds.
