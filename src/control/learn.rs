@@ -42,12 +42,24 @@ impl Control {
     }
 
     pub(super) async fn learn_all(&self, learned: &mut Learned) -> Result<(), StoreError> {
+        // Sign-outs first: whatever else the store cannot tell must not keep a session alive. Those, and
+        // products, are this process's, whomever it speaks for.
+        if !self.is_adopted() {
+            self.learn_sign_outs(learned).await?;
+        }
         self.learn_activities(learned).await?;
         self.learn_what_was_said().await?;
-        // The rest is this process's, whomever it speaks for.
         if self.is_adopted() {
             return Ok(());
         }
+        if let Some(last) = self.store.products_changed(learned.product_version).await?.last() {
+            learned.product_version = last.version;
+            self.stale.notify_one();
+        }
+        Ok(())
+    }
+
+    async fn learn_sign_outs(&self, learned: &mut Learned) -> Result<(), StoreError> {
         let now = self.engine.clock().now();
         loop {
             let revocations = self.store.revocations(learned.revocation).await?;
@@ -56,14 +68,9 @@ impl Control {
                 learned.revocation = revocation.number;
             }
             if revocations.len() < PAGE_ROWS_MAX as usize {
-                break;
+                return Ok(());
             }
         }
-        if let Some(last) = self.store.products_changed(learned.product_version).await?.last() {
-            learned.product_version = last.version;
-            self.stale.notify_one();
-        }
-        Ok(())
     }
 
     /// A row that has to wait, since there is no room for another sale, holds up none behind it.

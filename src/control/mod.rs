@@ -26,6 +26,8 @@ mod telling;
 mod testing;
 mod views;
 
+use std::future::pending;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +35,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use seckill_shards::clock::{MachineClock, Timestamp};
 use seckill_shards::engine::Engine;
 use seckill_shards::ids::ActivityId;
@@ -158,6 +161,22 @@ pub struct ControlParts {
     pub adopted: PathBuf,
 }
 
+/// What a task of the control side was to do nobody does any more, though all looks well.
+#[derive(Debug, thiserror::Error)]
+#[error("a part of it has ended by a bug; a start goes on from the journal")]
+struct Panicked;
+
+/// Waits until one of the tasks panics; those that end otherwise were not needed.
+async fn one_panics(tasks: &mut [JoinHandle<()>]) {
+    let mut running: FuturesUnordered<_> = tasks.iter_mut().collect();
+    while let Some(ended) = running.next().await {
+        if ended.is_err_and(|error| error.is_panic()) {
+            return;
+        }
+    }
+    pending().await
+}
+
 impl Control {
     /// The tasks' common ground; nothing runs yet.
     #[must_use]
@@ -266,12 +285,29 @@ impl Control {
         let flush = tokio::task::spawn_blocking({
             let control = Arc::clone(&self);
             let runtime = tokio::runtime::Handle::current();
-            move || flush::run(&control, &runtime)
+            move || {
+                let flushed = catch_unwind(AssertUnwindSafe(|| flush::run(&control, &runtime)));
+                if flushed.is_err() {
+                    control.give_up(&Panicked);
+                }
+            }
         });
         tasks.push(tokio::spawn(Arc::clone(&self).keep_refunds()));
         tasks.push(tokio::spawn(Arc::clone(&self).keep_leases()));
         tasks.push(tokio::spawn(Arc::clone(&self).keep_fleet()));
-        self.look_each_second().await;
+        let looking = {
+            let control = Arc::clone(&self);
+            tokio::spawn(async move { control.look_each_second().await })
+        };
+        let watching = async {
+            one_panics(&mut tasks).await;
+            self.give_up(&Panicked);
+            pending::<()>().await;
+        };
+        tokio::select! {
+            looked = looking => looked.unwrap_or_else(|_| self.give_up(&Panicked)),
+            () = watching => {}
+        }
         tasks.iter().for_each(JoinHandle::abort);
         if let Err(error) = flush.await {
             tracing::error!(%error, "the flush ended badly");
@@ -399,4 +435,23 @@ impl api::Control for Control {
 /// Whether payments go to the sandbox bank, which then has a page.
 fn has_sandbox(payment: Option<&PaymentPort>) -> bool {
     payment.is_some_and(|port| port.sandbox.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_panics_is_noticed_and_one_that_only_ends_is_not() {
+        let mut tasks = vec![tokio::spawn(async {}), tokio::spawn(pending())];
+        let noticed = timeout(Duration::from_millis(50), one_panics(&mut tasks)).await;
+        assert!(noticed.is_err());
+        tasks.push(tokio::spawn(async { panic!("a bug") }));
+        // The first has been asked what it ended as.
+        one_panics(&mut tasks[1..]).await;
+    }
 }

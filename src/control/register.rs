@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use super::Control;
 use super::markers::Marker;
 use crate::store::sift::Subject;
-use crate::store::{JournalFound, OutOfStep, StoreError};
+use crate::store::{JournalFound, OutOfStep, Refusal, StoreError};
 
 /// Rest before a store that is away is asked again.
 const REST: Duration = Duration::from_millis(500);
@@ -64,8 +64,8 @@ impl Control {
             let known = activity.sale().version;
             let row = match self.store.activity(activity.id).await {
                 Ok(row) => Some(row),
-                Err(error) if error.is_away() => return Err(error.into()),
-                Err(_) => None,
+                Err(StoreError::Refused(Refusal::NotFound)) => None,
+                Err(error) => return Err(error.into()),
             };
             if row.is_none_or(|row| row.version < known) {
                 return Err(RegisterError::Lacks(activity.id));

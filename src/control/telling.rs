@@ -20,7 +20,11 @@ use crate::peers::{self, Peers};
 
 /// The newest word on each sale that the store may lack: of open sales alone, so they are few.
 #[derive(Debug, Default)]
-pub(super) struct Newest(Mutex<BTreeMap<ActivityId, Said>>);
+pub(super) struct Newest {
+    words: Mutex<BTreeMap<ActivityId, Said>>,
+    /// Words are carried out one after the other: of two that come together the newer one is the last.
+    turn: tokio::sync::Mutex<()>,
+}
 
 impl Newest {
     /// Notes a word; false where a newer one is known, which stands.
@@ -45,7 +49,7 @@ impl Newest {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<ActivityId, Said>> {
-        self.0.lock().expect("nobody panics under this lock")
+        self.words.lock().expect("nobody panics under this lock")
     }
 }
 
@@ -88,6 +92,7 @@ impl Control {
 
     async fn hear_phase(&self, activity: ActivityId, change: PhaseChange, said: Said) -> bool {
         let Some(known) = self.engine.activity(activity) else { return false };
+        let _turn = self.newest.turn.lock().await;
         let sale = known.sale();
         if sale.closed || sale.lease.is_none() || !self.newest.note(activity, said) {
             return true;
