@@ -37,7 +37,7 @@ run: ## Build the gateway and start a demo sale on 127.0.0.1:8080
 	target/release/seckill serve --demo --data $(DATA)
 
 cluster: tools-redis tools-nginx ## Build, and run three gateways, Redis and nginx on 127.0.0.1:8080
-	$(CARGO) build --release --locked --bin seckill
+	$(CARGO) build --release --locked --bin seckill $(if $(filter sqlserver:%,$(SECKILL_STORE_URL)),--features sqlserver)
 	deploy/cluster.sh target/release/seckill target/cluster-data
 
 test: lint sql-sample scripts loom unit api-sample browser-sample ## Everything that proves it, in samples
@@ -67,6 +67,7 @@ loom: ## Every interleaving of stock, places and sold-out, within bounds
 
 unit: tools-redis ## Units, simulation, recovery, floors, journeys through sockets and nginx, crashes
 	@$(MAKE) --no-print-directory tools-nginx || $(call left_out,nginx cannot be had here: its tests are left out)
+	@unshare --net true || $(call left_out,no network of its own here: the test of make cluster is left out)
 	$(CARGO) build $(PROFILE) --bin seckill
 	SEEDS=$(SEEDS) ROUNDS=$(ROUNDS) $(CARGO) test $(PROFILE)
 
@@ -97,6 +98,7 @@ bench: tools-bench ## The gateway beside its peers, the engine, stock and wheel
 	$(CARGO) build --release --locked -p seckill-loadtest --example hello
 	python3 -B benches/http/run.py
 	python3 -B benches/http/fleet.py
+	python3 -B benches/http/drain.py
 	$(CARGO) bench --locked --all-features --bench engine --bench flush --bench stock --bench wheel
 
 fuzz: tools-fuzz ## Frames, tokens, requests and raw bytes, FUZZ_SECONDS each; needs a nightly toolchain

@@ -26,8 +26,8 @@ until_there() {
     local what=$1 tries=600
     shift
     until "$@" 2>/dev/null; do
-        ((tries -= 1)) || { echo "$what does not come" >&2; exit 1; }
-        kill -0 "${processes[@]}" 2>/dev/null || { echo "$what has ended" >&2; exit 1; }
+        ((tries -= 1)) || { echo "$what does not come: see $data/*.log" >&2; exit 1; }
+        kill -0 "${processes[-1]}" 2>/dev/null || { echo "$what has ended: see $data/*.log" >&2; exit 1; }
         sleep 0.1
     done
 }
@@ -83,17 +83,23 @@ start_nginx() {
     until_there nginx bash -c ": </dev/tcp/${front/://}"
 }
 
+# The address of a server has a password in it.
+store=$data/store.db
+[[ ${SECKILL_STORE_URL:-} != sqlserver:* ]] || store="SQL Server"
+
 start_redis
 for number in 1 2 3; do start_gateway "$number"; done
 start_nginx
-grep '^demo' "$data/gateway-1.out"
+# Passwords are told once: those of an earlier time are kept, for this machine's user alone.
+(umask 077 && grep '^demo.*password' "$data/gateway-1.out" >>"$data/accounts") || true
+cat "$data/accounts"
 cat <<TEXT
 
 the shop        http://$front      (nginx; one shopper, one gateway)
 gateways        http://127.0.0.1:8081 · 8082 · 8083
 operations      http://127.0.0.1:9091/metrics · 9092 · 9093
 redis           $socket
-store           ${SECKILL_STORE_URL:-$data/store.db}
+store           $store
 logs            $data/*.log
 TEXT
 wait -n "${processes[@]}" || true
