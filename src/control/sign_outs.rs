@@ -13,7 +13,7 @@ use super::limits::{NEWS, SIGN_OUTS_KEPT_MAX};
 use super::{Control, SECOND};
 use crate::store::{Revoked, StoreError};
 
-/// What was taken back, and by when it has expired by itself, oldest first.
+/// What was taken back, and by when it has expired by itself, in the order in which it came.
 #[derive(Debug, Default)]
 pub(super) struct SignOuts(Mutex<VecDeque<(Revoked, Timestamp)>>);
 

@@ -141,7 +141,7 @@ pub struct LeaseClosed {
     pub at: Timestamp,
 }
 
-/// What operators did to a shared activity at other gateways was taken over from the store.
+/// What operators did to a shared activity at other gateways was taken over, as these or the store told it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Archive, Serialize, Deserialize)]
 pub struct PhaseFollowed {
     /// Which activity.

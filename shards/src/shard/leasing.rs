@@ -83,7 +83,7 @@ impl Shard {
         placed.map(|it| Placed { user: it.user, order: it.id, quantity: it.quantity }).collect()
     }
 
-    /// What operators did at other gateways; the store has it already.
+    /// What operators did at other gateways, as these or the store told it.
     pub(super) fn follow_phase(
         &mut self,
         activity: ActivityId,
