@@ -20,11 +20,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use seckill_shards::clock::{Clock, MachineClock};
 
 use crate::config::{Config, ConfigError, Layers, RedisUrl, StorePlace};
 use crate::reconcile::Leases;
-use crate::store::Store;
 use crate::store::sqlite::Sqlite;
+use crate::store::{Act, Deed, Doer, Store};
 
 /// A flash-sale shop: a gateway whose buys never leave the core they arrive on.
 #[derive(Debug, Parser)]
@@ -316,6 +317,25 @@ fn open_redis(url: &Option<RedisUrl>) -> Result<Option<Leases>, Unusable> {
 /// A runtime for a command that only talks to the store.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
+/// Writes into the trail what a command has done. It is done: where that cannot be written, whoever
+/// runs the command is told so.
+async fn note(store: &dyn Store, deed: Deed, detail: String) {
+    let noted = async {
+        let act = Act {
+            at: MachineClock::start().now(),
+            request: crate::random_bytes()?,
+            by: Doer::CommandLine,
+            deed,
+            detail,
+            is_known: true,
+        };
+        anyhow::Ok(store.note(act).await?)
+    };
+    if let Err(error) = noted.await {
+        tell(&format!("done, but not in the trail: {error:#}"));
+    }
 }
 
 /// Tells whoever runs the command what is no part of its output. A closed standard error leaves

@@ -300,6 +300,12 @@ impl GatewayCollector {
             &[],
             real(self.sources.control.unwritten_sign_outs() as u64),
         );
+        page.gauge(
+            "seckill_acts_unwritten",
+            "Acts of operators that the trail has yet to get",
+            &[],
+            real(self.sources.control.unwritten_acts() as u64),
+        );
     }
 
     /// What Redis and this journal have of each shared activity.

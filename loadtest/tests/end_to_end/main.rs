@@ -18,4 +18,5 @@ mod resets;
 mod selling;
 mod store_away;
 mod throttling;
+mod trail;
 mod web;
