@@ -14,7 +14,7 @@ use seckill_shards::disk::MachineDisk;
 use seckill_shards::engine::{Found, read_fold};
 use seckill_shards::journal::copy_journal;
 
-use super::{Place, Unusable, note, open_store, runtime, say};
+use super::{Place, Unusable, note, open_store, remove_if_there, runtime, say};
 use crate::config::{Config, KEPT_SECRETS, StorePlace};
 use crate::store::{Deed, JournalPosition, sqlite};
 
@@ -185,13 +185,6 @@ fn copy_file(from: &Path, to: &Path) -> anyhow::Result<()> {
 fn finish(folder: &Path) -> io::Result<()> {
     fs::rename(folder.join(HALF), folder.join(JOURNAL))?;
     File::open(folder)?.sync_all()
-}
-
-fn remove_if_there(file: &Path) -> io::Result<()> {
-    match fs::remove_file(file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 fn label(found: &Found) -> String {

@@ -8,6 +8,7 @@ mod backup;
 mod demo;
 mod gateway;
 mod journal;
+mod pages;
 mod serve;
 mod store;
 mod tokens;
@@ -92,6 +93,9 @@ enum Command {
     /// The store itself.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// The pages that a gateway serves from memory.
+    #[command(subcommand)]
+    Pages(Pages),
 }
 
 /// Where a gateway's data is.
@@ -190,6 +194,18 @@ enum StoreCommand {
     Migrate(Place),
 }
 
+#[derive(Debug, Subcommand)]
+enum Pages {
+    /// Write them as files, each compressed beside it, for nginx or a CDN.
+    Export {
+        #[command(flatten)]
+        place: Place,
+        /// The directory to write into; what else is in it stays.
+        #[arg(long)]
+        out: PathBuf,
+    },
+}
+
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn run() -> ExitCode {
@@ -208,6 +224,7 @@ pub fn run() -> ExitCode {
         Command::Journal(Journal::Dump { place, adopted }) => journal::dump(&place, adopted),
         Command::Gateway(Gateway::List(place)) => gateway::list(&place),
         Command::Store(StoreCommand::Migrate(place)) => store::migrate(&place),
+        Command::Pages(Pages::Export { place, out }) => pages::export(&place, &out),
         Command::Gateway(Gateway::Drain { place, number, to, cancel: _ }) => {
             gateway::drain(&place, number, to)
         }
@@ -312,6 +329,13 @@ fn open_redis(url: &Option<RedisUrl>) -> Result<Option<Leases>, Unusable> {
         )
     })?;
     Ok(Some(redis))
+}
+
+fn remove_if_there(file: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// A runtime for a command that only talks to the store.

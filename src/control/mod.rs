@@ -56,6 +56,7 @@ pub use closing::SumsTail;
 pub use draining::HandOverError;
 pub use flush::FlushStatus;
 pub use markers::Marker;
+pub use pages::pages_of;
 pub use refunds::RefundStatus;
 pub use register::RegisterError;
 

@@ -12,6 +12,7 @@ mod breakers;
 mod buying;
 mod docs;
 mod logs;
+mod pages;
 mod paying;
 mod process;
 mod resets;
