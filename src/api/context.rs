@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use seckill_shards::clock::{Clock, Timestamp};
 use seckill_shards::engine::Engine;
 use seckill_shards::ids::ActivityId;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
 use super::access::Access;
@@ -35,7 +35,7 @@ use super::words::{Said, Word};
 use crate::flow::Pass;
 use crate::payment::PaymentPort;
 use crate::peers::{Peers, Vouched};
-use crate::store::{Revoked, Store, StoreError, Stored};
+use crate::store::{Act, Revoked, Store, StoreError, Stored};
 
 /// What the control side does for the API.
 #[async_trait]
@@ -65,6 +65,11 @@ pub trait Control: Send + Sync + 'static {
 
     /// Keeps a sign-out that the store did not take until it does.
     fn keep(&self, _revoked: Revoked, _until: Timestamp) {}
+
+    /// Has an act written into the trail as soon as the store takes it; what is given back is closed then.
+    fn note(&self, _act: Act) -> oneshot::Receiver<()> {
+        oneshot::channel().1
+    }
 
     /// A gateway that this one has adopted, and goes on with; none unless it has.
     fn adopted(&self, _gateway: u16) -> Option<Arc<Adopted>> {

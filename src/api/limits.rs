@@ -61,6 +61,8 @@ pub const STORED_LOOK: Duration = Duration::from_millis(50);
 pub const STORED_LOOKS: u32 = 180;
 /// How long an audit may take.
 pub const AUDIT: Duration = Duration::from_secs(60);
+/// How long whoever has changed something waits for the trail to have it.
+pub const NOTED: Duration = Duration::from_secs(1);
 /// Passwords hashed at the same time: each takes 19 MiB and a CPU for some 20 ms.
 pub const HASHES_AT_ONCE: usize = 2;
 /// Passwords that wait to be hashed.

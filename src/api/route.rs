@@ -78,6 +78,8 @@ pub(super) enum AdminRoute {
     PasswordReset(UserId),
     /// `/api/v1/admin/audit/{activity_id}`
     Audit(ActivityId),
+    /// `/api/v1/admin/trail`
+    Trail,
 }
 
 /// What an operator does to an activity.
@@ -207,6 +209,7 @@ impl AdminRoute {
             ("users", Some(user), Some("password-reset")) => Self::PasswordReset(id(user)?),
             ("users", None, None) => Self::Users,
             ("audit", Some(activity), None) => Self::Audit(id(activity)?),
+            ("trail", None, None) => Self::Trail,
             _ => return None,
         })
     }
@@ -221,7 +224,7 @@ impl AdminRoute {
             | Self::PasswordReset(_) => "POST",
             Self::Product(_) | Self::Activity(_) => "PATCH",
             Self::Roles(_) => "PUT",
-            Self::Orders | Self::Users | Self::Audit(_) => "GET, HEAD",
+            Self::Orders | Self::Users | Self::Audit(_) | Self::Trail => "GET, HEAD",
         }
     }
 }
@@ -300,6 +303,7 @@ mod tests {
                 "POST",
             ),
             ("/api/v1/admin/audit/9", Route::Admin(AdminRoute::Audit(ActivityId(9))), "GET, HEAD"),
+            ("/api/v1/admin/trail", Route::Admin(AdminRoute::Trail), "GET, HEAD"),
             ("/", Route::Page, "GET, HEAD"),
             ("/activities/7", Route::Page, "GET, HEAD"),
             ("/apiary", Route::Page, "GET, HEAD"),

@@ -179,9 +179,13 @@ pub(super) fn write(out: &mut Vec<u8>, user: &User) {
     text::raw(out, ",\"display_name\":");
     text::string(out, &user.display_name);
     text::raw(out, ",\"roles\":");
-    let roles = ROLES.iter().filter(|(role, _)| user.roles.has(*role));
-    text::list(out, roles, |out, (_, word)| text::string(out, word));
+    text::list(out, role_words(user.roles), text::string);
     out.push(b'}');
+}
+
+/// The words of some roles.
+pub(super) fn role_words(roles: Roles) -> impl Iterator<Item = &'static str> {
+    ROLES.into_iter().filter(move |(role, _)| roles.has(*role)).map(|(_, word)| word)
 }
 
 #[cfg(test)]

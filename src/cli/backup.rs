@@ -14,9 +14,9 @@ use seckill_shards::disk::MachineDisk;
 use seckill_shards::engine::{Found, read_fold};
 use seckill_shards::journal::copy_journal;
 
-use super::{Place, Unusable, open_store, runtime, say};
+use super::{Place, Unusable, note, open_store, remove_if_there, runtime, say};
 use crate::config::{Config, KEPT_SECRETS, StorePlace};
-use crate::store::{JournalPosition, sqlite};
+use crate::store::{Deed, JournalPosition, sqlite};
 
 /// Times that the files of a running gateway are copied again after they changed meanwhile.
 const COPIES_MAX: usize = 5;
@@ -66,6 +66,7 @@ pub(super) fn restore(place: &Place, from: &Path) -> anyhow::Result<ExitCode> {
     }
     finish(&config.data)?;
     say(&format!("restored: {label}"))?;
+    note_restored(&config, label)?;
     if config.redis_url.is_some() {
         say(
             "Redis and the other gateways remember what came behind that position: where they do, \
@@ -73,6 +74,14 @@ pub(super) fn restore(place: &Place, from: &Path) -> anyhow::Result<ExitCode> {
         )?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// In the store that was restored, or that was there all the time.
+fn note_restored(config: &Config, label: String) -> anyhow::Result<()> {
+    let store = open_store(config)?;
+    let deed = Deed::new("restored", "gateway", Some(config.gateway_id.into()));
+    runtime()?.block_on(note(&*store, deed, label));
+    Ok(())
 }
 
 fn open_journal(folder: &Path, of: &str) -> Result<MachineDisk, Unusable> {
@@ -176,13 +185,6 @@ fn copy_file(from: &Path, to: &Path) -> anyhow::Result<()> {
 fn finish(folder: &Path) -> io::Result<()> {
     fs::rename(folder.join(HALF), folder.join(JOURNAL))?;
     File::open(folder)?.sync_all()
-}
-
-fn remove_if_there(file: &Path) -> io::Result<()> {
-    match fs::remove_file(file) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 fn label(found: &Found) -> String {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use seckill_shards::clock::{Clock, MachineClock, Timestamp};
 
-use super::{Place, Unusable, open_present_store, runtime, say};
-use crate::store::{GatewayRow, Retired, Store, StoreError};
+use super::{Place, Unusable, note, open_present_store, runtime, say};
+use crate::store::{Deed, GatewayRow, Retired, Store, StoreError};
 
 /// How long it is looked whether a row moves: gateways say each second that they are there.
 const LOOK: Duration = Duration::from_millis(300);
@@ -97,6 +97,9 @@ async fn retire_within(
         }
         error => Unusable::from(&error),
     })?;
+    let off = if is_off { ", its machine is off" } else { "" };
+    let detail = format!("adopted by {adopter}{off}");
+    note(store, Deed::new("retired", "gateway", Some(number.into())), detail).await;
     let row = rows.iter().find(|row| row.number == number);
     Ok(row.filter(|_| !is_off).map_or(0, |row| row.membership_s))
 }
@@ -131,7 +134,13 @@ async fn drain_within(store: &dyn Store, number: u16, to: Option<u16>) -> Result
     asked.map_err(|error| match error {
         StoreError::Refused(_) => Unusable(format!("gateway {number} is not in the fleet")),
         error => Unusable::from(&error),
-    })
+    })?;
+    let (act, detail) = match to {
+        Some(to) => ("drain_asked", format!("to {to}")),
+        None => ("drain_cancelled", String::new()),
+    };
+    note(store, Deed::new(act, "gateway", Some(number.into())), detail).await;
+    Ok(())
 }
 
 fn away(number: u16) -> Unusable {

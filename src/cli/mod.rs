@@ -8,6 +8,7 @@ mod backup;
 mod demo;
 mod gateway;
 mod journal;
+mod pages;
 mod serve;
 mod store;
 mod tokens;
@@ -20,11 +21,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use seckill_shards::clock::{Clock, MachineClock};
 
 use crate::config::{Config, ConfigError, Layers, RedisUrl, StorePlace};
 use crate::reconcile::Leases;
-use crate::store::Store;
 use crate::store::sqlite::Sqlite;
+use crate::store::{Act, Deed, Doer, Store};
 
 /// A flash-sale shop: a gateway whose buys never leave the core they arrive on.
 #[derive(Debug, Parser)]
@@ -91,6 +93,9 @@ enum Command {
     /// The store itself.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// The pages that a gateway serves from memory.
+    #[command(subcommand)]
+    Pages(Pages),
 }
 
 /// Where a gateway's data is.
@@ -189,6 +194,18 @@ enum StoreCommand {
     Migrate(Place),
 }
 
+#[derive(Debug, Subcommand)]
+enum Pages {
+    /// Write them as files, each compressed beside it, for nginx or a CDN.
+    Export {
+        #[command(flatten)]
+        place: Place,
+        /// The directory to write into; what else is in it stays.
+        #[arg(long)]
+        out: PathBuf,
+    },
+}
+
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn run() -> ExitCode {
@@ -207,6 +224,7 @@ pub fn run() -> ExitCode {
         Command::Journal(Journal::Dump { place, adopted }) => journal::dump(&place, adopted),
         Command::Gateway(Gateway::List(place)) => gateway::list(&place),
         Command::Store(StoreCommand::Migrate(place)) => store::migrate(&place),
+        Command::Pages(Pages::Export { place, out }) => pages::export(&place, &out),
         Command::Gateway(Gateway::Drain { place, number, to, cancel: _ }) => {
             gateway::drain(&place, number, to)
         }
@@ -313,9 +331,35 @@ fn open_redis(url: &Option<RedisUrl>) -> Result<Option<Leases>, Unusable> {
     Ok(Some(redis))
 }
 
+fn remove_if_there(file: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// A runtime for a command that only talks to the store.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
+/// Writes into the trail what a command has done. It is done: where that cannot be written, whoever
+/// runs the command is told so.
+async fn note(store: &dyn Store, deed: Deed, detail: String) {
+    let noted = async {
+        let act = Act {
+            at: MachineClock::start().now(),
+            request: crate::random_bytes()?,
+            by: Doer::CommandLine,
+            deed,
+            detail,
+            is_known: true,
+        };
+        anyhow::Ok(store.note(act).await?)
+    };
+    if let Err(error) = noted.await {
+        tell(&format!("done, but not in the trail: {error:#}"));
+    }
 }
 
 /// Tells whoever runs the command what is no part of its output. A closed standard error leaves

@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use seckill_shards::clock::{Clock, MachineClock};
 use seckill_shards::ids::UserId;
 
-use super::{Place, open_store, runtime};
+use super::{Place, note, open_store, runtime};
 use crate::api::tokens::{Claims, Tokens, seconds};
-use crate::store::Roles;
+use crate::store::{Deed, Roles};
 
 pub(super) fn run(
     place: &Place,
@@ -24,7 +24,12 @@ pub(super) fn run(
     let secret = config.token_secret()?;
     let tokens = Tokens::new(&secret.0, None);
     let store = open_store(&config)?;
-    let first = runtime()?.block_on(store.create_users(prefix.to_owned(), users))?;
+    let first = runtime()?.block_on(async {
+        let first = store.create_users(prefix.to_owned(), users).await?;
+        let detail = format!("{users} load-test shoppers from this one on, and a token for each");
+        note(&*store, Deed::new("created", "user", Some(first.0)), detail).await;
+        anyhow::Ok(first)
+    })?;
     let issued_s = seconds(MachineClock::start().now());
     let mut out: Box<dyn Write> = match out {
         Some(path) => {

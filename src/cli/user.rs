@@ -3,9 +3,9 @@
 use std::io::Read;
 use std::process::ExitCode;
 
-use super::{Place, Unusable, open_store, runtime, say};
+use super::{Place, Unusable, note, open_store, runtime, say};
 use crate::api::{check_password, check_username, hash_password};
-use crate::store::{NewUser, Roles};
+use crate::store::{Deed, NewUser, Roles};
 
 pub(super) fn create(place: &Place, username: &str, role: &str) -> anyhow::Result<ExitCode> {
     let config = place.config()?;
@@ -20,7 +20,11 @@ pub(super) fn create(place: &Place, username: &str, role: &str) -> anyhow::Resul
         password_hash: Some(hash_password(&password)),
         roles: roles(role),
     };
-    let user = runtime()?.block_on(store.create_user(user))?;
+    let user = runtime()?.block_on(async {
+        let user = store.create_user(user).await?;
+        note(&*store, Deed::new("created", "user", Some(user.id.0)), role.to_owned()).await;
+        anyhow::Ok(user)
+    })?;
     say(&format!("created {role} {username} with id {}", user.id))?;
     Ok(ExitCode::SUCCESS)
 }

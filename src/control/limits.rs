@@ -23,6 +23,8 @@ pub(super) const NEWS: Duration = Duration::from_secs(10);
 pub(super) const TELL: Duration = Duration::from_secs(1);
 /// Sign-outs that wait for the store, at some 40 bytes each.
 pub(super) const SIGN_OUTS_KEPT_MAX: usize = 1 << 16;
+/// Acts that wait for the trail, at some 300 bytes each.
+pub(super) const ACTS_KEPT_MAX: usize = 1 << 14;
 /// Payments owed back that one read takes from the store.
 pub(super) const REFUNDS_READ: u32 = 100;
 /// How long a provider may take to say what came for an order.

@@ -24,6 +24,7 @@ mod simulation;
 mod telling;
 #[cfg(test)]
 mod testing;
+mod trail;
 mod views;
 
 use std::future::pending;
@@ -39,14 +40,14 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use seckill_shards::clock::{MachineClock, Timestamp};
 use seckill_shards::engine::Engine;
 use seckill_shards::ids::ActivityId;
-use tokio::sync::{Mutex, Notify, watch};
+use tokio::sync::{Mutex, Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::api::{self, Access, Adopted, Owners, PageMap, Said, Word};
 use crate::flow::Breaker;
 use crate::payment::PaymentPort;
 use crate::peers::{Peers, Vouched};
-use crate::store::{Revoked, Store, StoreError};
+use crate::store::{Act, Revoked, Store, StoreError};
 use adoption::Adoption;
 use backlog::Backlog;
 use draining::Draining;
@@ -58,6 +59,7 @@ pub use closing::SumsTail;
 pub use draining::HandOverError;
 pub use flush::FlushStatus;
 pub use markers::Marker;
+pub use pages::pages_of;
 pub use refunds::RefundStatus;
 pub use register::RegisterError;
 
@@ -116,6 +118,8 @@ pub struct Control {
     newest: telling::Newest,
     /// Sign-outs that the store did not take.
     sign_outs: sign_outs::SignOuts,
+    /// Acts that the trail does not have yet.
+    acts: trail::Acts,
     /// What they are told of the store.
     followed: std::sync::Mutex<fleet::Followed>,
     /// Whether the store has said that it follows this journal, and from where to flush.
@@ -209,6 +213,7 @@ impl Control {
             adoption: Adoption::new(parts.adopted),
             newest: telling::Newest::default(),
             sign_outs: sign_outs::SignOuts::default(),
+            acts: trail::Acts::default(),
             followed: std::sync::Mutex::default(),
             registered: AtomicBool::new(false),
             announced: AtomicBool::new(false),
@@ -271,7 +276,10 @@ impl Control {
         let pages = tokio::spawn(Arc::clone(&self).keep_pages());
         let adopting = tokio::spawn(Arc::clone(&self).keep_adopting());
         let signing_out = tokio::spawn(Arc::clone(&self).keep_writing_sign_outs());
-        self.run_beside(vec![pages, adopting, signing_out]).await;
+        let noting = tokio::spawn(Arc::clone(&self).keep_noting());
+        Arc::clone(&self).run_beside(vec![pages, adopting, signing_out, noting]).await;
+        // What was done while the gateway went down, and what the store has not taken before.
+        self.write_acts().await;
     }
 
     /// The same for a gateway that was adopted.
@@ -421,6 +429,10 @@ impl api::Control for Control {
 
     fn keep(&self, revoked: Revoked, until: Timestamp) {
         self.keep_sign_out(revoked, until);
+    }
+
+    fn note(&self, act: Act) -> oneshot::Receiver<()> {
+        self.note_act(act)
     }
 
     fn adopted(&self, gateway: u16) -> Option<Arc<Adopted>> {

@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use seckill_pages::{ActivityView, HomeView, Page, ProductView};
-use seckill_shards::ids::ProductId;
+use seckill_shards::clock::Timestamp;
+use seckill_shards::ids::{ActivityId, ProductId};
+use seckill_shards::limits::CLOSED_KEPT;
+use seckill_shards::record::Terms;
 use seckill_shards::shard::{Activity, Phase, Sale};
 
 use super::catalogue::Catalogue;
@@ -12,6 +15,7 @@ use super::limits::{LIST_PAGES_AT_ONCE, OVER_PAGES_AT_ONCE, PRODUCT_PAGES_AT_ONC
 use super::views;
 use super::{Control, has_sandbox};
 use crate::api::{self, ORDER_SHELL, PAY_SHELL, PageMap};
+use crate::store::{self, PAGE_ROWS_MAX, Store, StoreError};
 
 impl Control {
     /// Renders again whenever something has changed.
@@ -32,7 +36,8 @@ impl Control {
         if let Err(error) = &learned {
             tracing::warn!(error = error as &dyn std::error::Error, "the pages miss products");
         }
-        let content = self.content(&rendered.catalogue, learned.is_ok()).await;
+        let store = learned.is_ok().then_some(&*self.store);
+        let content = self.content(&rendered.catalogue, store).await;
         let unrendered = Rendered::new(has_sandbox(self.payment.as_ref()));
         let mut last = std::mem::replace(&mut *rendered, unrendered);
         let render = tokio::task::spawn_blocking(move || {
@@ -51,47 +56,23 @@ impl Control {
         }
     }
 
-    /// What the pages are to show now; what the catalogue lacks is asked of a store that is there.
-    async fn content(&self, catalogue: &Catalogue, has_store: bool) -> Content {
+    /// What the pages are to show now, as the engine knows the sales.
+    async fn content(&self, catalogue: &Catalogue, store: Option<&dyn Store>) -> Content {
         let now = self.engine.clock().now();
-        let mut sales: Vec<(Arc<Activity>, Arc<Sale>)> = Vec::new();
+        let mut known: Vec<(Arc<Activity>, Arc<Sale>)> = Vec::new();
         for activity in self.engine.activities().values() {
-            sales.push((Arc::clone(activity), Arc::clone(&activity.sale())));
+            known.push((Arc::clone(activity), Arc::clone(&activity.sale())));
         }
-        sales.sort_by_key(|(activity, sale)| (sale.terms.starts_at, activity.id));
-        let mut content = Content::default();
-        let mut on_sale: HashMap<ProductId, Vec<_>> = HashMap::new();
-        for (activity, sale) in sales {
-            let (id, product) = (activity.id, sale.terms.product);
+        let sales = known.iter().map(|(activity, sale)| {
             let is_over = matches!(sale.phase(now), Phase::Ended | Phase::Closed);
-            if !is_over {
-                on_sale.entry(product).or_default().push(views::sale(id, &sale.terms));
-            }
-            let view = match catalogue.find(product) {
-                Some(product) => views::activity(id, &sale.terms, Some(product), true),
-                // It has no page; with the store away as well, the sale's does without its text.
-                None if has_store => {
-                    let product = self.store.product(product).await.ok();
-                    views::activity(id, &sale.terms, product.as_ref(), false)
-                }
-                None => views::activity(id, &sale.terms, None, false),
-            };
-            content.activities.push((is_over, view));
-        }
-        for product in catalogue.iter() {
-            let sales = on_sale.remove(&product.id).unwrap_or_default();
-            content.products.push(views::product(product, sales));
-        }
-        // What a sale leads to comes first.
-        content.products.sort_by_key(|product| product.sales.is_empty());
-        content
+            Shown { id: activity.id, terms: &sale.terms, is_over }
+        });
+        content(sales.collect(), catalogue, store).await
     }
 
     /// Compresses what the start did not wait for, once.
     async fn compress_documents(&self) {
-        let compress =
-            || api::openapi::pages().into_iter().map(|(path, it)| (path, it.compressed()));
-        let compressed = tokio::task::spawn_blocking(move || compress().collect::<Vec<_>>()).await;
+        let compressed = tokio::task::spawn_blocking(documents).await;
         let mut rendered = self.rendered.lock().await;
         match compressed {
             Ok(pages) => rendered.pages.extend(pages),
@@ -101,8 +82,99 @@ impl Control {
     }
 }
 
+/// Every page, of sales and products as the store has them: what a gateway serves that has learned all
+/// of it. It takes a while, and a CPU.
+///
+/// # Errors
+/// What the store says.
+pub async fn pages_of(
+    store: &dyn Store,
+    now: Timestamp,
+    has_sandbox: bool,
+) -> Result<PageMap, StoreError> {
+    let mut rendered = Rendered::new(has_sandbox);
+    rendered.catalogue.learn(store).await?;
+    let rows = published(store).await?;
+    let known: Vec<_> = rows.iter().map(|row| (row.publication(now), row)).collect();
+    let sales = known.iter().map(|(copy, row)| {
+        let is_over = row.is_over() || row.ends_at <= now;
+        Shown { id: copy.activity, terms: &copy.terms, is_over }
+    });
+    let content = content(sales.collect(), &rendered.catalogue, Some(store)).await;
+    while !rendered.update(content.clone()) {}
+    rendered.pages.extend(documents());
+    Ok(rendered.pages)
+}
+
+/// The sales that a gateway knows which has seen them all: of those that are closed, the last.
+async fn published(store: &dyn Store) -> Result<Vec<store::Activity>, StoreError> {
+    let mut rows: Vec<store::Activity> = Vec::new();
+    loop {
+        let changed = store.activities_changed(rows.last().map_or(0, |row| row.version)).await?;
+        let is_last = changed.len() < PAGE_ROWS_MAX as usize;
+        rows.extend(changed);
+        if is_last {
+            break;
+        }
+    }
+    rows.sort_by_key(|row| row.id);
+    let closed = rows.iter().filter(|row| row.closed).count();
+    let mut forgotten = closed.saturating_sub(CLOSED_KEPT);
+    rows.retain(|row| {
+        let is_forgotten = row.closed && forgotten > 0;
+        forgotten -= usize::from(is_forgotten);
+        !is_forgotten
+    });
+    Ok(rows)
+}
+
+/// The documents that a start does not wait for, compressed.
+fn documents() -> Vec<(String, Page)> {
+    api::openapi::pages().into_iter().map(|(path, page)| (path, page.compressed())).collect()
+}
+
+/// A sale that has a page.
+struct Shown<'a> {
+    id: ActivityId,
+    terms: &'a Terms,
+    is_over: bool,
+}
+
+/// What the pages are to show; what the catalogue lacks is asked of a store that is there.
+async fn content(
+    mut sales: Vec<Shown<'_>>,
+    catalogue: &Catalogue,
+    store: Option<&dyn Store>,
+) -> Content {
+    sales.sort_by_key(|sale| (sale.terms.starts_at, sale.id));
+    let mut content = Content::default();
+    let mut on_sale: HashMap<ProductId, Vec<_>> = HashMap::new();
+    for Shown { id, terms, is_over } in sales {
+        if !is_over {
+            on_sale.entry(terms.product).or_default().push(views::sale(id, terms));
+        }
+        let view = match (catalogue.find(terms.product), store) {
+            (Some(product), _) => views::activity(id, terms, Some(product), true),
+            // It has no page; with the store away as well, the sale's does without its text.
+            (None, Some(store)) => {
+                let product = store.product(terms.product).await.ok();
+                views::activity(id, terms, product.as_ref(), false)
+            }
+            (None, None) => views::activity(id, terms, None, false),
+        };
+        content.activities.push((is_over, view));
+    }
+    for product in catalogue.iter() {
+        let sales = on_sale.remove(&product.id).unwrap_or_default();
+        content.products.push(views::product(product, sales));
+    }
+    // What a sale leads to comes first.
+    content.products.sort_by_key(|product| product.sales.is_empty());
+    content
+}
+
 /// What the pages are to show.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Content {
     /// The sales, each with whether it is over.
     activities: Vec<(bool, ActivityView)>,

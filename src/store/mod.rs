@@ -20,6 +20,7 @@ pub use rows::{
     Product, ProductUpdate, Retired, Revocation, Revoked, Roles, SetAside, SignOut, Snapshot,
     StatusSum, StoredOrder, User, UserUpdate,
 };
+pub use trail::{Act, Deed, Doer, Noted};
 
 #[cfg(test)]
 mod conformance;
@@ -31,11 +32,14 @@ pub mod sqlite;
 #[cfg(feature = "sqlserver")]
 pub mod sqlserver;
 mod steps;
+mod trail;
 
 /// Rows that one page of a list holds at most; a larger limit is cut to it.
 pub const PAGE_ROWS_MAX: u32 = 1_000;
 /// For how long the key of an operator's request is remembered, in milliseconds (24 h).
 pub const ONCE_MS: u64 = 24 * 3_600 * 1_000;
+/// For how long an act stays in the trail, in milliseconds (two years).
+pub const TRAIL_MS: u64 = 2 * 366 * 24 * 3_600 * 1_000;
 /// Users that one call creates at most.
 pub const USERS_PER_CALL_MAX: u32 = 10_000_000;
 
@@ -106,7 +110,8 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// The revocations after a number, oldest first, at most [`PAGE_ROWS_MAX`].
     async fn revocations(&self, after: u64) -> Stored<Vec<Revocation>>;
 
-    /// Drops the revocations, password resets and idempotency keys that no one needs any more.
+    /// Drops the revocations, password resets and idempotency keys that no one needs any more, and what
+    /// the trail has for longer than [`TRAIL_MS`].
     async fn sweep(&self, now: Timestamp) -> Stored<()>;
 
     /// Makes a product. Refused: [`Refusal::Mismatch`].
@@ -312,6 +317,13 @@ pub trait Store: Send + Sync + std::fmt::Debug {
         filter: OrderFilter,
         page: Page<OrderCursor>,
     ) -> Stored<Vec<StoredOrder>>;
+
+    /// Writes an act into the trail, with the name that its account has now; once, however often its
+    /// request comes within [`ONCE_MS`].
+    async fn note(&self, act: Act) -> Stored<()>;
+
+    /// The trail, newest first, each page before a number.
+    async fn trail(&self, page: Page<u64>) -> Stored<Vec<Noted>>;
 
     /// What an activity's flushed orders add up to, by status.
     async fn sums(&self, activity: ActivityId) -> Stored<Vec<StatusSum>>;

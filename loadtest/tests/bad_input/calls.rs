@@ -147,6 +147,7 @@ pub(crate) fn calls(world: &World) -> Vec<Call> {
         Call::of(Operator, "GET", format!("{admin}/orders?activity_id={live}")),
         Call::of(Operator, "GET", format!("{admin}/users")),
         Call::of(Operator, "GET", format!("{admin}/audit/{live}")),
+        Call::of(Admin, "GET", format!("{admin}/trail")),
         Call::of(Admin, "PUT", format!("{admin}/users/{ann_id}/roles"))
             .takes(json!({ "roles": ["shopper"] }), &["roles"]),
         Call::of(Admin, "POST", format!("{admin}/users/{ann_id}/unblock")),

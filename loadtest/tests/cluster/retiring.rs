@@ -62,6 +62,14 @@ fn retire_to(fleet: &Fleet, [lost, adopter]: [usize; 2], arguments: &[&str]) -> 
     fleet.gateways[adopter].run(&[&command[..], arguments].concat())
 }
 
+/// What a command line or an operator did to what, and what the trail says of it.
+fn acts(fleet: &mut Fleet) -> Vec<[String; 3]> {
+    let acts = shop::items(&mut fleet.shop.admin, "/api/v1/admin/trail?");
+    let text = |member: &Value| member.as_str().unwrap_or_default().to_owned();
+    let act = |act: &Value| [&act["act"], &act["target"]["id"], &act["detail"]].map(text);
+    acts.iter().map(act).collect()
+}
+
 fn await_adoption(fleet: &Fleet) {
     await_adoption_by(fleet, [LOST, ADOPTER]);
 }
@@ -114,6 +122,9 @@ fn c18_a_lost_gateways_orders_go_on_and_its_units_are_sold_by_others() {
     retire(&fleet, &["--machine-is-off"]).refused("retired already");
     let list = fleet.gateways[OTHER].run(&["gateway", "list"]).expect(0);
     assert!(list.contains(&format!("adopted by {ADOPTER}")), "{list}");
+    let retired = acts(&mut fleet).into_iter().filter(|act| act[0] == "retired");
+    let what = format!("adopted by {ADOPTER}, its machine is off");
+    assert!(retired.eq([["retired".to_owned(), LOST.to_string(), what]]), "it was refused twice");
     // Readable, payable, cancellable, at any gateway.
     until("the provider's word meets the adopter", GENEROUS, || {
         (tell_paid(&fleet, OTHER, &before).status == 204).then_some(())
@@ -134,6 +145,9 @@ fn c18_a_lost_gateways_orders_go_on_and_its_units_are_sold_by_others() {
     let refund = format!("/api/v1/admin/orders/{}/refund", orders[0]);
     let refund = Request::new("POST", &refund).json(&json!({ "return_units": true }));
     assert_eq!(fleet.shop.admin.send(refund).expect(200).json()["status"], "refunded");
+    let refunded = acts(&mut fleet).into_iter().filter(|act| act[0] == "refunded");
+    let by_the_adopter = ["refunded".to_owned(), orders[0].clone(), "return_units true".to_owned()];
+    assert!(refunded.eq([by_the_adopter]), "by the one that has the order, and only there");
     // A Redis that has forgotten all is built anew without the lost one.
     fleet.redis.flush();
     for gateway in [ADOPTER, OTHER] {
@@ -411,6 +425,8 @@ fn one_that_hands_itself_over_loses_no_order_and_ends_well() {
     let drain = ["gateway", "drain", &lost, "--to", &adopter];
     fleet.gateways[OTHER].run(&["gateway", "drain", &lost, "--to", &lost]).refused("itself");
     drop(fleet.gateways[OTHER].run(&drain).expect(0));
+    let asked = ["drain_asked".to_owned(), LOST.to_string(), format!("to {ADOPTER}")];
+    assert!(acts(&mut fleet).contains(&asked));
     // Shoppers go on until it takes no more orders, and then until it ends.
     let mut turns = (3..buyers.len()).cycle();
     until("it takes no new orders", GENEROUS, || {

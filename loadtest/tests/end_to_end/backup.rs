@@ -55,6 +55,11 @@ fn a_running_gateway_is_backed_up_and_put_back_with_what_it_had() {
     let held = gateway.audit(&activity)["held"].as_u64().unwrap();
     assert!((5..=2_005).contains(&held), "{held}");
     gateway.run(&["audit"]).expect(0);
+    let mut admin = Client::with_token(gateway.address(), shop.admin.token.as_ref().unwrap());
+    let acts = shop::items(&mut admin, "/api/v1/admin/trail?");
+    let acts: Vec<_> = acts.iter().map(|act| act["act"].as_str().unwrap()).collect();
+    assert_eq!(acts[0], "restored");
+    assert!(acts.contains(&"published"), "the trail is in the copy: {acts:?}");
 }
 
 /// A copy that was cut off, or damaged since, is none.

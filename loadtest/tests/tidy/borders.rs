@@ -28,7 +28,7 @@ const BORDERS: &[Border] = &[
     Border { paths: &["maud"], home: &["pages/src/"], watched: EVERYWHERE },
     Border { paths: &["redis"], home: &["src/reconcile"], watched: EVERYWHERE },
     Border { paths: &["rusqlite", "tiberius"], home: &["src/store/"], watched: EVERYWHERE },
-    Border { paths: &["prometheus"], home: &["src/metrics.rs"], watched: EVERYWHERE },
+    Border { paths: &["prometheus"], home: &["src/metrics/"], watched: EVERYWHERE },
     Border {
         paths: &["*::Instant::now", "*::SystemTime::now", "*::Timestamp::now", "*::Zoned::now"],
         home: &["shards/src/clock.rs"],

@@ -11,16 +11,18 @@ use seckill_shards::limits::{
 use seckill_shards::record::NO_KEY;
 
 use super::OperatorCall;
+use super::trail::{Done, listed};
 use crate::api::activities::Shown;
 use crate::api::json::{Fields, Money};
 use crate::api::limits::{GATHERED_LOOK, GATHERED_LOOKS};
 use crate::api::problem::{Effect, Problem, Slug, denied};
+use crate::api::reply::Reply;
 use crate::api::route::Step;
-use crate::api::{Answer, Word, idempotency};
+use crate::api::{Answer, Word, idempotency, text};
 use crate::store::{Activity, ActivityUpdate, Begun, NewActivity, Once};
 
 /// `POST /api/v1/admin/activities`.
-pub(super) async fn create(call: OperatorCall<'_>) -> Answer {
+pub(super) async fn create(call: OperatorCall<'_>) -> Result<Done, Problem> {
     let mut fields = Fields::of(call.body)?;
     let title = fields.required("title", title);
     let product: ProductId = fields.required("product_id", Fields::id);
@@ -53,7 +55,9 @@ pub(super) async fn create(call: OperatorCall<'_>) -> Answer {
         .store(Effect::Write, |store| async move { store.create_activity(activity, once).await });
     let row = row.await?.into_inner();
     let reply = Shown::stored(call.inner, &row).reply(call.inner, StatusCode::CREATED).no_store();
-    Ok(reply.at(format!("/api/v1/activities/{}", row.id)))
+    let reply = reply.at(format!("/api/v1/activities/{}", row.id));
+    let told = format!("sale_price {}, stock_total {stocked}", price.amount);
+    Ok(Done::from(reply).made(row.id).told(told).once(once))
 }
 
 /// A sale is of a product that exists, in that product's currency.
@@ -74,7 +78,7 @@ async fn expect_product(
 }
 
 /// `PATCH /api/v1/admin/activities/{id}` with `If-Match`.
-pub(super) async fn update(call: OperatorCall<'_>, id: ActivityId) -> Answer {
+pub(super) async fn update(call: OperatorCall<'_>, id: ActivityId) -> Result<Done, Problem> {
     let version = call.required_version()?;
     let mut fields = Fields::of(call.body)?;
     let price = fields.money("sale_price");
@@ -93,11 +97,27 @@ pub(super) async fn update(call: OperatorCall<'_>, id: ActivityId) -> Answer {
     let before = before.await?;
     expect_consistent(&before, &update, price)?;
     expect_forward(&before, &update, call.context.shared.now())?;
-    let forgotten = call.context.shared.engine.forgotten();
+    let (told, forgotten) = (told(&update), call.context.shared.engine.forgotten());
     let row = call.context.store(Effect::Write, |store| async move {
         store.update_activity(id, version, update).await
     });
-    changed(call, &row.await?, forgotten).await
+    changed(call, &row.await?, forgotten).await.map(|reply| Done::from(reply).told(told))
+}
+
+/// What of an activity changes: its title by name, the rest with its values.
+fn told(update: &ActivityUpdate) -> String {
+    let instant = |at: Timestamp| text::quoted_instant(at).replace('"', "");
+    let pay_within_seconds = update.pay_window_ms.map(|ms| ms / 1_000);
+    listed([
+        update.title.is_some().then(|| "title".to_owned()),
+        update.sale_price.map(|it| format!("sale_price {it}")),
+        update.stocked.map(|it| format!("stock_total {it}")),
+        update.per_user_limit.map(|it| format!("per_user_limit {it}")),
+        pay_within_seconds.map(|it| format!("pay_within_seconds {it}")),
+        update.starts_at.map(|it| format!("starts_at {}", instant(it))),
+        update.ends_at.map(|it| format!("ends_at {}", instant(it))),
+        update.admission.map(|it| format!("admission {it}")),
+    ])
 }
 
 /// The phase of a published sale never goes back: what has begun has begun, what is over is over.
@@ -129,12 +149,16 @@ fn expect_consistent(
 }
 
 /// `POST /api/v1/admin/activities/{id}/{step}`.
-pub(super) async fn step(call: OperatorCall<'_>, id: ActivityId, step: Step) -> Answer {
+pub(super) async fn step(
+    call: OperatorCall<'_>,
+    id: ActivityId,
+    step: Step,
+) -> Result<Done, Problem> {
     match step {
-        Step::Publish => publish(call, id).await,
-        Step::Pause => change_phase(call, id, PhaseChange::Pause).await,
-        Step::Resume => change_phase(call, id, PhaseChange::Resume).await,
-        Step::End => change_phase(call, id, PhaseChange::End).await,
+        Step::Publish => publish(call, id).await.map(Done::from),
+        Step::Pause => change_phase(call, id, PhaseChange::Pause).await.map(Done::from),
+        Step::Resume => change_phase(call, id, PhaseChange::Resume).await.map(Done::from),
+        Step::End => change_phase(call, id, PhaseChange::End).await.map(Done::from),
         Step::Restock => restock(call, id).await,
         Step::Withdraw => withdraw(call, id).await,
     }
@@ -154,7 +178,7 @@ async fn publish(call: OperatorCall<'_>, id: ActivityId) -> Answer {
     changed(call, &row.await?, forgotten).await
 }
 
-async fn restock(call: OperatorCall<'_>, id: ActivityId) -> Answer {
+async fn restock(call: OperatorCall<'_>, id: ActivityId) -> Result<Done, Problem> {
     let quantity = quantity(call)?;
     let once = idempotency::once(call.inner, call.caller.user(), call.body)?;
     let now = call.context.shared.now();
@@ -167,7 +191,12 @@ async fn restock(call: OperatorCall<'_>, id: ActivityId) -> Answer {
     let row = call
         .context
         .store(Effect::Write, |store| async move { store.restock(id, quantity, once).await });
-    changed(call, &row.await?.into_inner(), forgotten).await
+    let reply = changed(call, &row.await?.into_inner(), forgotten).await?;
+    Ok(moved(reply, quantity, once))
+}
+
+fn moved(reply: Reply, quantity: u32, once: Option<Once>) -> Done {
+    Done::from(reply).told(format!("quantity {quantity}")).once(once)
 }
 
 /// Answers with a row that has changed, once the engine has its copy where it sells by it;
@@ -198,14 +227,15 @@ async fn change_phase(call: OperatorCall<'_>, id: ActivityId, change: PhaseChang
 }
 
 /// Only the journal knows what is unsold, so it moves the units, and remembers the key beside them.
-async fn withdraw(call: OperatorCall<'_>, id: ActivityId) -> Answer {
+async fn withdraw(call: OperatorCall<'_>, id: ActivityId) -> Result<Done, Problem> {
     let quantity = quantity(call)?;
     let once = idempotency::once(call.inner, call.caller.user(), call.body)?;
     let (key, body) = once.map_or((NO_KEY, NO_KEY), |once| (once.key, once.body));
     let withdraw = Withdraw { activity: id, quantity, key, body };
     let sale = call.context.shared.engine.activity(id);
     if sale.is_none_or(|sale| sale.sale().lease.is_none()) {
-        return acted(call, id, Command::Withdraw(withdraw)).await;
+        let verdict = ask(call, id, Command::Withdraw(withdraw)).await;
+        return Ok(moved(shown_after(call, id, verdict).await?, quantity, once));
     }
     let was_made = match once {
         Some(once) => was_made(call, once).await?,
@@ -215,7 +245,7 @@ async fn withdraw(call: OperatorCall<'_>, id: ActivityId) -> Answer {
         true => Verdict::ActivityChanged,
         false => gather(call, withdraw).await,
     };
-    shown_after(call, id, verdict).await
+    Ok(moved(shown_after(call, id, verdict).await?, quantity, once))
 }
 
 /// Whether a withdrawal was made by a gateway that was retired. A journal remembers its own gateway's
@@ -261,12 +291,6 @@ async fn gather(call: OperatorCall<'_>, withdraw: Withdraw) -> Verdict {
         }
     }
     ask(call, withdraw.activity, Command::Withdraw(withdraw)).await
-}
-
-/// Carries out a command at the activity's owner and shows what came of it.
-async fn acted(call: OperatorCall<'_>, id: ActivityId, command: Command) -> Answer {
-    let verdict = ask(call, id, command).await;
-    shown_after(call, id, verdict).await
 }
 
 async fn shown_after(call: OperatorCall<'_>, id: ActivityId, verdict: Verdict) -> Answer {

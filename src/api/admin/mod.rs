@@ -4,11 +4,14 @@ mod activities;
 mod audit;
 mod orders;
 mod products;
+mod trail;
 mod users;
 
 use http::Method;
 use http::header::IF_MATCH;
 
+use self::trail::Done;
+pub(super) use self::trail::OUTCOMES;
 use super::auth::Caller;
 use super::problem::{Problem, Slug};
 use super::route::AdminRoute;
@@ -30,19 +33,46 @@ pub(super) async fn answer(call: &Call<'_>, body: &[u8], route: AdminRoute) -> A
         json::expect_json(&call.head.headers)?;
     }
     let call = OperatorCall { inner: call, context: call.context, caller, body };
+    match call.inner.head.method {
+        Method::GET | Method::HEAD => read(call, route).await,
+        _ => trail::noted(call, route, change(call, route)).await,
+    }
+}
+
+async fn read(call: OperatorCall<'_>, route: AdminRoute) -> Answer {
+    match route {
+        AdminRoute::Orders => orders::list(call).await,
+        AdminRoute::Users => users::list(call).await,
+        AdminRoute::Audit(activity) => audit::show(call, activity).await,
+        AdminRoute::Trail => trail::list(call).await,
+        // Their methods have been looked at.
+        AdminRoute::Products
+        | AdminRoute::Product(_)
+        | AdminRoute::Activities
+        | AdminRoute::Activity(_)
+        | AdminRoute::Step(..)
+        | AdminRoute::OrderStep(..)
+        | AdminRoute::Roles(_)
+        | AdminRoute::Unblock(_)
+        | AdminRoute::PasswordReset(_) => Err(Slug::NotFound.into()),
+    }
+}
+
+/// Whatever changes something says what it has done.
+async fn change(call: OperatorCall<'_>, route: AdminRoute) -> Result<Done, Problem> {
     match route {
         AdminRoute::Products => products::create(call).await,
         AdminRoute::Product(product) => products::update(call, product).await,
         AdminRoute::Activities => activities::create(call).await,
         AdminRoute::Activity(activity) => activities::update(call, activity).await,
         AdminRoute::Step(activity, step) => activities::step(call, activity, step).await,
-        AdminRoute::Orders => orders::list(call).await,
         AdminRoute::OrderStep(order, step) => orders::step(call, order, step).await,
-        AdminRoute::Users => users::list(call).await,
         AdminRoute::Roles(user) => users::set_roles(call, user).await,
         AdminRoute::Unblock(user) => users::unblock(call, user).await,
         AdminRoute::PasswordReset(user) => users::reset_password(call, user).await,
-        AdminRoute::Audit(activity) => audit::show(call, activity).await,
+        AdminRoute::Orders | AdminRoute::Users | AdminRoute::Audit(_) | AdminRoute::Trail => {
+            Err(Slug::NotFound.into())
+        }
     }
 }
 

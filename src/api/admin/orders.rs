@@ -6,6 +6,7 @@ use seckill_shards::ids::{ActivityId, OrderId, UserId};
 use seckill_shards::record::{PaymentStatus, Status};
 
 use super::OperatorCall;
+use super::trail::Done;
 use crate::api::json::Fields;
 use crate::api::orders::{
     place_of, position_cursor, shown_to_operator, status, write_for_operator,
@@ -15,7 +16,7 @@ use crate::api::query::{Query, cut, page};
 use crate::api::reply::Reply;
 use crate::api::route::OrderStep;
 use crate::api::{Answer, idempotency, route};
-use crate::store::{OrderFilter, OrdersOf, Outcome, Page, PaymentRow, StoredOrder};
+use crate::store::{Once, OrderFilter, OrdersOf, Outcome, Page, PaymentRow, StoredOrder};
 
 /// `GET /api/v1/admin/orders?activity_id=&user=&status=`: newest first. A user is named by id or
 /// by username.
@@ -37,25 +38,43 @@ pub(super) async fn list(call: OperatorCall<'_>) -> Answer {
 
 /// `POST /api/v1/admin/orders/{id}/cancel` and `/refund` `{return_units}`: 200 with the order. What
 /// was done before is not done again.
-pub(super) async fn step(call: OperatorCall<'_>, order: OrderId, step: OrderStep) -> Answer {
+pub(super) async fn step(
+    call: OperatorCall<'_>,
+    order: OrderId,
+    step: OrderStep,
+) -> Result<Done, Problem> {
     match step {
-        OrderStep::Cancel => {
-            call.expect_no_fields()?;
-            match asked(call, order, Command::CancelOrder { order, user: None }).await? {
-                Asked::Moved(body) => Ok(answer(body)),
-                Asked::Left(known) if known.order.status == Status::Cancelled => Ok(shown(*known)),
-                Asked::Left(_) => Err(Slug::OrderState.into()),
-            }
-        }
+        OrderStep::Cancel => cancel(call, order).await.map(Done::from),
         OrderStep::Refund => refund(call, order).await,
     }
 }
 
+async fn cancel(call: OperatorCall<'_>, order: OrderId) -> Answer {
+    call.expect_no_fields()?;
+    match asked(call, order, Command::CancelOrder { order, user: None }).await? {
+        Asked::Moved(body) => Ok(answer(body)),
+        Asked::Left(known) if known.order.status == Status::Cancelled => Ok(shown(*known)),
+        Asked::Left(_) => Err(Slug::OrderState.into()),
+    }
+}
+
 /// A refund is done once by itself, so its key only tells another request from the same one.
-async fn refund(call: OperatorCall<'_>, order: OrderId) -> Answer {
+async fn refund(call: OperatorCall<'_>, order: OrderId) -> Result<Done, Problem> {
     let return_units = return_units(call)?;
     let once = idempotency::once(call.inner, call.caller.user(), call.body)?;
-    let Some(once) = once else { return refund_once(call, order, return_units).await };
+    let reply = match once {
+        Some(once) => refund_by_key(call, order, return_units, once).await?,
+        None => refund_once(call, order, return_units).await?,
+    };
+    Ok(Done::from(reply).told(format!("return_units {return_units}")).once(once))
+}
+
+async fn refund_by_key(
+    call: OperatorCall<'_>,
+    order: OrderId,
+    return_units: bool,
+    once: Once,
+) -> Answer {
     let remembered = call
         .context
         .store(Effect::Write, |store| async move { store.remember(once, order.0).await });

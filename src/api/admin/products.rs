@@ -5,14 +5,15 @@ use seckill_shards::ids::ProductId;
 use seckill_shards::limits::TITLE_BYTES_MAX;
 
 use super::OperatorCall;
+use super::trail::{Done, listed};
 use crate::api::json::{Fields, Money};
 use crate::api::limits::{DESCRIPTION_BYTES_MAX, PRODUCT_STOCK_MAX};
 use crate::api::problem::{Effect, Problem};
-use crate::api::{Answer, idempotency, products};
+use crate::api::{idempotency, products};
 use crate::store::{NewProduct, ProductUpdate};
 
 /// `POST /api/v1/admin/products`.
-pub(super) async fn create(call: OperatorCall<'_>) -> Answer {
+pub(super) async fn create(call: OperatorCall<'_>) -> Result<Done, Problem> {
     let mut fields = Fields::of(call.body)?;
     let title = fields.required("title", title);
     let description = description(&mut fields).unwrap_or_default();
@@ -28,11 +29,13 @@ pub(super) async fn create(call: OperatorCall<'_>) -> Answer {
     let product = product.await?.into_inner();
     call.context.republish().await;
     let reply = products::reply(call.inner, StatusCode::CREATED, &product);
-    Ok(reply.at(format!("/api/v1/products/{}", product.id)))
+    let reply = reply.at(format!("/api/v1/products/{}", product.id));
+    let told = format!("price {price}, stock {stock}");
+    Ok(Done::from(reply).made(product.id).told(told).once(once))
 }
 
 /// `PATCH /api/v1/admin/products/{id}` with `If-Match`.
-pub(super) async fn update(call: OperatorCall<'_>, id: ProductId) -> Answer {
+pub(super) async fn update(call: OperatorCall<'_>, id: ProductId) -> Result<Done, Problem> {
     let version = call.required_version()?;
     let mut fields = Fields::of(call.body)?;
     let title = title(&mut fields, "title");
@@ -45,12 +48,25 @@ pub(super) async fn update(call: OperatorCall<'_>, id: ProductId) -> Answer {
     }
     let price = price.map(|price| price.amount);
     let update = ProductUpdate { title, description, image_url: None, price, stock };
+    let told = told(&update);
     let product = call.context.store(Effect::Write, |store| async move {
         store.update_product(id, version, update).await
     });
     let product = product.await?;
     call.context.republish().await;
-    Ok(products::reply(call.inner, StatusCode::OK, &product))
+    Ok(Done::from(products::reply(call.inner, StatusCode::OK, &product)).told(told))
+}
+
+/// What of a product changes: numbers with their values, texts by their names.
+fn told(update: &ProductUpdate) -> String {
+    let ProductUpdate { title, description, image_url, price, stock } = update;
+    listed([
+        title.is_some().then(|| "title".to_owned()),
+        description.is_some().then(|| "description".to_owned()),
+        image_url.is_some().then(|| "image".to_owned()),
+        price.map(|price| format!("price {price}")),
+        stock.map(|stock| format!("stock {stock}")),
+    ])
 }
 
 /// A product keeps its currency, so every price of its activities is in it.

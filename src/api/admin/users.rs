@@ -4,8 +4,9 @@ use http::StatusCode;
 use seckill_shards::ids::UserId;
 
 use super::OperatorCall;
+use super::trail::Done;
 use crate::api::json::Fields;
-use crate::api::problem::Effect;
+use crate::api::problem::{Effect, Problem};
 use crate::api::query::{Query, cut, page};
 use crate::api::reply::Reply;
 use crate::api::users::{self, ROLES};
@@ -30,7 +31,7 @@ pub(super) async fn list(call: OperatorCall<'_>) -> Answer {
 
 /// `PUT /api/v1/admin/users/{id}/roles`, for administrators. The user signs in again, since a
 /// token says what its owner might do when it was issued.
-pub(super) async fn set_roles(call: OperatorCall<'_>, id: UserId) -> Answer {
+pub(super) async fn set_roles(call: OperatorCall<'_>, id: UserId) -> Result<Done, Problem> {
     call.caller.admin()?;
     let mut fields = Fields::of(call.body)?;
     let roles = fields.required("roles", roles);
@@ -43,26 +44,28 @@ pub(super) async fn set_roles(call: OperatorCall<'_>, id: UserId) -> Answer {
     let user = user.await?;
     // Once more: who signed in meanwhile may have been given the old roles.
     sessions::sign_out_now(call.inner, id);
-    Ok(users::reply(call.inner, StatusCode::OK, &user))
+    let told = users::role_words(user.roles).collect::<Vec<_>>().join(", ");
+    Ok(Done::from(users::reply(call.inner, StatusCode::OK, &user)).told(told))
 }
 
 /// `POST /api/v1/admin/users/{id}/password-reset`, for administrators.
-pub(super) async fn reset_password(call: OperatorCall<'_>, id: UserId) -> Answer {
+pub(super) async fn reset_password(call: OperatorCall<'_>, id: UserId) -> Result<Done, Problem> {
     call.caller.admin()?;
     call.expect_no_fields()?;
-    password_resets::open(call.inner, id).await
+    // The link is its user's alone.
+    password_resets::open(call.inner, id).await.map(Done::from)
 }
 
 /// `POST /api/v1/admin/users/{id}/unblock`, for administrators: the failed sign-ins that this
 /// gateway has counted for the user are forgotten. Those of an address stay, and so do those that
 /// another gateway has counted, for a minute at most.
-pub(super) async fn unblock(call: OperatorCall<'_>, id: UserId) -> Answer {
+pub(super) async fn unblock(call: OperatorCall<'_>, id: UserId) -> Result<Done, Problem> {
     call.caller.admin()?;
     call.expect_no_fields()?;
     let user = call.context.store(Effect::Read, |store| async move { store.user(id).await });
     let user = user.await?;
     call.context.shared.throttle.forget(&user.username);
-    Ok(users::reply(call.inner, StatusCode::OK, &user))
+    Ok(users::reply(call.inner, StatusCode::OK, &user).into())
 }
 
 fn roles(fields: &mut Fields, name: &str) -> Option<Roles> {

@@ -106,6 +106,17 @@ pub(super) fn of_others() -> Vec<Operation> {
         .may_take("Nothing")
         .answers(StatusCode::OK, "PasswordLink")
         .writes(),
+        Operation::new(
+            Get,
+            "/api/v1/admin/trail",
+            "readTrail",
+            "Lists who did what, newest first: the acts of operators, administrators and command lines",
+        )
+        .says("An act that found done what it asks for is listed, too; one that was refused is not.")
+        .by(Who::Admin)
+        .paged()
+        .answers(StatusCode::OK, "ActList")
+        .reads(),
     ];
     operations.into_iter().map(|operation| operation.of("Accounts of others")).collect()
 }

@@ -8,6 +8,7 @@ use super::shapes::{
     number, object, page, text, word,
 };
 use crate::api::activities::PHASES;
+use crate::api::admin::OUTCOMES;
 use crate::api::users::ROLES;
 
 /// Every one of them by name.
@@ -34,6 +35,8 @@ pub(super) fn schemas() -> Vec<(&'static str, RefOr<Schema>)> {
         ("SandboxPayment", sandbox_payment()),
         ("PasswordLink", password_link()),
         ("Audit", audit()),
+        ("Act", act()),
+        ("ActList", page("Act")),
         ("Document", object([])),
     ];
     schemas.into_iter().map(|(name, schema)| (name, schema.into())).collect()
@@ -205,6 +208,24 @@ fn audit() -> ObjectBuilder {
         may("gateways", by_name(object(account())).description(Some(gateways))),
         may("unanswered", list(count()).description(Some(unanswered))),
     ]))
+}
+
+fn act() -> ObjectBuilder {
+    let by = "A username, or `command line`";
+    let what = "A past participle: `created`, `changed`, `published`, `paused`, …; others may come";
+    let kind = "`product`, `activity`, `order`, `user` or `gateway`; others may come";
+    let outcome = "`unknown`: whoever asked was not told that it was done, nor that it was not";
+    object([
+        must("id", id()),
+        must("at", instant()),
+        must("by", text().description(Some(by))),
+        may("user_id", id()),
+        may("gateway", count().description(Some("The gateway that carried it out"))),
+        must("act", text().description(Some(what))),
+        must("target", object([must("kind", text().description(Some(kind))), may("id", id())])),
+        may("detail", text().description(Some("How much, or which, for people"))),
+        must("outcome", word(OUTCOMES).description(Some(outcome))),
+    ])
 }
 
 fn account() -> Vec<Member> {

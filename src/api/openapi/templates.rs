@@ -65,6 +65,7 @@ templates! {
     Route::Admin(AdminRoute::PasswordReset(_)) =>
         "/api/v1/admin/users/{user_id}/password-reset",
     Route::Admin(AdminRoute::Audit(_)) => "/api/v1/admin/audit/{activity_id}",
+    Route::Admin(AdminRoute::Trail) => "/api/v1/admin/trail",
 }
 
 /// A path that the template stands for.

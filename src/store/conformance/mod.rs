@@ -7,6 +7,7 @@ pub(super) mod gateways;
 pub(super) mod leases;
 pub(super) mod poison;
 pub(super) mod sales;
+pub(super) mod trail;
 pub(super) mod users;
 
 use seckill_shards::clock::Timestamp;
@@ -52,6 +53,9 @@ macro_rules! conformance {
                 c18_a_retired_gateway_changes_nothing_and_its_adopter_goes_on,
                 who_is_retired_takes_along_whom_it_has_adopted,
                 a_gateway_is_asked_to_hand_itself_over;
+            trail: acts_are_listed_newest_first_as_they_were,
+                an_act_is_noted_once_for_as_long_as_its_key_counts,
+                old_acts_are_swept_and_their_numbers_stay_theirs;
         }
     };
     ($open:expr; $($part:ident: $($case:ident),+;)+) => {$($(

@@ -15,6 +15,7 @@ mod products;
 mod resets;
 mod schema;
 mod set_aside;
+mod trail;
 mod users;
 mod values;
 
@@ -36,11 +37,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::connections::Connections;
 use super::{
-    Activity, ActivityUpdate, Begun, Fault, FlushBatch, GatewayRow, JournalFound, JournalPosition,
-    LeaseHeld, LeaseMember, LeaseRoll, Migrated, NewActivity, NewProduct, NewUser, Once,
-    OrderCursor, OrderFilter, Outcome, Page, PasswordReset, PaymentRow, Product, ProductUpdate,
-    Retired, Revocation, SetAside, Snapshot, StatusSum, Store, StoreError, Stored, StoredOrder,
-    User, UserUpdate,
+    Act, Activity, ActivityUpdate, Begun, Fault, FlushBatch, GatewayRow, JournalFound,
+    JournalPosition, LeaseHeld, LeaseMember, LeaseRoll, Migrated, NewActivity, NewProduct, NewUser,
+    Noted, Once, OrderCursor, OrderFilter, Outcome, Page, PasswordReset, PaymentRow, Product,
+    ProductUpdate, Retired, Revocation, SetAside, Snapshot, StatusSum, Store, StoreError, Stored,
+    StoredOrder, User, UserUpdate,
 };
 
 /// Chunks of an audit that wait to be taken.
@@ -157,7 +158,8 @@ impl Store for Sqlite {
         let sweep = move |tx: &rusqlite::Transaction<'_>| {
             users::sweep_revocations(tx, now)?;
             resets::sweep(tx, now)?;
-            once::sweep(tx, now)
+            once::sweep(tx, now)?;
+            trail::sweep(tx, now)
         };
         self.connections.write(sweep).await
     }
@@ -373,6 +375,14 @@ impl Store for Sqlite {
         page: Page<OrderCursor>,
     ) -> Stored<Vec<StoredOrder>> {
         self.connections.read(move |tx| orders::list(tx, filter, &page)).await
+    }
+
+    async fn note(&self, act: Act) -> Stored<()> {
+        self.connections.write(move |tx| trail::note(tx, &act)).await
+    }
+
+    async fn trail(&self, page: Page<u64>) -> Stored<Vec<Noted>> {
+        self.connections.read(move |tx| trail::list(tx, &page)).await
     }
 
     async fn sums(&self, activity: ActivityId) -> Stored<Vec<StatusSum>> {

@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_12_written_off.sql"),
     include_str!("schema_13_begun.sql"),
     include_str!("schema_14_leases_of.sql"),
+    include_str!("schema_15_trail.sql"),
 ];
 
 /// Brings a database to the newest schema.

@@ -15,6 +15,7 @@ pub(super) enum Counter {
     Version,
     Product,
     Activity,
+    Trail,
 }
 
 impl Counter {
@@ -25,6 +26,7 @@ impl Counter {
             Self::Version => "version",
             Self::Product => "product",
             Self::Activity => "activity",
+            Self::Trail => "trail",
         }
     }
 }

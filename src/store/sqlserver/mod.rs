@@ -18,6 +18,7 @@ mod resets;
 mod schema;
 mod sessions;
 mod set_aside;
+mod trail;
 mod users;
 mod values;
 
@@ -37,8 +38,8 @@ use tokio::sync::{OnceCell, mpsc};
 use self::counters::hold_versions;
 use self::sessions::{EXCHANGE, Transaction, Transactions, is_deadlock};
 use super::{
-    Activity, ActivityUpdate, Begun, FlushBatch, GatewayRow, JournalFound, JournalPosition,
-    LeaseHeld, LeaseMember, LeaseRoll, Migrated, NewActivity, NewProduct, NewUser, Once,
+    Act, Activity, ActivityUpdate, Begun, FlushBatch, GatewayRow, JournalFound, JournalPosition,
+    LeaseHeld, LeaseMember, LeaseRoll, Migrated, NewActivity, NewProduct, NewUser, Noted, Once,
     OrderCursor, OrderFilter, Outcome, Page, PasswordReset, PaymentRow, Product, ProductUpdate,
     Retired, Revocation, SetAside, Snapshot, StatusSum, Store, Stored, StoredOrder, User,
     UserUpdate,
@@ -355,6 +356,14 @@ impl Store for SqlServer {
         within!(self.read, |tx| orders::list(tx, filter, &page))
     }
 
+    async fn note(&self, act: Act) -> Stored<()> {
+        within!(self.write, |tx| trail::note(tx, &act))
+    }
+
+    async fn trail(&self, page: Page<u64>) -> Stored<Vec<Noted>> {
+        within!(self.read, |tx| trail::list(tx, &page))
+    }
+
     async fn sums(&self, activity: ActivityId) -> Stored<Vec<StatusSum>> {
         within!(self.read, |tx| orders::sums(tx, activity))
     }
@@ -416,7 +425,8 @@ async fn redeem(
 async fn sweep(tx: &mut Transaction, now: Timestamp) -> Stored<()> {
     users::sweep_revocations(tx, now).await?;
     resets::sweep(tx, now).await?;
-    once::sweep(tx, now).await
+    once::sweep(tx, now).await?;
+    trail::sweep(tx, now).await
 }
 
 async fn create_product(

@@ -17,6 +17,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("schema_5_written_off.sql"),
     include_str!("schema_6_begun.sql"),
     include_str!("schema_7_leases_of.sql"),
+    include_str!("schema_8_trail.sql"),
 ];
 
 /// Brings a database to the newest schema. Of gateways that start together one does, and the others

@@ -1,24 +1,24 @@
 //! The gateway's figures for Prometheus: gathered when they are asked for, from plain counters.
 //!
-//! The only module that knows Prometheus. The stock equation is a fold of the journal at one
+//! Only this module knows Prometheus. The stock equation is a fold of the journal at one
 //! position; it is never put together from atomics that were read one after another.
 
 #![expect(clippy::float_arithmetic, reason = "Prometheus speaks in floating-point seconds")]
+
+mod families;
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::{
-    Bucket, Counter, Gauge, Histogram as HistogramProto, LabelPair, Metric, MetricFamily,
-    MetricType,
-};
+use prometheus::proto::MetricFamily;
 use prometheus::{Encoder, Registry, TextEncoder};
 use seckill_shards::clock::MachineClock;
 use seckill_shards::command::Reason;
 use seckill_shards::engine::Engine;
-use seckill_shards::journal::{Histogram, Takes};
+use seckill_shards::journal::Takes;
 
+use self::families::{Families, micro, real};
 use crate::api::{Control as _, Counters, Slug};
 use crate::control::{Behind, Control, FlushStatus, RefundStatus, SumsTail};
 use crate::flow::{Breaker, BreakerState};
@@ -102,7 +102,7 @@ impl Collector for GatewayCollector {
             &[],
             micro(self.sources.clock.offset_us().unsigned_abs()),
         );
-        page.done
+        page.into_done()
     }
 }
 
@@ -300,6 +300,12 @@ impl GatewayCollector {
             &[],
             real(self.sources.control.unwritten_sign_outs() as u64),
         );
+        page.gauge(
+            "seckill_acts_unwritten",
+            "Acts of operators that the trail has yet to get",
+            &[],
+            real(self.sources.control.unwritten_acts() as u64),
+        );
     }
 
     /// What Redis and this journal have of each shared activity.
@@ -454,114 +460,10 @@ fn process(page: &mut Families) {
         |index: usize| fields.get(index).and_then(|it| it.parse::<u64>().ok()).unwrap_or(0);
     let ticks = rustix::param::clock_ticks_per_second().max(1);
     let cpu = real(number(11) + number(12)) / real(ticks);
-    let name = "process_cpu_seconds_total";
-    page.family((name, "CPU time of the process", MetricType::COUNTER), &[], |metric| {
-        metric.set_counter(counter(cpu));
-    });
+    page.seconds("process_cpu_seconds_total", "CPU time of the process", cpu);
     let resident = number(21) * rustix::param::page_size() as u64;
     page.gauge("process_resident_memory_bytes", "Resident memory", &[], real(resident));
     page.gauge("process_threads", "Threads", &[], real(number(17)));
     let files = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
     page.gauge("process_open_fds", "Open files and sockets", &[], real(files as u64));
-}
-
-/// Families under construction, each with its metrics together.
-#[derive(Default)]
-struct Families {
-    done: Vec<MetricFamily>,
-}
-
-impl Families {
-    fn family(
-        &mut self,
-        (name, help, kind): (&str, &str, MetricType),
-        labels: &[(&str, &str)],
-        fill: impl FnOnce(&mut Metric),
-    ) {
-        let mut metric = Metric::default();
-        let pairs = labels.iter().map(|(name, value)| {
-            let mut pair = LabelPair::default();
-            pair.set_name((*name).to_owned());
-            pair.set_value((*value).to_owned());
-            pair
-        });
-        metric.set_label(pairs.collect());
-        fill(&mut metric);
-        if let Some(family) = self.done.iter_mut().find(|family| family.name() == name) {
-            family.mut_metric().push(metric);
-            return;
-        }
-        let mut family = MetricFamily::default();
-        family.set_name(name.to_owned());
-        family.set_help(help.to_owned());
-        family.set_field_type(kind);
-        family.set_metric(vec![metric]);
-        self.done.push(family);
-    }
-
-    fn gauge(&mut self, name: &str, help: &str, labels: &[(&str, &str)], value: f64) {
-        self.family((name, help, MetricType::GAUGE), labels, |metric| {
-            let mut gauge = Gauge::default();
-            gauge.set_value(value);
-            metric.set_gauge(gauge);
-        });
-    }
-
-    fn counter(&mut self, name: &str, help: &str, labels: &[(&str, &str)], value: u64) {
-        self.family((name, help, MetricType::COUNTER), labels, |metric| {
-            metric.set_counter(counter(real(value)));
-        });
-    }
-
-    /// A histogram of durations, in seconds.
-    fn histogram(&mut self, name: &str, help: &str, labels: &[(&str, &str)], of: &Histogram) {
-        self.scaled(name, help, labels, (of, micro));
-    }
-
-    /// A histogram of counts.
-    fn counts(&mut self, name: &str, help: &str, labels: &[(&str, &str)], of: &Histogram) {
-        self.scaled(name, help, labels, (of, real));
-    }
-
-    fn scaled(
-        &mut self,
-        name: &str,
-        help: &str,
-        labels: &[(&str, &str)],
-        (of, scale): (&Histogram, fn(u64) -> f64),
-    ) {
-        let (below, sum) = of.cumulative();
-        let count = below.last().map_or(0, |(_, count)| *count);
-        let buckets = below.iter().map(|&(bound, count)| {
-            let mut bucket = Bucket::default();
-            bucket.set_upper_bound(scale(bound));
-            bucket.set_cumulative_count(count);
-            bucket
-        });
-        let buckets = buckets.collect();
-        self.family((name, help, MetricType::HISTOGRAM), labels, |metric| {
-            let mut histogram = HistogramProto::default();
-            histogram.set_bucket(buckets);
-            histogram.set_sample_count(count);
-            histogram.set_sample_sum(scale(sum));
-            metric.set_histogram(histogram);
-        });
-    }
-}
-
-fn counter(value: f64) -> Counter {
-    let mut counter = Counter::default();
-    counter.set_value(value);
-    counter
-}
-
-/// Microseconds as seconds.
-fn micro(us: u64) -> f64 {
-    real(us) / 1e6
-}
-
-/// A count as Prometheus has it: exact below 2^53.
-#[expect(clippy::cast_precision_loss, reason = "figures for people; exact below 2^53")]
-fn real(count: u64) -> f64 {
-    count as f64
 }
