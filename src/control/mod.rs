@@ -178,7 +178,7 @@ async fn one_panics(tasks: &mut [JoinHandle<()>]) {
             return;
         }
     }
-    pending().await
+    pending::<()>().await;
 }
 
 impl Control {

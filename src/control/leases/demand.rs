@@ -225,10 +225,12 @@ mod tests {
             demand.look(now_us, (9, 0), 0);
         }
         // Sold, all begins anew.
-        demand.look(now_us, (10, 0), 1);
-        demand.look(now_us + 1, (10, 1), 0);
-        assert_eq!(demand.give(now_us + Wish::PATIENCE_US, &one), 0);
-        assert_eq!(demand.give(now_us + Wish::PATIENCE_US + 1, &one), 1);
+        now_us += SECOND;
+        demand.look(now_us, (10, 0), 0);
+        demand.look(now_us + 1, (10, 0), 1);
+        demand.look(now_us + 2, (10, 1), 0);
+        assert_eq!(demand.give(now_us + 1 + Wish::PATIENCE_US, &one), 0);
+        assert_eq!(demand.give(now_us + 2 + Wish::PATIENCE_US, &one), 1);
     }
 
     /// Two gateways with a unit each, and at each a buyer of two who comes again and again: neither let go.
