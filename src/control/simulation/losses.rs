@@ -11,7 +11,7 @@ use seckill_shards::record::{Record, Status};
 
 use super::Violation;
 use super::gateway::{Fate, Gateway};
-use super::ledger::Ledger;
+use super::ledger::{Entry, Ledger};
 use super::world::World;
 use crate::store::{Retired, Store};
 
@@ -166,10 +166,25 @@ impl World {
             let ledger = &self.gateways[usize::from(order.origin().gateway)].ledger;
             let stands = ledger.orders[order].status;
             let is_over = matches!(stands, Status::Expired | Status::Cancelled);
-            if stands == Status::Rejected || (is_over && *promised == Status::Paid) {
+            let is_refused = stands == Status::Rejected;
+            let is_broken = match *promised == Status::Paid {
+                true => is_over || is_refused,
+                false => is_refused && !self.is_contested(*order),
+            };
+            if is_broken {
                 return Err(format!("order {order} was {promised:?}, and is {stands:?}"));
             }
         }
         Ok(())
+    }
+
+    /// Whether another lost gateway had an order of the same buyer. Whoever goes on for them cannot tell
+    /// which of both had been confirmed, and one may have to yield.
+    fn is_contested(&self, order: OrderId) -> bool {
+        let at = usize::from(order.origin().gateway);
+        let entry = &self.gateways[at].ledger.orders[&order];
+        let is_rival = |it: &Entry| it.user == entry.user && it.activity == entry.activity;
+        let mut others = self.gateways.iter().enumerate().filter(|(other, _)| *other != at);
+        others.any(|(_, it)| it.origin().epoch > 0 && it.ledger.orders.values().any(is_rival))
     }
 }
