@@ -61,7 +61,7 @@ fn a_log_is_read_by_programs_and_tells_no_secret() {
     gateway.terminate();
     let log = until("its last words", GENEROUS, || {
         let log = gateway.log();
-        log.contains("draining").then_some(log)
+        log.contains("\"stopped\"").then_some(log)
     });
     let mut levels = std::collections::BTreeSet::new();
     for line in log.lines() {
