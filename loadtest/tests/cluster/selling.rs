@@ -78,8 +78,10 @@ fn a_shopper_who_buys_at_two_gateways_at_once_gets_one() {
     let activity = fleet.sale(Sale::of(40));
     for shopper in &mut fleet.shoppers("twin", 8) {
         let [one, other] = &mut shopper[..] else { panic!() };
-        let orders =
-            [buy(one, &activity, "twin-1").unwrap(), buy(other, &activity, "twin-2").unwrap()];
+        // The first units may still be on their way.
+        let orders = [(&mut *one, "twin-1"), (&mut *other, "twin-2")].map(|(client, key)| {
+            until("they are served", GENEROUS, || buy(client, &activity, key).ok())
+        });
         let paths = orders.map(|order| format!("/api/v1/orders/{}", order.id));
         let settled = until("both are settled", GENEROUS, || {
             let status = |client: &mut Client, path: &String| {
