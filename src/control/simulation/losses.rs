@@ -178,13 +178,17 @@ impl World {
         Ok(())
     }
 
-    /// Whether another lost gateway had an order of the same buyer. Whoever goes on for them cannot tell
-    /// which of both had been confirmed, and one may have to yield.
+    /// Whether other lost gateways had orders of the same buyer that together with it pass the limit.
+    /// Whoever goes on for them cannot tell which had been confirmed, and one has to yield.
     fn is_contested(&self, order: OrderId) -> bool {
         let at = usize::from(order.origin().gateway);
         let entry = &self.gateways[at].ledger.orders[&order];
-        let is_rival = |it: &Entry| it.user == entry.user && it.activity == entry.activity;
-        let mut others = self.gateways.iter().enumerate().filter(|(other, _)| *other != at);
-        others.any(|(_, it)| it.origin().epoch > 0 && it.ledger.orders.values().any(is_rival))
+        let limit = self.sales.iter().find(|sale| sale.id == entry.activity).map(|sale| sale.limit);
+        let others = self.gateways.iter().enumerate().filter(|(other, _)| *other != at);
+        let lost = others.filter(|(_, it)| it.origin().epoch > 0);
+        let is_rival = |it: &&Entry| it.user == entry.user && it.activity == entry.activity;
+        let rivals = lost.flat_map(|(_, it)| it.ledger.orders.values().filter(is_rival));
+        let wanted = rivals.map(|it| it.quantity).sum::<u32>();
+        wanted > 0 && limit.is_some_and(|limit| entry.quantity + wanted > limit)
     }
 }
