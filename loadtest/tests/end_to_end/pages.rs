@@ -75,8 +75,18 @@ fn exported_pages_are_those_that_the_gateway_serves() {
     }
     let place = Scratch::new();
     let out = place.path().join("pages");
-    assert!(export(&gateway, &out).contains("files were written"));
-    let exported = files(&out);
+    // The store has a step a moment after its answer, pages follow what changes, and the document is
+    // compressed behind the start.
+    let mut client = Client::new(gateway.address());
+    let exported = until("the pages are those that are served", GENEROUS, || {
+        assert!(export(&gateway, &out).contains("files were written"));
+        let exported = files(&out);
+        let is_served = exported.iter().all(|(file, bytes)| {
+            let (path, encoding) = path_of(file);
+            served(&mut client, &path, encoding).is_some_and(|served| served == *bytes)
+        });
+        is_served.then_some(exported)
+    });
     let page = |sale: &str| format!("activities/{sale}/index.html");
     for file in [page(&live), page(&over), format!("products/{product}/index.html")] {
         assert!(exported.contains_key(&file), "{file}");
@@ -85,15 +95,6 @@ fn exported_pages_are_those_that_the_gateway_serves() {
         assert!(exported.contains_key(file), "{file}");
     }
     assert!(!exported.contains_key(&page(&draft)));
-    let mut client = Client::new(gateway.address());
-    for (file, bytes) in &exported {
-        let (path, encoding) = path_of(file);
-        // Pages follow what changes a moment later, and the document is compressed behind the start.
-        until(file, GENEROUS, || {
-            let served = served(&mut client, &path, encoding)?;
-            (served == *bytes).then_some(())
-        });
-    }
 
     // What is there is left as it is, and what changes takes its place.
     let changed = |file: &str| fs::metadata(out.join(file)).unwrap().modified().unwrap();
