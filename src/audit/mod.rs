@@ -225,7 +225,7 @@ async fn compare(
     for row in &snapshot.activities {
         audit.compare_activity(&fold, row);
     }
-    let set_aside = store.set_aside(gateway).await?;
+    let set_aside = store.all_set_aside(gateway).await?;
     Ok(Some(Audits { set_aside, ..audit.finish(&fold, activity) }))
 }
 

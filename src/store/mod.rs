@@ -250,8 +250,23 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// As [`flush`](Self::flush).
     async fn rehearse(&self, batch: Arc<FlushBatch>) -> Stored<()>;
 
-    /// The rows of a gateway's journal that were set aside, oldest first, at most [`PAGE_ROWS_MAX`].
-    async fn set_aside(&self, gateway: u16) -> Stored<Vec<SetAside>>;
+    /// The rows of a gateway's journal that were set aside, oldest first, behind so many of them: at most
+    /// [`PAGE_ROWS_MAX`].
+    async fn set_aside(&self, gateway: u16, behind: u32) -> Stored<Vec<SetAside>>;
+
+    /// All of them. Others may come meanwhile, and these are never dropped.
+    async fn all_set_aside(&self, gateway: u16) -> Stored<Vec<SetAside>> {
+        let mut rows = Vec::new();
+        loop {
+            let behind = u32::try_from(rows.len()).expect("rows in memory are far fewer");
+            let page = self.set_aside(gateway, behind).await?;
+            let is_last = page.len() < PAGE_ROWS_MAX as usize;
+            rows.extend(page);
+            if is_last {
+                return Ok(rows);
+            }
+        }
+    }
 
     /// A gateway with this journal, at whatever position, may hold units of an activity from here
     /// on; so it was before, if it says it again. Returns the latest generation given: no era of an

@@ -2,11 +2,20 @@
 //!
 //! Pure: it must not know SQL, nor who asks.
 
+use std::collections::BTreeSet;
+
+use seckill_shards::ids::ActivityId;
 use seckill_shards::record::Digest;
 
 use super::{
-    Begun, FlushBatch, GatewayRow, JournalFound, JournalPosition, OutOfStep, Refusal, Retired,
+    Begun, FlushBatch, GatewayRow, JournalFound, JournalPosition, OrderRow, OutOfStep, Refusal,
+    Retired,
 };
+
+/// The activities of orders, each once: of sales that go on together, orders come in turns.
+pub(super) fn activities_of(orders: &[OrderRow]) -> BTreeSet<ActivityId> {
+    orders.iter().map(|order| order.activity).collect()
+}
 
 /// From where a gateway that starts is to flush; none where it is entered anew, at zero.
 ///

@@ -38,7 +38,7 @@ macro_rules! conformance {
                 an_audit_reads_one_instant, a_payment_keeps_the_key_that_started_it,
                 money_that_is_owed_back_is_given_once, a_refund_after_the_closing_keeps_its_instant;
             poison: a_row_that_is_not_taken_is_found_and_the_rest_goes_on,
-                rows_that_follow_one_that_is_missing_are_found_too,
+                rows_that_follow_one_that_is_missing_are_found_too, rows_that_stand_aside_are_all_told_of,
                 a_rehearsal_leaves_nothing, a_store_that_lacks_too_much_is_another_one;
             leases: members_join_once_and_generations_are_given_once,
                 a_confirmed_order_gets_its_deadline_then,

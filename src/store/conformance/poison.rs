@@ -8,7 +8,7 @@ use seckill_shards::record::{PaymentStatus, PhaseChanged, Record, Status, UnitsL
 use super::flushes::{FOUND, batch, moved, order, paid, picture, placed, started};
 use super::{at, sale};
 use crate::store::sift::{LEFT_OUT_MAX, Subject, sift};
-use crate::store::{Fault, FlushBatch, SetAside, Store, StoreError};
+use crate::store::{Fault, FlushBatch, PAGE_ROWS_MAX, SetAside, Store, StoreError};
 
 /// Sifts a batch and flushes what is left of it with what is set aside; the subjects of these.
 async fn flush_sifted(store: &dyn Store, batch: &FlushBatch) -> Vec<Subject> {
@@ -45,18 +45,18 @@ pub(in crate::store) async fn a_row_that_is_not_taken_is_found_and_the_rest_goes
     assert_eq!(store.position(FOUND.gateway).await.unwrap().unwrap().position, run.to);
     assert_eq!(store.sums(activity).await.unwrap()[0].orders, 200);
 
-    let kept = store.set_aside(FOUND.gateway).await.unwrap();
+    let kept = store.all_set_aside(FOUND.gateway).await.unwrap();
     let [row] = &kept[..] else { panic!("{kept:?}") };
     assert_eq!(row.subject, format!("order {}", order(77)));
     assert_eq!(row.records, set_aside((Subject::Order(order(77)), String::new())).records);
     assert!(!row.reason.is_empty());
-    assert!(store.set_aside(4).await.unwrap().is_empty(), "another gateway's");
+    assert!(store.all_set_aside(4).await.unwrap().is_empty(), "another gateway's");
     // The same again changes nothing, and the journal goes on.
     store.flush(run).await.unwrap();
     let next = Record::OrderExpired(moved(78, activity, 9));
     store.flush(batch(201, &[next])).await.unwrap();
     assert_eq!(status(store, 78).await, Status::Expired);
-    assert_eq!(store.set_aside(FOUND.gateway).await.unwrap(), kept);
+    assert_eq!(store.all_set_aside(FOUND.gateway).await.unwrap(), kept);
 }
 
 /// What moves a row that is not there is set aside in its turn; what else its record does is not.
@@ -91,9 +91,23 @@ pub(in crate::store) async fn rows_that_follow_one_that_is_missing_are_found_too
     let payment = store.payment(PaymentId(100)).await.unwrap();
     assert_eq!(payment.status, PaymentStatus::Succeeded);
     assert_eq!(store.activity(activity.id).await.unwrap().left, 3);
-    let kept = store.set_aside(FOUND.gateway).await.unwrap();
+    let kept = store.all_set_aside(FOUND.gateway).await.unwrap();
     let subjects: Vec<_> = kept.iter().map(|row| &*row.subject).collect();
     assert_eq!(subjects, expected.map(|it| it.to_string()));
+}
+
+/// A gateway confirmed the orders among the later ones after a start: it had not heard of them.
+pub(in crate::store) async fn rows_that_stand_aside_are_all_told_of(store: &dyn Store) {
+    let activity = sale(store, 20).await;
+    store.register(FOUND).await.unwrap();
+    let rows: Vec<_> = (1..=PAGE_ROWS_MAX + 5)
+        .map(|number| set_aside((Subject::Order(order(number.into())), "poison".to_owned())))
+        .collect();
+    let mut run = FlushBatch::clone(&batch(0, &[placed(1, activity.id, 71, 1)]));
+    run.set_aside.clone_from(&rows);
+    store.flush(Arc::new(run)).await.unwrap();
+    assert_eq!(store.set_aside(FOUND.gateway, 0).await.unwrap(), rows[..PAGE_ROWS_MAX as usize]);
+    assert_eq!(store.all_set_aside(FOUND.gateway).await.unwrap(), rows);
 }
 
 pub(in crate::store) async fn a_rehearsal_leaves_nothing(store: &dyn Store) {
@@ -124,6 +138,6 @@ pub(in crate::store) async fn a_store_that_lacks_too_much_is_another_one(store: 
     let found = sift(store, &batch(0, &lost.collect::<Vec<_>>())).await;
     let Err(StoreError::Fault(Fault::Diverged(why))) = found else { panic!("{found:?}") };
     assert!(why.contains("64 and more") && why.contains("activity 99"), "{why}");
-    assert!(store.set_aside(FOUND.gateway).await.unwrap().is_empty());
+    assert!(store.all_set_aside(FOUND.gateway).await.unwrap().is_empty());
     assert_eq!(picture(store, &activity).await, before);
 }

@@ -2,6 +2,7 @@
 //!
 //! It must not know any table. Calls wait in bounded queues; a full queue is refused at once.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -163,10 +164,14 @@ fn start(name: &str, waiting_max: usize, connections: Vec<Connection>) -> Stored
     Ok(queue)
 }
 
+/// A job that panics by a bug is undone with its transaction, and whoever waits for it hears of no
+/// answer; those behind it have theirs.
 fn run(mut db: Connection, jobs: &Receiver<Job>) {
     for job in jobs {
-        let answer = job(&mut db);
-        answer();
+        match catch_unwind(AssertUnwindSafe(|| job(&mut db))) {
+            Ok(answer) => answer(),
+            Err(_) => tracing::error!("a call of the store has panicked: this is a bug"),
+        }
     }
 }
 
@@ -181,6 +186,29 @@ fn set_up(db: &Connection) -> rusqlite::Result<()> {
     db.busy_timeout(BUSY_TIMEOUT)?;
     db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     db.pragma_update(None, "cache_size", -CACHE_KIB)
+}
+
+#[cfg(test)]
+impl Connections {
+    /// Does something to every connection.
+    pub(super) async fn for_each(&self, work: fn(&mut Connection)) {
+        let work = move |db: &mut Connection| {
+            work(db);
+            Ok(())
+        };
+        // Each thread waits for the others, so that none takes the work of two.
+        let all = std::sync::Arc::new(std::sync::Barrier::new(READERS));
+        let readers = std::iter::repeat_n(all, READERS).map(|all| {
+            call(&self.readers, move |db| {
+                all.wait();
+                work(db)
+            })
+        });
+        let readers = futures_util::future::join_all(readers);
+        let (readers, auditor, writer) =
+            tokio::join!(readers, call(&self.auditor, work), call(&self.writer, work));
+        readers.into_iter().chain([auditor, writer]).for_each(|done| done.expect("it is there"));
+    }
 }
 
 #[cfg(test)]

@@ -76,10 +76,10 @@ pub(super) fn flush(db: &Connection, batch: &FlushBatch) -> Stored<()> {
 }
 
 fn insert_orders(db: &Connection, orders: &[OrderRow]) -> Stored<()> {
-    let mut orders: Vec<&OrderRow> = orders.iter().collect();
-    for same in orders.chunk_by(|one, next| one.activity == next.activity) {
-        activities::published_row(db, same[0].activity)?;
+    for activity in steps::activities_of(orders) {
+        activities::published_row(db, activity)?;
     }
+    let mut orders: Vec<&OrderRow> = orders.iter().collect();
     // Sorted, so that one page after the other is filled.
     orders.sort_unstable_by_key(|order| order.id);
     let into = "sales_order

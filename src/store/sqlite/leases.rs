@@ -72,7 +72,8 @@ pub(super) fn of_gateway(db: &Connection, gateway: u16) -> Stored<Vec<LeaseHeld>
 pub(super) fn retire(db: &Connection, gateway: u16, epoch: u8) -> Stored<()> {
     let sql = "UPDATE lease_member SET epoch = ?2, journal_id = ?3,
                    resting = CASE WHEN kept IS NULL THEN 0 ELSE resting END
-               WHERE gateway = ?1 AND activity_id IN (SELECT id FROM activity WHERE closed = 0)";
+               WHERE gateway = ?1 AND EXISTS
+                   (SELECT 1 FROM activity a WHERE a.id = activity_id AND a.closed = 0)";
     db.prepare_cached(sql)?.execute(params![gateway, epoch, NO_JOURNAL])?;
     Ok(())
 }

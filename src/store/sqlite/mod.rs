@@ -306,8 +306,8 @@ impl Store for Sqlite {
         self.connections.rehearse(move |tx| flush::flush(tx, &batch)).await
     }
 
-    async fn set_aside(&self, gateway: u16) -> Stored<Vec<SetAside>> {
-        self.connections.read(move |tx| set_aside::of(tx, gateway)).await
+    async fn set_aside(&self, gateway: u16, behind: u32) -> Stored<Vec<SetAside>> {
+        self.connections.read(move |tx| set_aside::of(tx, gateway, behind)).await
     }
 
     async fn join(

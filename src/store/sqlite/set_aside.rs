@@ -18,13 +18,13 @@ pub(super) fn insert(db: &Connection, batch: &FlushBatch) -> Stored<()> {
     Ok(())
 }
 
-pub(super) fn of(db: &Connection, gateway: u16) -> Stored<Vec<SetAside>> {
+pub(super) fn of(db: &Connection, gateway: u16, behind: u32) -> Stored<Vec<SetAside>> {
     let sql = "SELECT subject, records, reason FROM set_aside WHERE gateway = ?1
-               ORDER BY epoch, position, number LIMIT ?2";
+               ORDER BY epoch, position, number LIMIT ?2 OFFSET ?3";
     let of = |row: &Row<'_>| {
         Ok(SetAside { subject: row.get(0)?, records: row.get(1)?, reason: row.get(2)? })
     };
     let mut select = db.prepare_cached(sql)?;
-    let found = select.query_map(params![gateway, PAGE_ROWS_MAX], of)?;
+    let found = select.query_map(params![gateway, PAGE_ROWS_MAX, behind], of)?;
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }

@@ -104,8 +104,8 @@ async fn insert_orders(tx: &mut Transaction, orders: &[OrderRow]) -> Stored<()> 
     if orders.is_empty() {
         return Ok(());
     }
-    for same in orders.chunk_by(|one, next| one.activity == next.activity) {
-        activities::published_row(tx, same[0].activity).await?;
+    for activity in steps::activities_of(orders) {
+        activities::published_row(tx, activity).await?;
     }
     tx.batch(
         "CREATE TABLE #placed (

@@ -289,8 +289,8 @@ impl Store for SqlServer {
         tx.undo(done).await
     }
 
-    async fn set_aside(&self, gateway: u16) -> Stored<Vec<SetAside>> {
-        within!(self.read, |tx| set_aside::of(tx, gateway))
+    async fn set_aside(&self, gateway: u16, behind: u32) -> Stored<Vec<SetAside>> {
+        within!(self.read, |tx| set_aside::of(tx, gateway, behind))
     }
 
     async fn join(

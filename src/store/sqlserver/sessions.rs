@@ -293,6 +293,13 @@ pub(super) fn is_taken(error: &tiberius::error::Error) -> bool {
     error.code().is_some_and(is_duplicate)
 }
 
+/// Whether the server has answered, and not done it: neither lost nor late.
+pub(super) fn is_answer(error: &StoreError) -> bool {
+    let StoreError::Fault(Fault::Unavailable(source)) = error else { return false };
+    let source = source.downcast_ref::<tiberius::error::Error>();
+    source.is_some_and(|it| matches!(it, tiberius::error::Error::Server(_)))
+}
+
 /// Whether the server chose this transaction to end a deadlock: nothing of it was done, and it may
 /// be tried again.
 pub(super) fn is_deadlock(error: &StoreError) -> bool {

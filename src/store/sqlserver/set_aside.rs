@@ -21,14 +21,15 @@ pub(super) async fn insert(tx: &mut Transaction, batch: &FlushBatch) -> Stored<(
     Ok(())
 }
 
-pub(super) async fn of(tx: &mut Transaction, gateway: u16) -> Stored<Vec<SetAside>> {
-    let sql = "SELECT TOP (@P1) subject, records, reason FROM set_aside WHERE gateway = @P2
-               ORDER BY gateway, epoch, position, number";
+pub(super) async fn of(tx: &mut Transaction, gateway: u16, behind: u32) -> Stored<Vec<SetAside>> {
+    let sql = "SELECT subject, records, reason FROM set_aside WHERE gateway = @P2
+               ORDER BY gateway, epoch, position, number
+               OFFSET @P3 ROWS FETCH NEXT @P1 ROWS ONLY";
     let of = |row: &Row| {
         let mut columns = Columns::of(row);
         let (subject, records, reason) = (columns.text()?, columns.text()?, columns.text()?);
         Ok(SetAside { subject, records, reason })
     };
-    let values = (i64::from(PAGE_ROWS_MAX), gateway_number(gateway));
-    tx.rows(sql, &[&values.0, &values.1]).await?.iter().map(of).collect()
+    let values = (i64::from(PAGE_ROWS_MAX), gateway_number(gateway), i64::from(behind));
+    tx.rows(sql, &[&values.0, &values.1, &values.2]).await?.iter().map(of).collect()
 }

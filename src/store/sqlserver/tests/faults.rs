@@ -59,6 +59,19 @@ async fn a_login_that_is_refused_is_told_and_not_waited_for() {
     store.flush(run()).await.unwrap();
 }
 
+/// The password would be read on the way, and then every order.
+#[tokio::test]
+async fn a_server_without_encryption_is_told_no_password_unless_that_is_asked_for_in_as_many_words()
+{
+    let server = StandIn::open().await;
+    for words in ["", "TrustServerCertificate=true", "Encrypt=true", "Encrypt=false"] {
+        let refused = server.store_by(words).flush(run()).await;
+        assert!(refused.is_err(), "{words}");
+        assert_eq!(server.times(Asked::Login), 0, "{words}");
+    }
+    server.store().flush(run()).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_reply_that_is_cut_off_costs_the_session_and_undoes_the_rest() {
     for asked in [HOLD, POSITION, MOVE] {

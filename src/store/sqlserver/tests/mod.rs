@@ -98,7 +98,7 @@ async fn an_older_schema_is_brought_up_to_date() {
     }
     assert_eq!(fresh.migrate().await.unwrap(), Migrated { from: 1, to: schema::newest() });
     assert_eq!(fresh.position(3).await.unwrap().unwrap().position, 5);
-    assert!(fresh.set_aside(3).await.unwrap().is_empty());
+    assert!(fresh.all_set_aside(3).await.unwrap().is_empty());
 }
 
 #[tokio::test]

@@ -56,6 +56,8 @@ pub(super) struct StandIn {
 pub(super) const JOURNAL: [u8; 16] = [1; 16];
 pub(super) const TO: u64 = 5;
 
+const PLAIN: &str = "Encrypt=DANGER_PLAINTEXT";
+
 const HOLD: &str = "UPDATE journal SET position = position";
 const MOVE: &str = "UPDATE journal SET journal_id";
 const POSITION: &str = "SELECT journal_id, epoch, position FROM journal";
@@ -81,17 +83,21 @@ impl StandIn {
 
     /// A store on it.
     pub(super) fn store(&self) -> SqlServer {
-        SqlServer::new(&self.connection()).unwrap()
+        self.store_by(PLAIN)
     }
 
-    /// The same, which waits for so long.
+    /// A store on it by more words of a connection string.
+    pub(super) fn store_by(&self, words: &str) -> SqlServer {
+        SqlServer::new(&self.connection(words)).unwrap()
+    }
+
+    /// A store on it which waits for so long.
     pub(super) fn impatient(&self, exchange: Duration) -> SqlServer {
-        SqlServer::with_exchange(&self.connection(), exchange).unwrap()
+        SqlServer::with_exchange(&self.connection(PLAIN), exchange).unwrap()
     }
 
-    fn connection(&self) -> String {
-        let (port, plain) = (self.address.port(), "Encrypt=DANGER_PLAINTEXT");
-        format!("Server=tcp:127.0.0.1,{port};User Id=u;Password=p;{plain}")
+    fn connection(&self, words: &str) -> String {
+        format!("Server=tcp:127.0.0.1,{};User Id=u;Password=p;{words}", self.address.port())
     }
 
     /// The next time that it is asked so, this goes wrong.
@@ -244,7 +250,7 @@ fn done(status: u16, rows: u64) -> Vec<u8> {
     [&[0xfd][..], &status.to_le_bytes(), &[0, 0], &rows.to_le_bytes()].concat()
 }
 
-/// No encryption, which the client asks for as well.
+/// No encryption, whatever the client asks for.
 fn prelogin() -> Vec<u8> {
     vec![0, 0, 11, 0, 6, 1, 0, 17, 0, 1, 0xff, 16, 0, 0, 0, 0, 0, 2]
 }

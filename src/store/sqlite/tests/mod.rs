@@ -1,5 +1,7 @@
 //! The conformance suite on a fresh file, and what only a file can go through.
 
+mod plans;
+
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -106,7 +108,7 @@ async fn an_older_schema_is_brought_up_to_date() {
     let fresh = Fresh::open();
     let file = fresh.folder.join("older.db");
     let db = Connection::open(&file).unwrap();
-    db.execute_batch(include_str!("schema.sql")).unwrap();
+    db.execute_batch(include_str!("../schema.sql")).unwrap();
     db.execute_batch("INSERT INTO account VALUES (7, 'ann', 'Ann', NULL, 4)").unwrap();
     // Of the orders, 1 was refunded after its sale had closed, 2 was paid twice, 3 refunded in time.
     let orders = "(1, 9, 7, 1, 3, 1, 2, 5), (2, 9, 7, 1, 3, 1, 2, 5), (3, 9, 7, 1, 7, 1, 2, 5)";
