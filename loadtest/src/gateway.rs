@@ -44,10 +44,34 @@ impl Scratch {
         Self(path)
     }
 
+    /// A directory with a copy of what is in another.
+    ///
+    /// # Panics
+    /// Where it cannot be copied.
+    #[must_use]
+    pub fn copy_of(other: &Path) -> Self {
+        let scratch = Self::new();
+        copy(other, scratch.path());
+        scratch
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder can be made");
+    for entry in fs::read_dir(from).expect("it is a folder") {
+        let path = entry.expect("it can be read").path();
+        let target = to.join(path.file_name().expect("it has a name"));
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).expect("a file can be copied");
+        }
     }
 }
 
@@ -264,6 +288,20 @@ impl Gateway {
     #[must_use]
     pub fn data(&self) -> &Path {
         self.data.path()
+    }
+
+    /// Puts a file or folder of an earlier copy of its data in the place of today's.
+    ///
+    /// # Panics
+    /// Where that cannot be done.
+    pub fn put_back(&self, earlier: &Scratch, name: &str) {
+        let (source, target) = (earlier.path().join(name), self.data().join(name));
+        if target.is_dir() {
+            fs::remove_dir_all(&target).expect("a folder can be removed");
+            copy(&source, &target);
+        } else {
+            fs::copy(source, target).expect("a file can be copied");
+        }
     }
 
     /// Its process id.

@@ -9,10 +9,10 @@ use seckill_shards::command::{Command, OrderView, Refusal, Verdict};
 use seckill_shards::engine::{Activity, Engine};
 use seckill_shards::ids::{ActivityId, OrderId, PaymentId, UserId};
 
-use super::Context;
 use super::limits::{STORED_LOOK, STORED_LOOKS};
 use super::problem::{Problem, Slug};
 use super::shards::{Overloaded, Owners};
+use super::{Context, looks};
 
 /// A gateway that this one has adopted.
 #[derive(Debug)]
@@ -92,12 +92,16 @@ impl Context {
     pub(super) async fn await_store(&self, order: OrderId) -> Result<(), Problem> {
         let engine = match self.home(order) {
             _ if self.shared.peers.is_none() => return Ok(()),
-            Home::Own => Arc::clone(&self.shared.engine),
+            Home::Own => {
+                self.shared.control.hasten_flush();
+                Arc::clone(&self.shared.engine)
+            }
+            // It takes no orders, so it knows no storm.
             Home::Adopted(it) => Arc::clone(&it.engine),
             Home::Nobody => return Ok(()),
         };
         let durable = engine.journal().durable_position();
-        let mut look = tokio::time::interval(STORED_LOOK);
+        let mut look = looks(STORED_LOOK);
         for _ in 0..STORED_LOOKS {
             if engine.flushed_position() >= durable {
                 return Ok(());

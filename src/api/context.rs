@@ -55,6 +55,9 @@ pub trait Control: Send + Sync + 'static {
         asks: Option<Vouched>,
     ) -> anyhow::Result<Option<String>>;
 
+    /// Has the store get at once what is durable by now: somebody waits for it.
+    fn hasten_flush(&self) {}
+
     /// Tells a word to the other gateways, and waits for them a moment.
     async fn tell(&self, _word: Word) {}
 

@@ -50,6 +50,10 @@ pub const STORE_SLOW: Duration = Duration::from_secs(2);
 /// When the store is left alone, and how it is asked again: half of the last calls were bad.
 pub const STORE_BREAKER: Rule =
     Rule { calls: 20, age_us: 60_000_000, bad: 10, rest_us: 2_000_000, probes: 3 };
+/// How often, and how many times, a changed sale is given to the engine while that takes another copy.
+pub const COPIED_LOOK: Duration = Duration::from_millis(10);
+/// See [`COPIED_LOOK`]: one second, many times what a disk takes.
+pub const COPIED_LOOKS: u32 = 100;
 /// How often, and how many times, a withdrawal from a shared sale looks whether the other gateways
 /// have given back what it needs.
 pub const GATHERED_LOOK: Duration = Duration::from_millis(100);

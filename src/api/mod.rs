@@ -42,6 +42,7 @@ use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -62,6 +63,8 @@ pub use self::shards::{Owners, Shards, Told, Waiter};
 pub use self::tokens::seconds;
 pub use self::users::{check_password, check_username};
 pub use self::words::{Said, WORDS, Word};
+
+use tokio::time::{Interval, MissedTickBehavior};
 
 use self::auth::Caller;
 use self::reply::Reply;
@@ -232,6 +235,14 @@ async fn dispatch(call: &Call<'_>, body: &Bytes, route: Route) -> Answer {
             Err(Slug::NotFound.into())
         }
     }
+}
+
+/// Looks again and again, the first time at once. After a pause of this thread they are as far apart as ever:
+/// what is waited for has paused with it.
+fn looks(apart: Duration) -> Interval {
+    let mut looks = tokio::time::interval(apart);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    looks
 }
 
 #[cfg(test)]

@@ -32,6 +32,19 @@ impl FleetAudit {
         sum.balanced = unanswered.is_empty() && gateways.values().all(|it| it.balanced);
         Self { sum, gateways, unanswered }
     }
+
+    /// The same with what no gateway was lent of the units that were ever stocked: it is free until the
+    /// sale is closed, and went back then. What those were lent who have not answered is among it.
+    #[must_use]
+    pub fn with_pool(mut self, stocked: u32, is_closed: bool) -> Self {
+        let pool = u64::from(stocked).saturating_sub(self.sum.stock_total);
+        self.sum.stock_total += pool;
+        match is_closed {
+            true => self.sum.returned += pool,
+            false => self.sum.remaining += pool,
+        }
+        self
+    }
 }
 
 fn add(sum: &mut ActivityAudit, gateway: u16, account: &ActivityAudit) {
@@ -66,6 +79,20 @@ fn add(sum: &mut ActivityAudit, gateway: u16, account: &ActivityAudit) {
 mod tests {
     use super::*;
     use crate::audit::NotCompared;
+
+    #[test]
+    fn what_nobody_was_lent_is_free_until_the_closing() {
+        let account =
+            ActivityAudit { stock_total: 4, held: 3, remaining: 1, ..ActivityAudit::default() };
+        let of = |stocked, is_closed| {
+            let gateways = BTreeMap::from([(0, account.clone()), (1, account.clone())]);
+            let sum = FleetAudit::of(gateways, BTreeSet::new()).with_pool(stocked, is_closed).sum;
+            (sum.stock_total, sum.held, sum.remaining, sum.returned)
+        };
+        assert_eq!(of(10, false), (10, 6, 4, 0));
+        assert_eq!(of(10, true), (10, 6, 2, 2));
+        assert_eq!(of(7, false), (8, 6, 2, 0), "a restock is in a journal before it is seen here");
+    }
 
     #[test]
     fn a_fleet_is_balanced_where_all_have_answered_and_nobody_differs() {

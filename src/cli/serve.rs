@@ -276,7 +276,12 @@ fn register(runtime: &Runtime, control: &Control, config: &Config) -> Result<(),
 fn prepare(runtime: &Runtime, control: &Arc<Control>) -> Result<(), Unusable> {
     let opened = runtime.block_on(control.open_adopted());
     opened.map_err(|error| Unusable(format!("an adopted gateway cannot go on: {error:#}")))?;
-    runtime.block_on(control.prepare()).map_err(|error| Unusable::from(&error))
+    runtime.block_on(control.prepare()).map_err(|error| Unusable::from(&error))?;
+    // The others were asked: nobody is to be told what is not to stand.
+    match control.ending() {
+        Some(Ending::Unusable(why)) => Err(Unusable(why)),
+        Some(Ending::HandOver(_)) | None => Ok(()),
+    }
 }
 
 /// What is settled with the other gateways, where a Redis is configured. What this one sells alone

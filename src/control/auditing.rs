@@ -41,7 +41,9 @@ impl Control {
         let members = self.members(activity).await?;
         let forgetful = strangers.intersection(&members);
         let unanswered = silent.iter().chain(forgetful).copied().collect();
-        Ok(Some(serde_json::to_string(&FleetAudit::of(accounts, unanswered))?))
+        let row = self.store.activity(activity).await?;
+        let fleet = FleetAudit::of(accounts, unanswered).with_pool(row.stocked, row.closed);
+        Ok(Some(serde_json::to_string(&fleet)?))
     }
 
     /// By the journals of this process, and by those of all others that the store knows.

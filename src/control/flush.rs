@@ -43,6 +43,22 @@ pub struct FlushStatus {
     pub faults: AtomicU64,
     /// Rows that stand aside in the store; looked for once a minute.
     pub set_aside: AtomicU64,
+    /// Somebody waits for what stands before this position.
+    awaited: AtomicU64,
+}
+
+impl FlushStatus {
+    /// Somebody waits until the store has what stands before a position: no storm is waited for with it.
+    pub fn hasten(&self, position: u64) {
+        // Relaxed: only the number counts.
+        self.awaited.fetch_max(position, Ordering::Relaxed);
+    }
+
+    /// Whether somebody waits for more than what stands before a position.
+    fn is_awaited(&self, position: u64) -> bool {
+        // Relaxed: as above.
+        self.awaited.load(Ordering::Relaxed) > position
+    }
 }
 
 /// Follows the journal until the control is stopped and nothing durable is left to flush.
@@ -56,7 +72,8 @@ pub(super) fn run(control: &Arc<Control>, runtime: &Handle) {
     let mut storm = Storm::new(&control.engine);
     loop {
         let is_last = control.is_last();
-        if !is_last && storm.rages(&control.engine, tail.behind()) {
+        let rages = storm.rages(&control.engine, tail.behind());
+        if rages && !is_last && !control.flush.is_awaited(tail.position()) {
             std::thread::sleep(REST);
             continue;
         }
@@ -207,7 +224,7 @@ impl Control {
 
     /// Counts the rows that stand aside in the store, where it says.
     pub(super) async fn count_set_aside(&self) {
-        match self.store.set_aside(self.engine.origin().gateway).await {
+        match self.store.all_set_aside(self.engine.origin().gateway).await {
             Ok(rows) => self.flush.set_aside.store(rows.len() as u64, Ordering::Relaxed),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
@@ -272,7 +289,8 @@ impl Control {
     }
 }
 
-/// What is durable now, up to a full batch; none where nothing is.
+/// What is durable now, up to a full batch; none where nothing is. Where reading fails the tail goes back
+/// to where the batch began: what was read of it is lost with it.
 pub(super) fn next_batch(
     engine: &Engine,
     tail: &mut Tail,
@@ -283,14 +301,26 @@ pub(super) fn next_batch(
     let Origin { gateway, epoch } = engine.origin();
     let (journal_id, position) = (engine.journal_id(), tail.position());
     let mut batch = Batch::new(gateway, JournalPosition { journal_id, epoch, position });
-    while !batch.is_full() && tail.next_group(&mut |_, record| batch.push(&record))? {}
+    while !batch.is_full() {
+        match tail.next_group(&mut |_, record| batch.push(&record)) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => {
+                *tail = engine.tail(position);
+                return Err(error);
+            }
+        }
+    }
     Ok(Some(Arc::new(batch.finish(tail.position()))))
 }
 
 #[cfg(test)]
 mod tests {
+    use seckill_shards::command::Command;
     use seckill_shards::ids::{ActivityId, OrderId, UserId};
     use seckill_shards::record::{NO_KEY, OrderPlaced};
+    use seckill_shards::testing::World;
+    use seckill_shards::testing::world::published;
     use tokio::task::LocalSet;
 
     use super::super::testing::{Desk, buy, runtime, sale};
@@ -315,6 +345,43 @@ mod tests {
             body: NO_KEY,
         }));
         desk.store.flush(Arc::new(batch.finish(1))).await.unwrap();
+    }
+
+    /// Nobody waits long for the store in a storm, nor for more of it than was there.
+    #[test]
+    fn the_flush_does_not_rest_before_what_somebody_waits_for() {
+        let status = FlushStatus::default();
+        assert!(!status.is_awaited(0));
+        status.hasten(7);
+        status.hasten(5);
+        assert!(status.is_awaited(6));
+        assert!(!status.is_awaited(7));
+    }
+
+    /// The groups before one that could not be read were left out of every later batch, and the store took
+    /// none that did not follow: nothing was flushed until a restart.
+    #[test]
+    fn a_batch_whose_reading_fails_is_read_again_from_its_beginning() {
+        let mut world = World::new(1, 1);
+        for sale in 1..=3 {
+            world.ask(Command::Publish { row: Box::new(published(sale, 1)), forgotten: 0 });
+        }
+        let disk = world.disk.clone();
+        let end = world.engine.journal().durable_position();
+        let mut failed = 0;
+        for calls in 0.. {
+            let mut tail = world.engine.tail(0);
+            disk.fail_reads_after(calls);
+            let read = next_batch(&world.engine, &mut tail);
+            disk.heal_reads();
+            if read.is_ok() {
+                break;
+            }
+            failed += 1;
+            let batch = next_batch(&world.engine, &mut tail).unwrap().expect("it is durable");
+            assert_eq!((batch.from.position, batch.to), (0, end), "after {calls} calls");
+        }
+        assert!(failed > 3, "several calls read it");
     }
 
     /// One row that the store did not take stood before all others for ever.
@@ -342,7 +409,7 @@ mod tests {
             let durable = desk.control.engine.journal().durable_position();
             assert_eq!(desk.control.engine.flushed_position(), durable);
             let gateway = desk.control.engine.origin().gateway;
-            let kept = desk.store.set_aside(gateway).await.unwrap();
+            let kept = desk.store.all_set_aside(gateway).await.unwrap();
             let [row] = &kept[..] else { panic!("{kept:?}") };
             assert_eq!(row.subject, format!("order {}", orders[2]));
             assert!(row.records.lines().count() == 1, "{}", row.records);

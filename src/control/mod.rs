@@ -257,8 +257,8 @@ impl Control {
         self.preheat().await;
         if has_store {
             unless_away(self.announce().await)?;
-            self.lease_first().await;
         }
+        self.lease_first(has_store).await;
         self.render_pages().await;
         Ok(())
     }
@@ -368,6 +368,12 @@ impl Control {
         why.ok().flatten().expect("the sender lives as long as this does")
     }
 
+    /// Why this gateway ends by itself, where it is to by now.
+    #[must_use]
+    pub fn ending(&self) -> Option<Ending> {
+        self.must_stop.borrow().clone()
+    }
+
     /// This gateway must not go on.
     fn give_up(&self, why: &(dyn std::error::Error + 'static)) {
         tracing::error!(error = why, "this gateway must not go on");
@@ -417,6 +423,10 @@ impl api::Control for Control {
         asks: Option<Vouched>,
     ) -> anyhow::Result<Option<String>> {
         self.audit_all(activity, asks).await
+    }
+
+    fn hasten_flush(&self) {
+        self.flush.hasten(self.engine.journal().durable_position());
     }
 
     async fn tell(&self, word: Word) {

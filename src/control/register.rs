@@ -72,7 +72,7 @@ impl Control {
             }
         }
         if let Some(settling) = &self.settling {
-            let aside = self.store.set_aside(origin.gateway).await?;
+            let aside = self.store.all_set_aside(origin.gateway).await?;
             settling.put_aside(aside.iter().filter_map(|it| Subject::order_named(&it.subject)));
         }
         // The store follows this journal, so nobody else speaks for this gateway.

@@ -96,6 +96,12 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether a server has answered, and not done it: another may.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(self, Self::Redis(error) if error.code().is_some())
+    }
+
     /// Whether no waiting mends it: this gateway must not go on with this Redis.
     #[must_use]
     pub fn is_lasting(&self) -> bool {

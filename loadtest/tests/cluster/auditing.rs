@@ -30,7 +30,8 @@ fn the_audit_of_a_shared_sale_is_every_gateways_wherever_it_is_asked_for() {
             let is_whole = audit["balanced"] == true && audit["sources"]["journal_orders"] == 6;
             (is_whole && audit["sources"]["redis_units"].is_u64()).then_some(audit)
         });
-        assert_eq!(whole["held"], 6, "{whole}");
+        let units = ["stock_total", "held", "remaining"].map(|name| &whole[name]);
+        assert_eq!(units, [30, 6, 24], "{whole}");
         assert_eq!(whole["unanswered"], json!([]), "{whole}");
         let gateways = whole["gateways"].as_object().unwrap();
         assert_eq!(gateways.keys().collect::<Vec<_>>(), ["0", "1", "2"], "{whole}");
@@ -100,6 +101,8 @@ fn who_joins_after_a_sale_has_closed_has_no_part_in_it_to_differ_in() {
     until("all books agree", GENEROUS, || {
         let whole = audit(&fleet, newcomer, &activity);
         assert_eq!(whole["difference_count"], 0, "{whole}");
+        let units = ["stock_total", "returned", "remaining"].map(|name| &whole[name]);
+        assert_eq!(units, [24, 24, 0], "{whole}");
         (whole["balanced"] == true && whole["unanswered"] == json!([])).then_some(())
     });
 }

@@ -1,6 +1,7 @@
 //! Redis and gateways that are away, stopped, killed or forgetful while a sale goes on.
 
 use seckill_loadtest::client::Client;
+use seckill_loadtest::gateway::Scratch;
 use seckill_loadtest::order::Status;
 use seckill_loadtest::patience::{GENEROUS, until};
 use seckill_loadtest::shop::Sale;
@@ -104,15 +105,16 @@ fn units_that_redis_does_not_know_of_show_though_they_are_counted_anew_at_once()
     await_status(&mut buyer[0], &order.id, Status::AwaitingPayment);
     let drift = |fleet: &Fleet| fleet.figure(0, "seckill_lease_drift_units", &activity);
     assert_eq!(drift(&fleet), Some(0));
-    // In one step, or a record would be put back into what is being built anew. Its words are epoch,
-    // number, units, and what follows.
+    // In one step, and in this era alone, or a record would be put back into what is built anew. Its words
+    // are epoch, number, units, and what follows.
     let forget_units = "local record = redis.call('HGET', KEYS[1], 'g:0')
-        if record then
+        if record and redis.call('HGET', KEYS[1], 'era') == ARGV[1] then
           redis.call('HSET', KEYS[1], 'g:0', (string.gsub(record, '^(%d+ %d+) %d+', '%1 0')))
         end";
     let hash = format!("seckill:lease:{activity}");
+    let era = fleet.redis.tell(&["HGET", &hash, "era"]).remove(0);
     until("it shows", GENEROUS, || {
-        drop(fleet.redis.tell(&["EVAL", forget_units, "1", &hash]));
+        drop(fleet.redis.tell(&["EVAL", forget_units, "1", &hash, &era]));
         drift(&fleet).filter(|&units| units > 0)
     });
     until("they are counted anew", GENEROUS, || {
@@ -146,7 +148,7 @@ fn a_redis_that_forgets_everything_lends_nothing_twice() {
         (total == 30).then_some(())
     });
     assert_eq!(forgotten, 2);
-    assert_eq!(fleet.lent(&activity), 30);
+    fleet.await_lent(&activity, 30);
     until("all is rebuilt", GENEROUS, || {
         let live = |at| fleet.figure(at, "seckill_lease_live", &activity) == Some(1);
         let later = |at| fleet.figure(at, "seckill_lease_generation", &activity) > Some(1);
@@ -205,4 +207,37 @@ fn a_gateway_that_is_killed_comes_back_with_its_lease_and_its_orders() {
         await_status(&mut fleet.clients(token)[1], order, Status::AwaitingPayment);
     }
     assert!((4..=30).contains(&fleet.lent(&activity)));
+}
+
+/// The store has heard no more than the copy knows. Redis has: what it lent since would be sold twice.
+#[test]
+fn an_older_copy_of_a_journal_is_known_by_what_redis_has_heard() {
+    let mut fleet = Fleet::start(2);
+    let activity = fleet.sale(Sale::of(30));
+    let token = fleet.tokens("buyer", 1).remove(0);
+    // Epoch, number, units, and what follows.
+    let requests = |fleet: &Fleet| {
+        let record = fleet.redis.tell(&["HGET", &format!("seckill:lease:{activity}"), "g:1"]);
+        record[0].split(' ').nth(1).expect("a record has a number").parse::<u64>().unwrap()
+    };
+    fleet.gateways[1].kill();
+    let older = Scratch::copy_of(fleet.gateways[1].data());
+    let before = requests(&fleet);
+    let store = fleet.hold_store();
+    fleet.gateways[1].restart(START);
+    let client = &mut fleet.clients(&token)[1];
+    drop(until("the buyer is served", GENEROUS, || buy(client, &activity, "key").ok()));
+    until("Redis has heard more", GENEROUS, || (requests(&fleet) > before + 1).then_some(()));
+    fleet.gateways[1].kill();
+    drop(store);
+    let newer = Scratch::copy_of(fleet.gateways[1].data());
+    fleet.gateways[1].put_back(&older, "journal");
+    let ended = fleet.gateways[1].run(&SERVE);
+    assert!(!ended.stdout.contains("ready on"), "nobody is served: {}", ended.stdout);
+    ended.refused("an older copy of its data directory was restored");
+    fleet.gateways[1].put_back(&newer, "journal");
+    fleet.gateways[1].restart(START);
+    let client = &mut fleet.clients(&token)[1];
+    let order = buy(client, &activity, "key").unwrap();
+    await_status(client, &order.id, Status::AwaitingPayment);
 }

@@ -87,8 +87,11 @@ impl Fleet {
     pub(crate) fn sale(&mut self, sale: Sale) -> String {
         let activity = self.shop.sale(sale);
         for gateway in 0..self.gateways.len() {
-            until("the sale is known, and lent", GENEROUS, || {
-                (self.figure(gateway, "seckill_lease_live", &activity) == Some(1)).then_some(())
+            until("the sale is known, and may be lent", GENEROUS, || {
+                let is_live = self.figure(gateway, "seckill_lease_live", &activity) == Some(1);
+                // Others may live in an era that this one has not entered yet.
+                let has_entered = self.figure(gateway, "seckill_lease_generation", &activity);
+                (is_live && has_entered >= Some(1)).then_some(())
             });
         }
         activity
@@ -127,6 +130,14 @@ impl Fleet {
     pub(crate) fn lent(&self, activity: &str) -> u64 {
         let units = |gateway| self.figure(gateway, "seckill_lease_units", activity).unwrap_or(0);
         (0..self.gateways.len()).map(units).sum()
+    }
+
+    /// Waits until so many are: a figure is told at the end of a turn, behind the units.
+    #[track_caller]
+    pub(crate) fn await_lent(&self, activity: &str, units: u64) {
+        until(&format!("{units} units are lent"), GENEROUS, || {
+            (self.lent(activity) == units).then_some(())
+        });
     }
 
     /// The listeners on which gateways answer each other, by `seckill gateway list`.

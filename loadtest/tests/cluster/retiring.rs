@@ -150,9 +150,11 @@ fn c18_a_lost_gateways_orders_go_on_and_its_units_are_sold_by_others() {
     let refund = format!("/api/v1/admin/orders/{}/refund", orders[0]);
     let refund = Request::new("POST", &refund).json(&json!({ "return_units": true }));
     assert_eq!(fleet.shop.admin.send(refund).expect(200).json()["status"], "refunded");
-    let refunded = acts(&mut fleet).into_iter().filter(|act| act[0] == "refunded");
     let by_the_adopter = ["refunded".to_owned(), orders[0].clone(), "return_units true".to_owned()];
-    assert!(refunded.eq([by_the_adopter]), "by the one that has the order, and only there");
+    until("by the one that has the order it is noted, and only there", GENEROUS, || {
+        let refunded = acts(&mut fleet).into_iter().filter(|act| act[0] == "refunded");
+        refunded.eq([by_the_adopter.clone()]).then_some(())
+    });
     // A Redis that has forgotten all is built anew without the lost one.
     fleet.redis.flush();
     for gateway in [ADOPTER, OTHER] {
@@ -286,10 +288,17 @@ fn what_an_operator_had_begun_to_withdraw_there_any_other_tells_of_or_withdraws(
     let buyer = &mut fleet.shoppers("buyer", 1)[0];
     let order =
         until("they are served", GENEROUS, || buy(&mut buyer[OTHER], &activity, "key").ok());
-    drop(withdraw(LOST, "made", 3).expect(200));
+    until("three are gathered", GENEROUS, || {
+        let answer = withdraw(LOST, "made", 3);
+        assert!([200, 409].contains(&answer.status), "{}", answer.text());
+        (answer.status == 200).then_some(())
+    });
     until("the store has it", GENEROUS, || (fleet.shop.stock(&product) == 3).then_some(()));
     // One unit is not to be had, so nothing comes of this; but the key has its gateway.
-    withdraw(LOST, "begun", 21).problem(409, "insufficient-stock");
+    until("the rest is gathered", GENEROUS, || {
+        let refusal = withdraw(LOST, "begun", 21).expect(409).json();
+        refusal["type"].as_str()?.ends_with("insufficient-stock").then_some(())
+    });
     await_status(&mut buyer[OTHER], &order.id, Status::AwaitingPayment);
     drop(buyer[OTHER].delete(&format!("/api/v1/orders/{}", order.id)).expect(204));
     fleet.gateways[LOST].kill();

@@ -14,11 +14,11 @@ use super::OperatorCall;
 use super::trail::{Done, listed};
 use crate::api::activities::Shown;
 use crate::api::json::{Fields, Money};
-use crate::api::limits::{GATHERED_LOOK, GATHERED_LOOKS};
+use crate::api::limits::{COPIED_LOOK, COPIED_LOOKS, GATHERED_LOOK, GATHERED_LOOKS};
 use crate::api::problem::{Effect, Problem, Slug, denied};
 use crate::api::reply::Reply;
 use crate::api::route::Step;
-use crate::api::{Answer, Word, idempotency, text};
+use crate::api::{Answer, Word, idempotency, looks, text};
 use crate::store::{Activity, ActivityUpdate, Begun, NewActivity, Once};
 
 /// `POST /api/v1/admin/activities`.
@@ -203,16 +203,29 @@ fn moved(reply: Reply, quantity: u32, once: Option<Once>) -> Done {
 /// `forgotten` is what the engine had forgotten before the row was read.
 async fn changed(call: OperatorCall<'_>, row: &Activity, forgotten: u64) -> Answer {
     if row.is_copied() {
-        let copy = Box::new(row.publication(call.context.shared.now()));
-        let verdict = ask(call, row.id, Command::Publish { row: copy, forgotten }).await;
-        // A stale copy lost to a newer one. Otherwise the store has it and the engine will, but
-        // this gateway does not sell by it yet.
-        if !matches!(verdict, Verdict::ActivityChanged | Verdict::Refused(Refusal::Stale)) {
+        // The store has it and the engine will, but this gateway does not sell by it yet.
+        if !is_copied(call, row, forgotten).await {
             return Err(Slug::OutcomeUnknown.into());
         }
         call.context.republish().await;
     }
     Ok(Shown::stored(call.inner, row).reply(call.inner, StatusCode::OK).no_store())
+}
+
+/// Whether the engine sells by a row, or by a newer one. It takes one copy of a sale at a time: where
+/// another operator's, or the news of the store, is on its way to the disk, this one comes again.
+async fn is_copied(call: OperatorCall<'_>, row: &Activity, forgotten: u64) -> bool {
+    let mut look = looks(COPIED_LOOK);
+    for _ in 0..COPIED_LOOKS {
+        look.tick().await;
+        let copy = Box::new(row.publication(call.context.shared.now()));
+        match ask(call, row.id, Command::Publish { row: copy, forgotten }).await {
+            Verdict::ActivityChanged | Verdict::Refused(Refusal::Stale) => return true,
+            Verdict::Refused(Refusal::Overloaded) => {}
+            _ => return false,
+        }
+    }
+    false
 }
 
 /// Pause, resume and end act at once, with the store away as well: the other gateways are told, and the
@@ -278,7 +291,7 @@ async fn was_made(call: OperatorCall<'_>, once: Once) -> Result<bool, Problem> {
 /// Withdraws from what this gateway was lent. Where that is too little it asks for more, as for a
 /// shopper, and waits a moment for what the others give back.
 async fn gather(call: OperatorCall<'_>, withdraw: Withdraw) -> Verdict {
-    let mut look = tokio::time::interval(GATHERED_LOOK);
+    let mut look = looks(GATHERED_LOOK);
     for _ in 0..GATHERED_LOOKS {
         look.tick().await;
         let verdict = ask(call, withdraw.activity, Command::Withdraw(withdraw)).await;

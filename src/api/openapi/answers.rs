@@ -236,8 +236,9 @@ fn account() -> Vec<Member> {
     ]);
     let not_compared = "What was not compared, and why; nothing is balanced with it";
     let reason = word(["redis_away", "redis_rebuilding", "redis_newer", "rows_set_aside"]);
+    let stock_total = "Units ever stocked; by gateway, those lent to it";
     vec![
-        must("stock_total", count()),
+        must("stock_total", count().description(Some(stock_total))),
         must("sold", count()),
         must("held", count()),
         must("reserved", count()),

@@ -57,6 +57,10 @@ struct Taken {
     is_over: bool,
 }
 
+/// How long after it could not be a gateway is taken over again, in microseconds: each try reads all its
+/// orders. A store that is away is asked again at once.
+const ADOPT_AGAIN_US: u64 = 10_000_000;
+
 /// A gateway that is to be taken over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Ward {
@@ -148,6 +152,12 @@ impl Adoption {
         }
     }
 
+    /// Has a gateway wait until then.
+    fn put_off(&self, gateway: u16, until_us: u64) {
+        let mut wards = self.wards.lock().expect("nobody panics under this lock");
+        wards.entry(gateway).and_modify(|ward| ward.due_us = until_us);
+    }
+
     /// Those whose time has come and that were not taken over.
     pub(super) fn due(&self, now_us: u64) -> Vec<Origin> {
         let wards = self.wards.lock().expect("nobody panics under this lock");
@@ -196,6 +206,10 @@ impl Control {
                 match self.adopt(origin).await {
                     Ok(()) => tracing::info!(gateway, epoch, "a gateway is adopted"),
                     Err(error) => {
+                        if !matches!(error, AdoptError::Store(_)) {
+                            let now_us = self.engine.clock().elapsed_us();
+                            self.adoption.put_off(gateway, now_us + ADOPT_AGAIN_US);
+                        }
                         let error = &error as &dyn std::error::Error;
                         tracing::warn!(gateway, epoch, error, "a gateway is not adopted yet");
                     }
@@ -241,7 +255,7 @@ impl Control {
         if followed.is_none_or(|it| it.is_followed() || it.epoch != origin.epoch) {
             return Err(AdoptError::Lost);
         }
-        let aside = self.store.set_aside(origin.gateway).await?.len();
+        let aside = self.store.all_set_aside(origin.gateway).await?.len();
         if aside > 0 {
             return Err(AdoptError::SetAside(aside));
         }

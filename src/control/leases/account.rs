@@ -182,6 +182,7 @@ impl Account {
         if n != saying.request.n {
             return Ok(());
         }
+        self.take_from_pool(quantity, saying.request.want);
         let cores = control.engine.cores();
         // On every core first: what is confirmed on one may stand on what another releases.
         let nobody = Answers { activity, confirmed: vec![], refused: vec![], released: vec![] };
@@ -198,6 +199,16 @@ impl Account {
         done(&control.owners.ask(activity.owner(cores), leased).await)?;
         self.short = reply.short;
         Ok(())
+    }
+
+    /// Until the next look at Redis: what nobody has is less by what was lent, and nothing where that was not
+    /// all that was asked for.
+    fn take_from_pool(&mut self, granted: u32, wanted: u32) {
+        let View::Seen { status, .. } = &mut self.view else { return };
+        status.leased += u64::from(granted);
+        if granted < wanted {
+            status.leased = status.leased.max(status.stock.stocked.into());
+        }
     }
 
     /// Whether nothing of the activity is left here to be settled but its closing.

@@ -3,8 +3,10 @@
 //!
 //! Pure: it is told the time and what is gone, and must not know Redis.
 
-/// A gateway keeps this many microseconds of its sales free: twenty requests' time.
+/// A gateway keeps this many microseconds of its sales free: forty requests' time.
 const AHEAD_US: u64 = 2_000_000;
+/// Over this many microseconds what is sold is looked at: one unit between two looks is no rush.
+const RATE_US: u64 = 125_000;
 /// Before anything is sold a gateway asks for its share of this part of what nobody has.
 const PART: u64 = 2;
 
@@ -13,7 +15,7 @@ const PART: u64 = 2;
 pub(super) struct Demand {
     /// The last look: when it was, and the units that were gone: held, sold, or reserved.
     last: Option<(u64, u64)>,
-    /// Units a second, as of late.
+    /// Units a second, as of late: of what was sold the weight falls with its age.
     rate: u64,
     /// Units that were free at the last look.
     free: u32,
@@ -42,9 +44,8 @@ impl Demand {
         let (looked_us, before) = self.last.replace((now_us, gone)).unwrap_or((now_us, gone));
         let passed_us = now_us.saturating_sub(looked_us).max(1);
         let sold = gone.saturating_sub(before);
-        let rate = sold.saturating_mul(1_000_000) / passed_us;
-        // Rises at once, falls by half a look.
-        self.rate = rate.max(self.rate.midpoint(rate));
+        let left = self.rate * (RATE_US - passed_us.min(RATE_US)) / RATE_US;
+        self.rate = left + sold.saturating_mul(1_000_000) / passed_us.max(RATE_US);
         if sold > 0 {
             (self.wish, self.pause_until_us) = (Wish::default(), 0);
         }
@@ -52,15 +53,17 @@ impl Demand {
         self.wish.look(now_us, in_vain, has_more);
     }
 
-    /// Units that it would like beside those that are free: none for later while others lack some, or
-    /// it would take again what it gives back.
+    /// Units that it would like beside those that are free: for later its share of what nobody has, and none
+    /// while others lack some, or it would take again what it gives back. Whatever it asks for in vain the
+    /// others give it.
     pub(super) fn want(&self, now_us: u64, supply: &Supply) -> u32 {
         let mut target = self.rate;
         if now_us >= self.pause_until_us {
             target = target.max(self.wish.units.into());
             if supply.short == 0 {
+                let share = supply.pool / supply.members.max(1);
                 let ahead = self.rate.saturating_mul(AHEAD_US) / 1_000_000;
-                target = target.max(ahead).max(supply.pool / (PART * supply.members.max(1)));
+                target = target.max(ahead.min(u64::from(supply.free) + share)).max(share / PART);
             }
         }
         u32::try_from(target.saturating_sub(u64::from(supply.free))).unwrap_or(u32::MAX)
@@ -168,13 +171,28 @@ mod tests {
     fn a_gateway_keeps_what_it_sells_in_two_seconds() {
         let mut demand = Demand::default();
         demand.look(SECOND, (0, 0), 0);
-        demand.look(SECOND + SECOND / 10, (50, 0), 0);
-        assert_eq!(demand.want(LATER, &supply(100, 0, 0)), 900);
-        // It falls slowly once nothing is sold, and to nothing.
-        for looks in 2..30 {
-            demand.look(SECOND + looks * SECOND / 10, (50, 0), 0);
+        demand.look(SECOND + SECOND / 8, (50, 0), 0);
+        assert_eq!(demand.want(LATER, &supply(100, 4_500, 0)), 700);
+        assert_eq!(demand.want(LATER, &supply(100, 900, 0)), 300, "the others have their shares");
+        assert_eq!(demand.want(LATER, &supply(100, 900, 1)), 300, "what is sold in a second");
+        assert_eq!(demand.want(LATER, &supply(400, 0, 0)), 0, "it takes nothing from the others");
+        // It falls once nothing is sold, and to nothing within a second.
+        for looks in 1..20 {
+            demand.look(SECOND + SECOND / 8 + looks * SECOND / 20, (50, 0), 0);
         }
         assert_eq!(demand.want(LATER, &supply(0, 0, 0)), 0);
+    }
+
+    /// A look that came soon after another took one sale for hundreds a second: a gateway took all that
+    /// there was, and who came to another was sent away.
+    #[test]
+    fn one_unit_is_no_rush_however_soon_it_is_looked() {
+        let mut demand = Demand::default();
+        demand.look(SECOND, (0, 9), 0);
+        demand.look(SECOND + 1_000, (1, 8), 0);
+        assert_eq!(demand.want(LATER, &supply(8, 23, 0)), 7);
+        assert_eq!(demand.want(LATER, &supply(8, 0, 0)), 0);
+        assert_eq!(demand.give(LATER, &supply(12, 0, 30)), 4);
     }
 
     #[test]
@@ -202,7 +220,7 @@ mod tests {
         let [at_once, then] = [0, Wish::PATIENCE_US].map(|us| 7 * SECOND + us);
         assert_eq!(demand.want(at_once, &supply(5, 3, 0)), 0, "what it gave back is the others'");
         assert_eq!(demand.want(then, &supply(5, 3, 27)), 0, "and so it is while they lack more");
-        assert_eq!(demand.want(then, &supply(5, 3, 0)), 5);
+        assert_eq!(demand.want(then, &supply(5, 30, 0)), 5);
     }
 
     /// A unit came for one who was sent away: who else wants it has it the later, the more often that

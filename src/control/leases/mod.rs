@@ -9,14 +9,17 @@ mod batch;
 mod demand;
 mod limits;
 mod next;
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use seckill_shards::command::{Command, Verdict};
 use seckill_shards::engine::Engine;
 use seckill_shards::ids::{ActivityId, Era, OrderId, Origin};
+
 use seckill_shards::shard::Activity;
 
 use self::account::{Account, Saying};
@@ -36,6 +39,8 @@ pub struct Settling {
     redis: Arc<Leases>,
     /// What stops asking Redis.
     pub breaker: Arc<Breaker>,
+    /// See [`meet`](Self::meet).
+    met: AtomicBool,
     /// Shared activities that are closed in the store: nothing is to be settled any more.
     over: Mutex<BTreeSet<ActivityId>>,
     /// Orders that the store does not take: they must not become payable, or they are gone with this
@@ -83,7 +88,8 @@ impl Settling {
 
     fn over(redis: Arc<Leases>, breaker: Arc<Breaker>) -> Self {
         let (over, aside, figures) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { redis, breaker, over, aside, figures }
+        let met = AtomicBool::new(false);
+        Self { redis, breaker, met, over, aside, figures }
     }
 
     /// The Redis.
@@ -98,8 +104,18 @@ impl Settling {
     pub async fn meet(&self) -> Result<(), Fault> {
         match tokio::time::timeout(FIRST_LEASES, self.redis.ready()).await {
             Ok(Err(fault)) if fault.is_lasting() => Err(fault),
-            Ok(Ok(()) | Err(_)) | Err(_) => Ok(()),
+            Ok(Ok(())) => {
+                // Relaxed: only the start asks.
+                self.met.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            Ok(Err(_)) | Err(_) => Ok(()),
         }
+    }
+
+    /// Whether Redis was reached at the start.
+    fn is_met(&self) -> bool {
+        self.met.load(Ordering::Relaxed)
     }
 
     /// What a gateway that this one has adopted settles, through the same Redis.
@@ -120,57 +136,6 @@ impl Settling {
     /// The store has closed a shared activity.
     pub(super) fn note_over(&self, activity: ActivityId) {
         self.over.lock().expect("nobody panics under this lock").insert(activity);
-    }
-}
-
-impl Control {
-    /// Settles until the task is ended, where there are other gateways.
-    pub(super) async fn keep_leases(self: Arc<Self>) {
-        let Some(settling) = &self.settling else { return };
-        let mut round = Round::new(&self, settling);
-        loop {
-            match round.turn().await {
-                Ok(None) => {}
-                Ok(Some(rest)) => tokio::time::sleep(rest).await,
-                Err(stop) => return self.stop_for(&stop),
-            }
-        }
-    }
-
-    /// Asks for units of every sale before anybody is served, unless that takes too long: who comes
-    /// first would be told that nothing is left.
-    pub(super) async fn lease_first(&self) {
-        let Some(settling) = &self.settling else { return };
-        let mut round = Round::new(self, settling);
-        let asked = async {
-            while self.has_unasked_sale() {
-                match round.turn().await {
-                    Ok(rest) => tokio::time::sleep(rest.unwrap_or_default()).await,
-                    Err(stop) => return self.stop_for(&stop),
-                }
-            }
-        };
-        if tokio::time::timeout(FIRST_LEASES, asked).await.is_err() {
-            tracing::warn!("serves before it was lent anything of some sales");
-        }
-    }
-
-    /// Whether of some sale nothing was ever asked for.
-    fn has_unasked_sale(&self) -> bool {
-        let activities = self.engine.activities();
-        let is_unasked = |it: &Arc<Activity>| {
-            let sale = it.sale();
-            !sale.closed && sale.lease.is_some_and(|lease| lease.n == 0)
-        };
-        activities.values().any(is_unasked)
-    }
-
-    fn stop_for(&self, stop: &Stop) {
-        if let (Stop::Retired(_), Some(peers)) = (stop, &self.peers) {
-            peers.membership().end();
-            self.note_retired();
-        }
-        self.give_up(stop);
     }
 }
 
@@ -219,10 +184,12 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// A step of every account; whether there is more to say at once.
+    /// A step of every account; whether there is more to say at once. What Redis refuses to one account it
+    /// may do for the others: where each sale has a node of its own, one that takes no writes holds up its own.
     async fn step(&mut self) -> Result<bool, Failed> {
+        let mut refused = Ok(());
         self.open_accounts();
-        self.end_accounts().await?;
+        self.end_accounts(&mut refused).await?;
         if self.accounts.is_empty() {
             self.greet().await?;
             return Ok(false);
@@ -237,13 +204,13 @@ impl<'a> Round<'a> {
         }
         self.look().await?;
         for &activity in &activities {
-            later(self.rebuild(activity).await)?;
+            apart(self.rebuild(activity).await, &mut refused)?;
         }
         let more = self.lease(&activities).await?;
         for &activity in &activities {
             later(self.rest(activity).await)?;
         }
-        Ok(more)
+        refused.map(|()| more)
     }
 
     /// Looks whether Redis is there while nothing is to be settled, so that it is known before a sale.
@@ -274,7 +241,10 @@ impl<'a> Round<'a> {
         let activities = self.control.engine.activities();
         let mut over = self.settling.over.lock().expect("nobody panics under this lock");
         over.retain(|id| activities.contains_key(id));
-        let is_shared = |it: &&Arc<Activity>| it.sale().lease.is_some() && !over.contains(&it.id);
+        // One that is over and open here was known here and never joined: its account closes it.
+        let is_shared = |it: &&Arc<Activity>| {
+            it.sale().lease.is_some() && !(over.contains(&it.id) && it.sale().closed)
+        };
         for activity in activities.values().filter(is_shared) {
             self.accounts.entry(activity.id).or_default();
         }
@@ -282,7 +252,7 @@ impl<'a> Round<'a> {
     }
 
     /// Lets accounts go that are over, and what Redis has of them.
-    async fn end_accounts(&mut self) -> Result<(), Failed> {
+    async fn end_accounts(&mut self, refused: &mut Result<(), Failed>) -> Result<(), Failed> {
         let over = self.settling.over.lock().expect("nobody panics under this lock").clone();
         let ended: Vec<_> = self.accounts.keys().copied().filter(|id| over.contains(id)).collect();
         for id in ended {
@@ -291,8 +261,10 @@ impl<'a> Round<'a> {
             if sale == Some(false) {
                 later(self.change(id, Command::Close { activity: id, unsold: 0 }).await)?;
             }
-            self.settling.redis.forget(id).await?;
-            self.accounts.remove(&id);
+            match self.settling.redis.forget(id).await {
+                Ok(()) => drop(self.accounts.remove(&id)),
+                Err(fault) => apart(Err(fault.into()), refused)?,
+            }
         }
         Ok(())
     }
@@ -586,6 +558,19 @@ fn later(made: Result<(), Failed>) -> Result<(), Failed> {
             Ok(())
         }
         made => made,
+    }
+}
+
+/// The same, and of what Redis refuses the first is kept for the end of the step.
+fn apart(made: Result<(), Failed>, refused: &mut Result<(), Failed>) -> Result<(), Failed> {
+    match made {
+        Err(Failed::Redis(fault)) if fault.is_refused() => {
+            if refused.is_ok() {
+                *refused = Err(fault.into());
+            }
+            Ok(())
+        }
+        made => later(made),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What goes wrong without one of the protocol's rules: each the shortest run with real gateways. Where a
 //! rule can be left out by Redis or the store, a canary does, and the checks notice.
 
+use seckill_shards::command::PhaseChange;
 use seckill_shards::ids::{OrderId, UserId};
 use seckill_shards::record::Status;
 
@@ -503,6 +504,30 @@ fn the_last_unit_anywhere_is_sold_to_a_buyer_at_another_gateway_within_a_second(
     for case in [right_after_a_sale, idle] {
         check(case, 2, Flaw::None, "");
     }
+}
+
+/// It learned of the sale, and Redis never heard of it; the others closed the sale while it was down. It
+/// kept the sale open for ever.
+#[test]
+fn a_sale_that_was_known_and_never_joined_is_closed_there_too() {
+    let case: Case = |world| {
+        let id = world.sale().id;
+        let knows = move |world: &World| {
+            let sale = world.gateways[1].running.as_ref()?.engine().activity(id)?;
+            Some((sale.sale().closed, sale.sale().lease?.floor.is_some()))
+        };
+        start(world, 1)?;
+        world.held.insert(1);
+        world.start(1);
+        world.until("it knows the sale", |world| knows(world) == Some((false, false)))?;
+        world.crash(1);
+        world.held.clear();
+        world.change_phase(0, id, PhaseChange::End);
+        world.calm(5_000)?;
+        world.start(1);
+        world.until("it is closed there", |world| knows(world) == Some((true, false)))
+    };
+    check(case, 2, Flaw::None, "");
 }
 
 /// More places than one message carries are declared in parts, some of which are lost.

@@ -75,6 +75,14 @@ impl World {
         self.until("every sale is closed", |world| {
             world.sales.clone().into_iter().all(|sale| world.row(sale).closed)
         })?;
+        self.until("everybody who runs has closed them", |world| {
+            let running = || world.gateways.iter().filter_map(|it| it.running.as_ref());
+            let is_closed = |sale: &Sale| {
+                let known = running().filter_map(|it| it.engine().activity(sale.id));
+                known.into_iter().all(|it| it.sale().closed)
+            };
+            world.sales.iter().all(is_closed)
+        })?;
         self.sales.clone().into_iter().try_for_each(|sale| self.check_product(sale))
     }
 
