@@ -1,6 +1,7 @@
 #!/bin/bash
 # Three gateways that share what they sell, their Redis, and nginx before them, on this machine alone.
-# `make cluster` builds and runs it; Ctrl-C ends all of it, and what was sold is there the next time.
+# `make cluster` builds and runs it; Ctrl-C ends all of it, and what was sold is there the next time. A part
+# that ends by itself, or by `kill -9 $(cat DATA/gateway-2.pid)`, is told of, and the others go on.
 #
 #   deploy/cluster.sh BINARY DATA    SECKILL_STORE_URL=sqlserver:… in place of one SQLite file
 set -euo pipefail
@@ -11,23 +12,25 @@ data=$(realpath "$2")
 here=$(dirname "$(realpath "$0")")
 front=${FRONT:-127.0.0.1:8080}
 socket=$data/redis.socket
-processes=()
+declare -A parts # by their process ids
 
 end() {
     trap - EXIT INT TERM
-    kill "${processes[@]}" 2>/dev/null || true
+    kill "${!parts[@]}" 2>/dev/null || true
     wait
 }
 trap end EXIT
 trap 'exit 0' INT TERM
 
-# Once there is something, with a bound: a process that has failed has said why.
+# Notes the process that was just started as a part, and waits until it is there, with a bound.
 until_there() {
-    local what=$1 tries=600
+    local what=$1 pid=$! tries=600
     shift
+    parts[$pid]=$what
+    echo "$pid" >"$data/${what/ /-}.pid"
     until "$@" 2>/dev/null; do
         ((tries -= 1)) || { echo "$what does not come: see $data/*.log" >&2; exit 1; }
-        kill -0 "${processes[-1]}" 2>/dev/null || { echo "$what has ended: see $data/*.log" >&2; exit 1; }
+        kill -0 "$pid" 2>/dev/null || { echo "$what has ended: see $data/*.log" >&2; exit 1; }
         sleep 0.1
     done
 }
@@ -41,7 +44,6 @@ secret_of_all() {
 start_redis() {
     redis-server --port 0 --unixsocket "$socket" --dir "$data" --save '' --appendonly no \
         --logfile "$data/redis.log" &
-    processes+=($!)
     until_there redis test -S "$socket"
 }
 
@@ -61,7 +63,6 @@ start_gateway() {
         "$seckill" serve "${demo[@]}" --cores 1 --data "$data/gateway-$number" \
         --listen "127.0.0.1:808$number" --ops-listen "127.0.0.1:909$number" \
         >"$out" 2>"$data/gateway-$number.log" &
-    processes+=($!)
     until_there "gateway $number" grep -q '^ready' "$out"
 }
 
@@ -79,7 +80,6 @@ start_nginx() {
             "$file" >"$own/$(basename "$file")"
     done
     nginx -p "$own" -c "$own/nginx.conf" -g 'daemon off;' 2>"$data/nginx.log" &
-    processes+=($!)
     until_there nginx bash -c ": </dev/tcp/${front/://}"
 }
 
@@ -102,6 +102,10 @@ redis           $socket
 store           $store
 logs            $data/*.log
 TEXT
-wait -n "${processes[@]}" || true
-echo "a part has ended: see the logs in $data" >&2
+# What a fleet is for: whatever ends, the others go on.
+while ((${#parts[@]})); do
+    wait -n -p ended "${!parts[@]}" || true
+    echo "${parts[$ended]} has ended: see $data/${parts[$ended]/ /-}.log" >&2
+    unset "parts[$ended]"
+done
 exit 1

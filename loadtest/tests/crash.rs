@@ -55,7 +55,7 @@ fn sell_and_kill(gateway: &mut Gateway, shop: &mut Shop, random: &mut Random, ki
     let address = gateway.address();
     let sent = thread::scope(|scope| {
         let load = scope.spawn(|| drive(address, &load, &answered));
-        until("enough is answered", GENEROUS, || {
+        until("enough is answered", GENEROUS * 8, || {
             // Only a count: the answers themselves come with the join.
             (answered.load(Ordering::Relaxed) >= enough || load.is_finished()).then_some(())
         });

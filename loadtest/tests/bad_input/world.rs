@@ -38,8 +38,10 @@ impl World {
         let path = format!("/api/v1/orders/{order}/payments");
         let started = ann.post(&path, &json!({ "method": "sandbox" })).expect(201).json();
         let payment = started["payment_id"].as_str().unwrap().to_owned();
-        until("the store has the order", GENEROUS, || {
-            (gateway.audit(&live)["held"] == 1).then_some(())
+        let of_sale = format!("/api/v1/admin/orders?activity_id={live}&");
+        until("the store has the order and its payment", GENEROUS, || {
+            let orders = shop::items(&mut shop.admin, &of_sale);
+            (orders.first()?["payments"][0]["payment_id"] == payment).then_some(())
         });
         Self { gateway, shop, ann, ann_id, product, draft, live, order, payment }
     }

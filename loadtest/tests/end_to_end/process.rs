@@ -67,7 +67,7 @@ fn a_gateway_at_work_shows_its_figures() {
     let mut shop = Shop::open(&gateway);
     let mut buyers: [Client; 6] = shop::shoppers(&gateway, "buyer");
     let activity = shop.sale(Sale::of(20));
-    let brief = shop.sale(Sale { pay_within_s: 1, ..Sale::of(1) });
+    let brief = shop.sale(Sale { pay_within_s: 8, ..Sale::of(1) });
     for buyer in &mut buyers {
         drop(buyer.send(buy(&activity, "a", 1)).expect(202));
         buyer.send(buy(&activity, "b", 1)).problem(409, "limit-reached");
@@ -387,30 +387,6 @@ fn d9_an_audit_that_cannot_compare_says_so() {
     assert_eq!(ended.code, Some(2), "without a store: {}", ended.stdout);
 }
 
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            fs::copy(&path, &target).unwrap();
-        }
-    }
-}
-
-/// Puts a file or folder of another data directory in the place of this one's.
-fn restore(gateway: &Gateway, from: &Path, name: &str) {
-    let target = gateway.data().join(name);
-    if target.is_dir() {
-        fs::remove_dir_all(&target).unwrap();
-        copy(&from.join(name), &target);
-    } else {
-        fs::copy(from.join(name), target).unwrap();
-    }
-}
-
 /// A gateway that has stopped, and its data as it was before the last order.
 fn gateway_and_older_data() -> (Gateway, String, Scratch) {
     let mut gateway = Gateway::start(Start::cores(1));
@@ -419,8 +395,7 @@ fn gateway_and_older_data() -> (Gateway, String, Scratch) {
     let activity = shop.sale(Sale::of(10));
     drop(ann.send(buy(&activity, "a", 1)).expect(202));
     gateway.stop();
-    let older = Scratch::new();
-    copy(gateway.data(), older.path());
+    let older = Scratch::copy_of(gateway.data());
     gateway.restart(Start::cores(1));
     let mut bob = Client::with_token(gateway.address(), &bob.token.unwrap());
     drop(bob.send(buy(&activity, "b", 1)).expect(202));
@@ -432,7 +407,7 @@ fn gateway_and_older_data() -> (Gateway, String, Scratch) {
 #[test]
 fn a_restored_or_lost_journal_stops_the_start() {
     let (gateway, _, older) = gateway_and_older_data();
-    restore(&gateway, older.path(), "journal");
+    gateway.put_back(&older, "journal");
     serve(&gateway).refused("journal");
     fs::remove_dir_all(gateway.data().join("journal")).unwrap();
     serve(&gateway).refused("journal");
@@ -442,7 +417,7 @@ fn a_restored_or_lost_journal_stops_the_start() {
 #[test]
 fn a_store_that_lacks_orders_only_is_caught_up() {
     let (mut gateway, activity, older) = gateway_and_older_data();
-    restore(&gateway, older.path(), "store.db");
+    gateway.put_back(&older, "store.db");
     gateway.restart(Start::cores(1));
     until("the store has both orders", GENEROUS, || {
         (gateway.audit(&activity)["held"] == 2).then_some(())
@@ -456,15 +431,14 @@ fn a_store_that_lacks_sales_stops_the_start() {
     let mut shop = Shop::open(&gateway);
     shop.sale(Sale::of(10));
     gateway.stop();
-    let older = Scratch::new();
-    copy(gateway.data(), older.path());
+    let older = Scratch::copy_of(gateway.data());
     gateway.restart(Start::cores(1));
     let mut shop = Shop { admin: shop::sign_in(&gateway, shop::ADMIN) };
     let [mut ann] = shop::shoppers(&gateway, "buyer");
     let activity = shop.sale(Sale::of(10));
     drop(ann.send(buy(&activity, "a", 1)).expect(202));
     gateway.stop();
-    restore(&gateway, older.path(), "store.db");
+    gateway.put_back(&older, "store.db");
     serve(&gateway).refused("store");
 }
 

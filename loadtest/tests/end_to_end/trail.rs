@@ -12,7 +12,17 @@ use serde_json::{Value, json};
 const TRAIL: &str = "/api/v1/admin/trail?";
 
 /// Who did what to what, and what is said of it, oldest first.
-fn told(admin: &mut Client) -> Vec<String> {
+fn told(gateway: &Gateway, admin: &mut Client) -> Vec<String> {
+    let mut operations = Client::new(gateway.operations());
+    until("all acts are noted", GENEROUS, || {
+        let metrics = operations.get("/metrics").expect(200).text();
+        metrics.contains("\nseckill_acts_unwritten 0\n").then_some(())
+    });
+    listed(admin)
+}
+
+/// Those that the store has by now.
+fn listed(admin: &mut Client) -> Vec<String> {
     let line = |act: &Value| {
         let text = |member: &Value| member.as_str().unwrap_or_default().to_owned();
         let target = &act["target"];
@@ -107,13 +117,13 @@ fn every_act_is_told_once_it_is_done_and_no_refused_one() {
     let mut shop = Shop::open(&gateway);
     let me = shop::id_of(&shop.admin.get("/api/v1/users/me").expect(200).json());
     let mut expected = vec![format!("command line created user {me} admin")];
-    assert_eq!(told(&mut shop.admin), expected);
+    assert_eq!(told(&gateway, &mut shop.admin), expected);
     expected.extend(run_a_sale(&mut shop));
-    assert_eq!(told(&mut shop.admin), expected);
+    assert_eq!(told(&gateway, &mut shop.admin), expected);
     let sale = shop.sale(Sale::of(5));
-    let so_far = told(&mut shop.admin).len();
+    let so_far = told(&gateway, &mut shop.admin).len();
     let orders = end_two_orders(&gateway, &mut shop, &sale);
-    let lines = told(&mut shop.admin);
+    let lines = told(&gateway, &mut shop.admin);
     assert!(
         lines[so_far].starts_with("command line created user ") && lines[so_far].contains("token")
     );
@@ -136,7 +146,7 @@ fn every_act_is_told_once_it_is_done_and_no_refused_one() {
     zoe.send(Request::new("POST", &reset)).problem(403, "forbidden");
     let pause = format!("/api/v1/admin/activities/{sale}/pause");
     drop(zoe.send(Request::new("POST", &pause)).expect(200));
-    let last = told(&mut shop.admin).split_off(so_far + 1 + orders.len());
+    let last = told(&gateway, &mut shop.admin).split_off(so_far + 1 + orders.len());
     let expected = [
         format!("{ADMIN} unblocked user {id}"),
         format!("{ADMIN} password_link_made user {id}"),
@@ -166,7 +176,7 @@ fn what_is_done_with_the_store_away_is_noted_when_it_is_back() {
     let mut gateway = Gateway::start(Start::cores(1));
     let mut shop = Shop::open(&gateway);
     let sale = shop.sale(Sale::of(5));
-    let before = told(&mut shop.admin);
+    let before = told(&gateway, &mut shop.admin);
     let store = Store::open(gateway.data().join("store.db")).unwrap();
     store.execute_batch("ALTER TABLE trail RENAME TO trail_away").unwrap();
     shop.step(&sale, "pause");
@@ -176,7 +186,7 @@ fn what_is_done_with_the_store_away_is_noted_when_it_is_back() {
     store.execute_batch("ALTER TABLE trail_away RENAME TO trail").unwrap();
     let paused = format!("{ADMIN} paused activity {sale}");
     until("the pause is noted", GENEROUS, || {
-        (told(&mut shop.admin).last() == Some(&paused)).then_some(())
+        (listed(&mut shop.admin).last() == Some(&paused)).then_some(())
     });
     store.execute_batch("ALTER TABLE trail RENAME TO trail_away").unwrap();
     shop.step(&sale, "resume");
@@ -186,7 +196,7 @@ fn what_is_done_with_the_store_away_is_noted_when_it_is_back() {
     gateway.restart(Start::cores(1));
     let mut admin = shop::sign_in(&gateway, ADMIN);
     let resumed = format!("{ADMIN} resumed activity {sale}");
-    assert_eq!(told(&mut admin), [&before[..], &[paused, resumed]].concat());
+    assert_eq!(told(&gateway, &mut admin), [&before[..], &[paused, resumed]].concat());
 }
 
 /// Whoever is not told what came of a request did it, or did not: the trail says that nobody knows.

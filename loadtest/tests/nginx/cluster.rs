@@ -53,11 +53,23 @@ fn make_cluster_starts_a_fleet_that_sells_and_ends_whole() {
             let order = orders(&mut shopper).into_iter().find(|it| it.id == order)?;
             (order.status == Status::AwaitingPayment).then_some(())
         });
+        let mut other = cluster.sign_in("grace");
+        for part in ["redis", "gateway-2"] {
+            cluster.kill(part);
+        }
+        until("the others sell", GENEROUS, || {
+            let answer = other.send(shop::buy(&id_of(open), "second", 1));
+            (answer.status == 202).then_some(())
+        });
     });
+    for part in ["redis", "gateway 2"] {
+        let told = format!("{part} has ended");
+        until(&told, GENEROUS, || cluster.output().contains(&told).then_some(()));
+    }
     assert_eq!(cluster.end(), Some(0), "{}", cluster.output());
     let socket = cluster.data.path().join("redis.socket");
     assert!(UnixStream::connect(socket).is_err(), "Redis is still there");
-    for number in 1..=OPERATIONS.len() {
+    for number in [1, 3] {
         let log = cluster.data.path().join(format!("gateway-{number}.log"));
         let log = fs::read_to_string(log).unwrap();
         assert!(log.contains("\"message\":\"stopped\",\"whole\":true"), "{log}");
@@ -133,6 +145,13 @@ impl Cluster {
         let session = client.post("/api/v1/sessions", &body).expect(201).json();
         client.token = session["token"].as_str().map(str::to_owned);
         client
+    }
+
+    /// Kills a part as a power cut would.
+    fn kill(&self, part: &str) {
+        let pid = fs::read_to_string(self.data.path().join(format!("{part}.pid"))).unwrap();
+        let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
+        kill_process(pid, Signal::KILL).expect("it runs");
     }
 
     /// Its exit code.

@@ -194,7 +194,7 @@ fn go_wrong(world: &mut World, crowd: &Crowd<'_>, random: &mut Random, faults: &
     let go_on = |random: &mut Random| {
         // Only a count: nothing else is read by it.
         let enough = crowd.tries.load(Ordering::Relaxed) + 1 + random.below(TRIES_MAX);
-        until("the shoppers have tried", GENEROUS, || {
+        until("the shoppers have tried", GENEROUS * 8, || {
             (crowd.tries.load(Ordering::Relaxed) >= enough).then_some(())
         });
     };
