@@ -1,44 +1,64 @@
 //! `seckill backup` and `seckill restore`: a data directory, copied whole beside the gateway that
 //! runs on it, and put back.
 //!
-//! A copy is read before it is called one. The store is copied first, so the journal is never behind
-//! it; where a checkpoint was made between, both are copied again.
+//! A copy is read before it is called one. The store is copied first, so no journal is behind it; where
+//! a checkpoint was made between, all is copied again. The journals of adopted gateways come last: units
+//! go from them to the own one and never back, so none that moved meanwhile is in both.
 
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use seckill_shards::disk::MachineDisk;
-use seckill_shards::engine::{Found, read_fold};
+use seckill_shards::engine::read_fold;
+use seckill_shards::ids::Origin;
 use seckill_shards::journal::copy_journal;
 
 use super::{Place, Unusable, note, open_store, remove_if_there, runtime, say};
 use crate::config::{Config, KEPT_SECRETS, StorePlace};
-use crate::store::{Deed, JournalPosition, sqlite};
+use crate::control::adopted_journals;
+use crate::store::{
+    Deed, GatewayRow, JournalFound, JournalPosition, OutOfStep, Store, resume, sqlite,
+};
 
 /// Times that the files of a running gateway are copied again after they changed meanwhile.
 const COPIES_MAX: usize = 5;
-const JOURNAL: &str = "journal";
-/// The journal until it is known to be whole: what was given up half-way is no backup, and no start
-/// goes on from it.
-const HALF: &str = "journal.making";
 const STORE: &str = "store.db";
-/// A line of text with what is in a backup.
+/// Lines of text with what is in a backup, one for each journal, the own one first.
 const LABEL: &str = "backup";
+const DATA: &str = "the data directory";
+/// What helps where the store has more than a backup.
+const NEWEST: &str = "start on the newest copy of the data directory";
+
+/// Where the journals are in a data directory or a backup, and where they are until all are known to be
+/// whole: what was given up half-way is no backup, and no start goes on from it.
+const JOURNAL: [&str; 2] = ["journal", "journal.making"];
+const ADOPTED: [&str; 2] = ["adopted", "adopted.making"];
+
+/// A gateway's journal in a data directory or a backup.
+struct Journal {
+    origin: Origin,
+    disk: MachineDisk,
+    /// Where it is copied to, in another folder.
+    half: PathBuf,
+}
 
 pub(super) fn backup(place: &Place, out: &Path) -> anyhow::Result<ExitCode> {
     let config = place.config()?;
-    let journal = open_journal(&config.journal(), "the data directory")?;
+    // Nothing is written where there is nothing to copy.
+    drop(journals(&config, &config.data, DATA)?);
     must_be_empty(out)?;
-    let label = label(&copy_both(&config, &journal, out)?);
+    let lines = lines(&config, &copy_all(&config, out)?);
     for name in KEPT_SECRETS {
         copy_file(&config.data.join(name), &out.join(name))?;
     }
-    fs::write(out.join(LABEL), &label)?;
+    fs::write(out.join(LABEL), lines.join("\n"))?;
     finish(out)?;
-    say(&format!("backup: {label}"))?;
+    for line in &lines {
+        say(&format!("backup: {line}"))?;
+    }
     if let StorePlace::SqlServer(_) = config.store {
         say("the store is not in it: a database of SQL Server has backups of its own")?;
     }
@@ -47,26 +67,35 @@ pub(super) fn backup(place: &Place, out: &Path) -> anyhow::Result<ExitCode> {
 
 pub(super) fn restore(place: &Place, from: &Path) -> anyhow::Result<ExitCode> {
     let config = place.config()?;
-    let journal = open_journal(&from.join(JOURNAL), "the backup")?;
-    let (found, _) = read_fold(&journal, None)?;
-    let label = label(&found);
-    let kept = fs::read_to_string(from.join(LABEL)).unwrap_or_default();
-    if kept != label {
-        let text = format!("the backup is damaged: it was {kept:?}, and it is {label:?}");
-        return Err(Unusable(text).into());
-    }
-    must_be_followed(&config, &found)?;
+    let journals = journals(&config, from, "the backup")?;
+    let found: anyhow::Result<Vec<_>> = journals.iter().map(|it| it.read(&it.disk)).collect();
+    let found = found?;
+    let lines = lines(&config, &found);
+    must_be_as_it_was(&fs::read_to_string(from.join(LABEL)).unwrap_or_default(), &lines)?;
     must_be_empty(&config.data)?;
-    copy_and_read(&journal, &config.data.join(HALF))?;
-    if let StorePlace::Sqlite(path) = &config.store {
-        copy_file(&from.join(STORE), path)?;
+    let store_stays = has_store(&config);
+    if store_stays {
+        let store = open_store(&config)?;
+        runtime()?.block_on(must_be_followed(&*store, config.gateway_id, &found))?;
+    }
+    for journal in &journals {
+        journal.copy_into(&config.data)?;
+    }
+    match &config.store {
+        StorePlace::Sqlite(path) if !store_stays => copy_file(&from.join(STORE), path)?,
+        StorePlace::Sqlite(_) | StorePlace::SqlServer(_) => {}
     }
     for name in KEPT_SECRETS {
         copy_file(&from.join(name), &config.data.join(name))?;
     }
     finish(&config.data)?;
-    say(&format!("restored: {label}"))?;
-    note_restored(&config, label)?;
+    for line in &lines {
+        say(&format!("restored: {line}"))?;
+    }
+    note_restored(&config, lines.into_iter().next().unwrap_or_default())?;
+    if store_stays {
+        say("the store that is there stays as it is")?;
+    }
     if config.redis_url.is_some() {
         say(
             "Redis and the other gateways remember what came behind that position: where they do, \
@@ -77,15 +106,49 @@ pub(super) fn restore(place: &Place, from: &Path) -> anyhow::Result<ExitCode> {
 }
 
 /// In the store that was restored, or that was there all the time.
-fn note_restored(config: &Config, label: String) -> anyhow::Result<()> {
+fn note_restored(config: &Config, own: String) -> anyhow::Result<()> {
     let store = open_store(config)?;
     let deed = Deed::new("restored", "gateway", Some(config.gateway_id.into()));
-    runtime()?.block_on(note(&*store, deed, label));
+    runtime()?.block_on(note(&*store, deed, own));
     Ok(())
 }
 
-fn open_journal(folder: &Path, of: &str) -> Result<MachineDisk, Unusable> {
-    MachineDisk::open_beside(folder).map_err(|_| Unusable(format!("there is no journal in {of}")))
+/// All journals in a folder, the gateway's own first.
+fn journals(config: &Config, folder: &Path, of: &str) -> anyhow::Result<Vec<Journal>> {
+    let ([own, own_half], [adopted, adopted_half]) = (JOURNAL, ADOPTED);
+    let disk = MachineDisk::open_beside(&folder.join(own))
+        .map_err(|_| Unusable(format!("there is no journal in {of}")))?;
+    let origin = Origin { gateway: config.gateway_id, epoch: 0 };
+    let mut all = vec![Journal { origin, disk, half: own_half.into() }];
+    for (origin, journal) in adopted_journals(&folder.join(adopted))? {
+        let name = journal.file_name().expect("it was listed by its name");
+        let half = Path::new(adopted_half).join(name);
+        all.push(Journal { origin, disk: MachineDisk::open_beside(&journal)?, half });
+    }
+    Ok(all)
+}
+
+impl Journal {
+    /// Copies it into a folder, and reads the copy; what is there.
+    fn copy_into(&self, folder: &Path) -> anyhow::Result<JournalFound> {
+        let copy = MachineDisk::open_locked(&folder.join(&self.half))?;
+        copy_journal(&self.disk, &copy).with_context(|| self.name())?;
+        self.read(&copy)
+    }
+
+    /// Reads it, or a copy of it.
+    fn read(&self, disk: &MachineDisk) -> anyhow::Result<JournalFound> {
+        let Origin { gateway, epoch } = self.origin;
+        let (found, _) = read_fold(disk, None).with_context(|| self.name())?;
+        let none = || Unusable(format!("{}: there is nothing in it", self.name()));
+        let journal_id = found.journal.ok_or_else(none)?;
+        let (begin, end) = (found.checkpoint_position, found.position);
+        Ok(JournalFound { gateway, journal_id, epoch, begin, end })
+    }
+
+    fn name(&self) -> String {
+        format!("the journal of gateway {}", self.origin.gateway)
+    }
 }
 
 fn must_be_empty(folder: &Path) -> anyhow::Result<()> {
@@ -97,76 +160,123 @@ fn must_be_empty(folder: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Copies the embedded store, then the journal, until the one fits the other.
-fn copy_both(config: &Config, journal: &MachineDisk, out: &Path) -> anyhow::Result<Found> {
+/// Copies the embedded store, then the journals, until these fit it.
+fn copy_all(config: &Config, out: &Path) -> anyhow::Result<Vec<JournalFound>> {
     let mut tries = 1;
     loop {
-        let copied = copy_once(config, journal, out);
-        match copied {
+        match copy_once(config, out) {
             Err(error) if tries < COPIES_MAX && !error.is::<Unusable>() => tries += 1,
             done => return done,
         }
-        fs::remove_dir_all(out.join(HALF))?;
+        for [_, half] in [ADOPTED, JOURNAL] {
+            let half = out.join(half);
+            if half.exists() {
+                fs::remove_dir_all(half)?;
+            }
+        }
     }
 }
 
-fn copy_once(config: &Config, journal: &MachineDisk, out: &Path) -> anyhow::Result<Found> {
-    let stored = match &config.store {
-        StorePlace::Sqlite(path) => {
-            let copy = out.join(STORE);
-            remove_if_there(&copy)?;
-            let positions = sqlite::copy(path, &copy).map_err(|error| Unusable::from(&error))?;
-            positions.into_iter().find(|(gateway, _)| *gateway == config.gateway_id)
-        }
-        StorePlace::SqlServer(_) => None,
-    };
-    let found = copy_and_read(journal, &out.join(HALF))?;
-    if let Some((_, stored)) = stored {
-        must_fit(&found, &stored)?;
+fn copy_once(config: &Config, out: &Path) -> anyhow::Result<Vec<JournalFound>> {
+    let followed = copy_store(config, out)?;
+    // Looked for behind the store: whom it knows to be adopted is there.
+    let journals = journals(config, &config.data, DATA)?;
+    let found: anyhow::Result<Vec<_>> = journals.iter().map(|it| it.copy_into(out)).collect();
+    let found = found?;
+    if let Some(followed) = followed {
+        found.iter().try_for_each(|it| must_fit(it, &followed))?;
     }
     Ok(found)
 }
 
-/// Copies a journal into a folder, and reads the copy; what is there.
-fn copy_and_read(journal: &MachineDisk, to: &Path) -> anyhow::Result<Found> {
-    let copy = MachineDisk::open_locked(to)?;
-    copy_journal(journal, &copy)?;
-    Ok(read_fold(&copy, None)?.0)
+/// Copies the store, where it is embedded; how far the copy has followed each gateway.
+fn copy_store(config: &Config, out: &Path) -> anyhow::Result<Option<Vec<(u16, JournalPosition)>>> {
+    let StorePlace::Sqlite(path) = &config.store else { return Ok(None) };
+    let copy = out.join(STORE);
+    remove_if_there(&copy)?;
+    Ok(Some(sqlite::copy(path, &copy).map_err(|error| Unusable::from(&error))?))
 }
 
 /// The store's copy must be one that a start on this journal takes.
-fn must_fit(found: &Found, stored: &JournalPosition) -> anyhow::Result<()> {
-    if found.journal != Some(stored.journal_id) {
-        return Err(Unusable("the store does not follow this journal".to_owned()).into());
+fn must_fit(found: &JournalFound, followed: &[(u16, JournalPosition)]) -> anyhow::Result<()> {
+    let JournalFound { gateway, epoch, begin, end, .. } = *found;
+    let stored = followed.iter().find(|(number, _)| *number == gateway).map(|(_, it)| *it);
+    // An adopted gateway's journal begins with what the store had once it was retired.
+    let is_before = stored.is_some_and(|it| it.epoch < epoch);
+    anyhow::ensure!(!is_before, "gateway {gateway} was adopted while the store was copied");
+    match resume(found, stored) {
+        Ok(_) => Ok(()),
+        Err(OutOfStep::BeforeBegin { stored, .. }) => anyhow::bail!(
+            "the journal of gateway {gateway} moves faster than it can be copied: it is from position \
+             {begin} to {end}, and the store stands at {stored}"
+        ),
+        Err(error) => Err(Unusable::from(&error).into()),
     }
-    let (begin, end, stored) = (found.checkpoint_position, found.position, stored.position);
-    anyhow::ensure!(
-        (begin..=end).contains(&stored),
-        "the journal moves faster than it can be copied: it is from position {begin} to {end}, and the \
-         store stands at {stored}"
-    );
-    Ok(())
+}
+
+/// A backup must have what it had when it was made.
+fn must_be_as_it_was(label: &str, lines: &[String]) -> Result<(), Unusable> {
+    if label == lines.join("\n") {
+        return Ok(());
+    }
+    let had = label.lines().find(|had| !lines.iter().any(|has| has == had));
+    let has = lines.iter().find(|has| !label.lines().any(|had| had == *has));
+    let none = "no such journal";
+    let (had, has) = (had.unwrap_or(none), has.map_or(none, String::as_str));
+    Err(Unusable(format!("the backup is damaged: it had {had}, and it has {has}")))
+}
+
+/// Whether the store is there already: that of a gateway of several, or a database of SQL Server.
+fn has_store(config: &Config) -> bool {
+    match &config.store {
+        StorePlace::Sqlite(path) => path.exists(),
+        StorePlace::SqlServer(_) => true,
+    }
 }
 
 /// A store that is not in the backup may have gone on behind it.
-fn must_be_followed(config: &Config, found: &Found) -> anyhow::Result<()> {
-    let StorePlace::SqlServer(_) = config.store else { return Ok(()) };
-    let store = open_store(config)?;
-    let stored = runtime()?.block_on(store.position(config.gateway_id));
-    let stored = stored.map_err(|error| Unusable::from(&error))?;
-    let (gateway, end) = (config.gateway_id, found.position);
-    match stored {
-        Some(stored) if stored.position > end || Some(stored.journal_id) != found.journal => {
-            Err(Unusable(format!(
-                "the store has followed gateway {gateway} to position {}, and this backup ends at {end}: \
-                 a start on it would be refused, and orders since then would be lost; start on the \
-                 newest copy of the data directory",
-                stored.position
-            ))
-            .into())
+async fn must_be_followed(
+    store: &dyn Store,
+    own: u16,
+    found: &[JournalFound],
+) -> Result<(), Unusable> {
+    must_have_adopted(store, own, found).await?;
+    for it in found {
+        let stored = store.position(it.gateway).await.map_err(|error| Unusable::from(&error))?;
+        match resume(it, stored) {
+            Ok(_) => {}
+            Err(OutOfStep::BeyondEnd { stored, end }) => {
+                return Err(Unusable(format!(
+                    "the store has followed gateway {} to position {stored}, and this backup ends at \
+                     {end}: a start on it would be refused, and orders since then would be lost; {NEWEST}",
+                    it.gateway
+                )));
+            }
+            Err(error) => return Err(Unusable::from(&error)),
         }
-        _ => Ok(()),
     }
+    Ok(())
+}
+
+/// Whom the gateway has adopted, and begun a journal of, must be among what was found.
+async fn must_have_adopted(
+    store: &dyn Store,
+    own: u16,
+    found: &[JournalFound],
+) -> Result<(), Unusable> {
+    let rows = store.announce(None).await.map_err(|error| Unusable::from(&error))?;
+    let is_its = |row: &&GatewayRow| row.retired.is_some_and(|it| it.adopter == own);
+    for GatewayRow { number, epoch, .. } in rows.iter().filter(is_its) {
+        let stored = store.position(*number).await.map_err(|error| Unusable::from(&error))?;
+        let is_begun = stored.is_some_and(|it| it.is_followed() && it.epoch == *epoch);
+        if is_begun && !found.iter().any(|it| (it.gateway, it.epoch) == (*number, *epoch)) {
+            return Err(Unusable(format!(
+                "gateway {own} has adopted gateway {number} since this backup was made: a start on it \
+                 could not go on with the orders of gateway {number}; {NEWEST}"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Copies a file where it is there, durably and for its owner alone.
@@ -181,15 +291,26 @@ fn copy_file(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(File::open(to)?.sync_all()?)
 }
 
-/// Gives the journal its name: what is there is whole.
+/// Gives the journals their names, the own one's last: what is there is whole.
 fn finish(folder: &Path) -> io::Result<()> {
-    fs::rename(folder.join(HALF), folder.join(JOURNAL))?;
+    for [name, half] in [ADOPTED, JOURNAL] {
+        let half = folder.join(half);
+        if half.exists() {
+            File::open(&half)?.sync_all()?;
+            fs::rename(half, folder.join(name))?;
+        }
+    }
     File::open(folder)?.sync_all()
 }
 
-fn label(found: &Found) -> String {
-    let journal: String =
-        found.journal.iter().flatten().map(|byte| format!("{byte:02x}")).collect();
-    let (begin, end) = (found.checkpoint_position, found.position);
-    format!("journal {journal} from position {begin} to {end}")
+/// What is told of journals, each in a line.
+fn lines(config: &Config, found: &[JournalFound]) -> Vec<String> {
+    let line = |it: &JournalFound| {
+        let JournalFound { gateway, journal_id, begin, end, .. } = it;
+        let id: String = journal_id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let is_own = *gateway == config.gateway_id;
+        let of = if is_own { String::new() } else { format!("adopted gateway {gateway}: ") };
+        format!("{of}journal {id} from position {begin} to {end}")
+    };
+    found.iter().map(line).collect()
 }

@@ -68,7 +68,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Copy a data directory, of a gateway that runs or not: journal, embedded store, secrets.
+    /// Copy a data directory, of a gateway that runs or not: its journal and those of adopted gateways,
+    /// embedded store, secrets.
     Backup {
         #[command(flatten)]
         place: Place,

@@ -275,7 +275,7 @@ fn register(runtime: &Runtime, control: &Control, config: &Config) -> Result<(),
 /// What is to be known before shoppers are served, those of adopted gateways among them.
 fn prepare(runtime: &Runtime, control: &Arc<Control>) -> Result<(), Unusable> {
     let opened = runtime.block_on(control.open_adopted());
-    opened.map_err(|error| Unusable(format!("an adopted gateway cannot go on: {error:#}")))?;
+    opened.map_err(|error| Unusable(format!("{error:#}")))?;
     runtime.block_on(control.prepare()).map_err(|error| Unusable::from(&error))?;
     // The others were asked: nobody is to be told what is not to stand.
     match control.ending() {

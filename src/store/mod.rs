@@ -20,6 +20,7 @@ pub use rows::{
     Product, ProductUpdate, Retired, Revocation, Revoked, Roles, SetAside, SignOut, Snapshot,
     StatusSum, StoredOrder, User, UserUpdate,
 };
+pub use steps::resume;
 pub use trail::{Act, Deed, Doer, Noted};
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub(super) fn activities_of(orders: &[OrderRow]) -> BTreeSet<ActivityId> {
 ///
 /// # Errors
 /// [`OutOfStep`] where this is not the journal that the store has followed.
-pub(super) fn resume(
+pub fn resume(
     found: &JournalFound,
     stored: Option<JournalPosition>,
 ) -> Result<Option<u64>, OutOfStep> {

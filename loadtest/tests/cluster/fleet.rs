@@ -83,6 +83,13 @@ impl Fleet {
         store
     }
 
+    /// Removes the store, while no gateway runs.
+    pub(crate) fn lose_store(&self) {
+        for file in fs::read_dir(self.store.path()).unwrap() {
+            fs::remove_file(file.unwrap().path()).unwrap();
+        }
+    }
+
     /// A published sale that every gateway knows and may lease; its id.
     pub(crate) fn sale(&mut self, sale: Sale) -> String {
         let activity = self.shop.sale(sale);

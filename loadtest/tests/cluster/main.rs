@@ -8,6 +8,7 @@ mod faults;
 mod fleet;
 mod forged;
 mod owners;
+mod restoring;
 mod retiring;
 mod selling;
 mod sessions;

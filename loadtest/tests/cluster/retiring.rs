@@ -15,13 +15,13 @@ use serde_json::{Value, json};
 use crate::fleet::{Fleet, SERVE, START, await_status, buy};
 
 /// Who is lost, and who takes over.
-const LOST: usize = 1;
-const ADOPTER: usize = 0;
+pub(crate) const LOST: usize = 1;
+pub(crate) const ADOPTER: usize = 0;
 /// Who has nothing to do with it.
-const OTHER: usize = 2;
+pub(crate) const OTHER: usize = 2;
 
 /// A payable order at the one that will be lost, as the store has it, too.
-fn payable(shopper: &mut [Client], activity: &str, key: &str) -> String {
+pub(crate) fn payable(shopper: &mut [Client], activity: &str, key: &str) -> String {
     let order =
         until("the shopper is served", GENEROUS, || buy(&mut shopper[LOST], activity, key).ok());
     await_status(&mut shopper[LOST], &order.id, Status::AwaitingPayment);
@@ -41,7 +41,7 @@ fn show(client: &mut Client, order: &str) -> Value {
     client.get(&format!("/api/v1/orders/{order}")).expect(200).json()
 }
 
-fn pay(client: &mut Client, order: &str) -> String {
+pub(crate) fn pay(client: &mut Client, order: &str) -> String {
     let path = format!("/api/v1/orders/{order}/payments");
     let start = || Request::new("POST", &path).json(&json!({ "method": "sandbox" }));
     // While its gateway is being taken over nobody can.
@@ -52,12 +52,12 @@ fn pay(client: &mut Client, order: &str) -> String {
     started.expect(201).json()["payment_id"].as_str().unwrap().to_owned()
 }
 
-fn tell_paid(fleet: &Fleet, gateway: usize, payment: &str) -> Response {
+pub(crate) fn tell_paid(fleet: &Fleet, gateway: usize, payment: &str) -> Response {
     let mut provider = Client::new(fleet.gateways[gateway].address());
     provider.send(delivery(succeeded(payment, 1_000), 0))
 }
 
-fn retire(fleet: &Fleet, arguments: &[&str]) -> Ended {
+pub(crate) fn retire(fleet: &Fleet, arguments: &[&str]) -> Ended {
     retire_to(fleet, [LOST, ADOPTER], arguments)
 }
 
@@ -75,11 +75,11 @@ fn acts(fleet: &mut Fleet) -> Vec<[String; 3]> {
     acts.iter().map(act).collect()
 }
 
-fn await_adoption(fleet: &Fleet) {
+pub(crate) fn await_adoption(fleet: &Fleet) {
     await_adoption_by(fleet, [LOST, ADOPTER]);
 }
 
-fn await_adoption_by(fleet: &Fleet, [lost, adopter]: [usize; 2]) {
+pub(crate) fn await_adoption_by(fleet: &Fleet, [lost, adopter]: [usize; 2]) {
     let orders = format!("seckill_adopted_orders{{gateway=\"{lost}\"}}");
     until("the lost gateway is adopted", GENEROUS, || fleet.labelled(adopter, &orders));
 }
@@ -100,7 +100,7 @@ fn sell(shoppers: &mut [Vec<Client>], gateways: &[usize], activity: &str, left: 
 }
 
 /// All books of the adopter, its own and those of whom it has adopted, agree with the store.
-fn audit(fleet: &Fleet) {
+pub(crate) fn audit(fleet: &Fleet) {
     let ended = fleet.gateways[ADOPTER].audited(&["audit"]);
     assert!(ended.contains(&format!("adopted gateway {LOST}: activity")), "{ended}");
     let sound = fleet.gateways[ADOPTER].run(&["journal", "verify"]).expect(0);

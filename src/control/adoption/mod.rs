@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use anyhow::Context;
 use seckill_shards::clock::Clock;
 use seckill_shards::disk::MachineDisk;
 use seckill_shards::engine::{Engine, EngineOptions, OpenError, Parts, Threads};
@@ -219,13 +220,21 @@ impl Control {
     }
 
     /// Goes on with the gateways that were taken over before, by their journals: the store may be away.
+    /// Nobody would see that one of them is missing but its buyers, so a person decides to go on without.
     ///
     /// # Errors
     /// Where a journal cannot be opened, or is not the one that the store follows.
     pub async fn open_adopted(self: &Arc<Self>) -> anyhow::Result<()> {
         self.adoption.running.lock().expect("nobody panics under this lock").is_over = false;
-        for (origin, _) in journal::list(&self.adoption.folder)? {
-            self.open(origin).await?;
+        for (origin, folder) in journal::list(&self.adoption.folder)? {
+            self.open(origin).await.with_context(|| {
+                format!(
+                    "adopted gateway {} cannot go on by {}, which alone has its orders (put a sound copy \
+                     in its place, or move it away to start without them)",
+                    origin.gateway,
+                    folder.display()
+                )
+            })?;
             tracing::info!(
                 gateway = origin.gateway,
                 epoch = origin.epoch,
