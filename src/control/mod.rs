@@ -338,7 +338,12 @@ impl Control {
                     self.learn().await;
                     self.close_ended().await;
                 }
-                _ = sweep.tick(), if !self.is_adopted() => self.sweep().await,
+                _ = sweep.tick() => {
+                    if !self.is_adopted() {
+                        self.sweep().await;
+                    }
+                    self.count_set_aside().await;
+                }
                 _ = stopped.changed() => {}
             }
         }
@@ -347,6 +352,18 @@ impl Control {
     /// Ends the tasks that ask the shards, while there are shards.
     pub fn stop(&self) {
         self.stop.send_replace(true);
+    }
+
+    /// The engine.
+    #[must_use]
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// The control sides of the gateways that this one has adopted.
+    #[must_use]
+    pub fn adopted_controls(&self) -> Vec<Arc<Self>> {
+        self.adoption.controls()
     }
 
     /// What is settled with other gateways; none where this one sells alone.
@@ -387,12 +404,11 @@ impl Control {
         self.is_last.store(true, Ordering::Release);
     }
 
-    /// Drops what the store need not remember any more, and counts what it could not take.
+    /// Drops what the store need not remember any more.
     async fn sweep(&self) {
         if let Err(error) = self.store.sweep(self.now()).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "the store is not swept");
         }
-        self.count_set_aside().await;
     }
 
     /// The instant now.

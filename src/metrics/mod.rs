@@ -5,6 +5,7 @@
 
 #![expect(clippy::float_arithmetic, reason = "Prometheus speaks in floating-point seconds")]
 
+mod adopted;
 mod families;
 
 use std::sync::atomic::Ordering;
@@ -17,9 +18,10 @@ use seckill_shards::clock::MachineClock;
 use seckill_shards::command::Reason;
 use seckill_shards::engine::Engine;
 use seckill_shards::journal::Takes;
+use seckill_shards::record::Totals;
 
 use self::families::{Families, micro, real};
-use crate::api::{Control as _, Counters, Slug};
+use crate::api::{Counters, Slug};
 use crate::control::{Behind, Control, FlushStatus, RefundStatus, SumsTail};
 use crate::flow::{Breaker, BreakerState};
 use crate::peers::Outcome;
@@ -94,6 +96,9 @@ impl Collector for GatewayCollector {
         self.breakers(&mut page);
         self.leases(&mut page);
         self.peers(&mut page);
+        for adopted in self.sources.control.adopted_controls() {
+            adopted::figures(&mut page, &adopted);
+        }
         self.http(&mut page);
         process(&mut page);
         page.gauge(
@@ -132,14 +137,7 @@ impl GatewayCollector {
                 let help = "stocked = free + held + sold + written_off + returned";
                 page.gauge("seckill_units", help, &labels, real(units));
             }
-            for (outcome, orders) in [
-                ("placed", totals.placed_orders),
-                ("paid", totals.paid_orders),
-                ("expired", totals.expired_orders),
-                ("cancelled", totals.cancelled_orders),
-                ("rejected", totals.rejected_orders),
-                ("refunded", totals.refunded_orders),
-            ] {
+            for (outcome, orders) in outcomes(totals) {
                 let labels = [("activity", id.as_str()), ("outcome", outcome)];
                 page.counter(
                     "seckill_orders_total",
@@ -367,18 +365,6 @@ impl GatewayCollector {
             let labels = [("state", state)];
             page.gauge("seckill_peers", "Other gateways of the fleet", &labels, real(count as u64));
         }
-        for adopted in self.sources.control.all_adopted() {
-            let engine = &adopted.engine;
-            let gateway = engine.origin().gateway.to_string();
-            let labels = [("gateway", gateway.as_str())];
-            let orders = engine.counters().iter().map(|it| it.orders.load(Ordering::Relaxed));
-            let help = "Orders in memory of gateways that this one has adopted";
-            page.gauge("seckill_adopted_orders", help, &labels, real(orders.sum()));
-            let behind =
-                engine.journal().durable_position().saturating_sub(engine.flushed_position());
-            let help = "Records of adopted gateways that the store has not taken";
-            page.gauge("seckill_adopted_flush_lag_records", help, &labels, real(behind));
-        }
         for peer in &peers {
             let number = peer.number.to_string();
             for outcome in Outcome::ALL {
@@ -422,6 +408,18 @@ impl GatewayCollector {
             page.counter("seckill_http_refusals_total", help, &labels, count);
         }
     }
+}
+
+/// Orders by what became of them.
+fn outcomes(totals: &Totals) -> [(&'static str, u64); 6] {
+    [
+        ("placed", totals.placed_orders),
+        ("paid", totals.paid_orders),
+        ("expired", totals.expired_orders),
+        ("cancelled", totals.cancelled_orders),
+        ("rejected", totals.rejected_orders),
+        ("refunded", totals.refunded_orders),
+    ]
 }
 
 fn breaker_figures(page: &mut Families, labels: &[(&str, &str)], breaker: &Breaker) {

@@ -84,6 +84,33 @@ pub(crate) fn await_adoption_by(fleet: &Fleet, [lost, adopter]: [usize; 2]) {
     until("the lost gateway is adopted", GENEROUS, || fleet.labelled(adopter, &orders));
 }
 
+/// What became of the lost one's four orders shows at the adopter, under the lost one's number.
+fn await_figures(fleet: &Fleet, activity: &str) {
+    let gateway = format!("gateway=\"{LOST}\"");
+    let of_sale = format!("{gateway},activity=\"{activity}\"");
+    let outcomes = [("placed", 4), ("paid", 2), ("cancelled", 1), ("refunded", 1), ("rejected", 0)];
+    let outcomes = outcomes.map(|(outcome, count)| {
+        ("orders_total", format!("{of_sale},outcome=\"{outcome}\""), count)
+    });
+    let others = [
+        ("refunds_total", &gateway, 1),
+        ("refund_faults_total", &gateway, 0),
+        ("flush_faults_total", &gateway, 0),
+        ("flush_lag_records", &gateway, 0),
+        ("flush_lag_seconds", &gateway, 0),
+        ("flush_set_aside_rows", &gateway, 0),
+        ("lease_live", &of_sale, 1),
+        ("lease_drift_units", &of_sale, 0),
+    ];
+    let others = others.map(|(name, labels, figure)| (name, labels.clone(), figure));
+    for (name, labels, figure) in outcomes.into_iter().chain(others) {
+        let family = format!("seckill_adopted_{name}{{{labels}}}");
+        until(&format!("{family} is {figure}"), GENEROUS, || {
+            (fleet.labelled(ADOPTER, &family) == Some(figure)).then_some(())
+        });
+    }
+}
+
 /// Has shoppers buy at some gateways until as many units are sold as are left.
 fn sell(shoppers: &mut [Vec<Client>], gateways: &[usize], activity: &str, left: usize) {
     until("every unit that is left is sold", GENEROUS, || {
@@ -155,6 +182,7 @@ fn c18_a_lost_gateways_orders_go_on_and_its_units_are_sold_by_others() {
         let refunded = acts(&mut fleet).into_iter().filter(|act| act[0] == "refunded");
         refunded.eq([by_the_adopter.clone()]).then_some(())
     });
+    await_figures(&fleet, &activity);
     // A Redis that has forgotten all is built anew without the lost one.
     fleet.redis.flush();
     for gateway in [ADOPTER, OTHER] {

@@ -187,6 +187,39 @@ fn not_made(path: &str, text: &str, makefile: &str) -> Vec<Broken> {
     broken
 }
 
+/// Families of metrics that a document names and that nothing exports.
+pub(crate) fn unknown_families(root: &Path, sources: &[Source]) -> Vec<Broken> {
+    let exports = |family: &str| {
+        let literal = format!("\"{family}\"");
+        let is_there = |it: &Source| it.path.starts_with("src/") && it.text.contains(&literal);
+        sources.iter().any(is_there)
+    };
+    let mut broken = Vec::new();
+    visit(root, root, &mut |path, full| {
+        if path.ends_with(".md") {
+            let text = fs::read_to_string(full).expect("a document is UTF-8");
+            broken.extend(not_exported(path, &text, &exports));
+        }
+    });
+    broken
+}
+
+/// A family is named behind a backtick.
+fn not_exported(path: &str, text: &str, exports: &dyn Fn(&str) -> bool) -> Vec<Broken> {
+    let mut broken = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        for (start, _) in line.match_indices("`seckill_") {
+            let name = &line[start + 1..];
+            let is_name = |char: char| char.is_ascii_lowercase() || char == '_';
+            let family = &name[..name.find(|char| !is_name(char)).unwrap_or(name.len())];
+            if !exports(family) {
+                broken.push(format!("{path}:{}: nothing exports {family}", index + 1));
+            }
+        }
+    }
+    broken
+}
+
 /// What the top level holds and should not.
 pub(crate) fn strangers_at_top(root: &Path) -> Vec<Broken> {
     let ignored = fs::read_to_string(root.join(".gitignore")).unwrap_or_default();
@@ -280,4 +313,17 @@ fn a_target_that_is_not_there_is_caught() {
 fn a_stranger_at_the_top_is_caught() {
     assert!(is_allowed("Makefile", "") && is_allowed("data", "target/\ndata/\n"));
     assert!(!is_allowed("notes.txt", "target/") && !is_allowed("scratch", "target/"));
+}
+
+#[test]
+fn a_family_that_nothing_exports_is_caught() {
+    let exports = |family: &str| ["seckill_units", "seckill_orders_total"].contains(&family);
+    for (text, count) in [
+        ("`seckill_units`, `seckill_orders_total{outcome=\"paid\"}` and `seckill serve`", 0),
+        ("`$seckill_path` is nginx's", 0),
+        ("`seckill_unit` 0", 1),
+        ("`seckill_orders` and `seckill_orders_totals`", 2),
+    ] {
+        assert_eq!(not_exported("README.md", text, &exports).len(), count, "{text}");
+    }
 }

@@ -66,6 +66,11 @@ fn what_is_made_by_name_can_be_made() {
 }
 
 #[test]
+fn what_is_to_be_watched_is_exported() {
+    expect_kept(&habits::unknown_families(&root(), &source::read_tree(&root())));
+}
+
+#[test]
 fn the_top_level_holds_what_is_named() {
     expect_kept(&habits::strangers_at_top(&root()));
 }

@@ -193,6 +193,12 @@ impl Adoption {
         let running = self.running.lock().expect("nobody panics under this lock");
         running.all.values().map(|it| Arc::clone(&it.adopted)).collect()
     }
+
+    /// Their control sides.
+    pub(super) fn controls(&self) -> Vec<Arc<Control>> {
+        let running = self.running.lock().expect("nobody panics under this lock");
+        running.all.values().map(|it| Arc::clone(&it.control)).collect()
+    }
 }
 
 impl Control {
