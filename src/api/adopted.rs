@@ -90,17 +90,18 @@ impl Context {
     /// Waits until the store has all that is written down by now, where another gateway may come to speak
     /// for this one: what a provider is told, or has told and been thanked for, must outlive the journal.
     pub(super) async fn await_store(&self, order: OrderId) -> Result<(), Problem> {
-        let engine = match self.home(order) {
+        let home = self.home(order);
+        let engine = match &home {
             _ if self.shared.peers.is_none() => return Ok(()),
-            Home::Own => {
-                self.shared.control.hasten_flush();
-                Arc::clone(&self.shared.engine)
-            }
-            // It takes no orders, so it knows no storm.
-            Home::Adopted(it) => Arc::clone(&it.engine),
+            Home::Own => &self.shared.engine,
+            Home::Adopted(it) => &it.engine,
             Home::Nobody => return Ok(()),
         };
         let durable = engine.journal().durable_position();
+        // One that is adopted takes no orders, so it knows no storm.
+        if matches!(home, Home::Own) {
+            self.shared.control.hasten_flush(durable);
+        }
         let mut look = looks(STORED_LOOK);
         for _ in 0..STORED_LOOKS {
             if engine.flushed_position() >= durable {

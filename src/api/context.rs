@@ -55,8 +55,8 @@ pub trait Control: Send + Sync + 'static {
         asks: Option<Vouched>,
     ) -> anyhow::Result<Option<String>>;
 
-    /// Has the store get at once what is durable by now: somebody waits for it.
-    fn hasten_flush(&self) {}
+    /// Somebody waits until the store has what stands before a position of the journal.
+    fn hasten_flush(&self, _position: u64) {}
 
     /// Tells a word to the other gateways, and waits for them a moment.
     async fn tell(&self, _word: Word) {}

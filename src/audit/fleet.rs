@@ -34,9 +34,12 @@ impl FleetAudit {
     }
 
     /// The same with what no gateway was lent of the units that were ever stocked: it is free until the
-    /// sale is closed, and went back then. What those were lent who have not answered is among it.
+    /// sale is closed, and went back then. Nobody knows it while some have not answered.
     #[must_use]
     pub fn with_pool(mut self, stocked: u32, is_closed: bool) -> Self {
+        if !self.unanswered.is_empty() {
+            return self;
+        }
         let pool = u64::from(stocked).saturating_sub(self.sum.stock_total);
         self.sum.stock_total += pool;
         match is_closed {
@@ -92,6 +95,8 @@ mod tests {
         assert_eq!(of(10, false), (10, 6, 4, 0));
         assert_eq!(of(10, true), (10, 6, 2, 2));
         assert_eq!(of(7, false), (8, 6, 2, 0), "a restock is in a journal before it is seen here");
+        let alone = FleetAudit::of(BTreeMap::from([(0, account.clone())]), BTreeSet::from([1]));
+        assert_eq!(alone.clone().with_pool(10, false), alone);
     }
 
     #[test]

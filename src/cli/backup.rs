@@ -243,6 +243,13 @@ async fn must_be_followed(
     must_have_adopted(store, own, found).await?;
     for it in found {
         let stored = store.position(it.gateway).await.map_err(|error| Unusable::from(&error))?;
+        if stored.is_none() {
+            return Err(Unusable(format!(
+                "the store that is there knows nothing of gateway {}: it is not the one of this backup; put \
+                 that one in its place, or move this one away where the backup has it",
+                it.gateway
+            )));
+        }
         match resume(it, stored) {
             Ok(_) => {}
             Err(OutOfStep::BeyondEnd { stored, end }) => {
@@ -271,8 +278,9 @@ async fn must_have_adopted(
         let is_begun = stored.is_some_and(|it| it.is_followed() && it.epoch == *epoch);
         if is_begun && !found.iter().any(|it| (it.gateway, it.epoch) == (*number, *epoch)) {
             return Err(Unusable(format!(
-                "gateway {own} has adopted gateway {number} since this backup was made: a start on it \
-                 could not go on with the orders of gateway {number}; {NEWEST}"
+                "gateway {own} has adopted gateway {number}, and this backup has no journal of it (it was \
+                 adopted later, or its folder was moved away): a start on it could not go on with the \
+                 orders of gateway {number}; {NEWEST}"
             )));
         }
     }

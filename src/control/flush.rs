@@ -73,7 +73,7 @@ pub(super) fn run(control: &Arc<Control>, runtime: &Handle) {
     loop {
         let is_last = control.is_last();
         let rages = storm.rages(&control.engine, tail.behind());
-        if rages && !is_last && !control.flush.is_awaited(tail.position()) {
+        if rages && !is_last && !control.flush.is_awaited(control.engine.flushed_position()) {
             std::thread::sleep(REST);
             continue;
         }

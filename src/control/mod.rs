@@ -441,8 +441,8 @@ impl api::Control for Control {
         self.audit_all(activity, asks).await
     }
 
-    fn hasten_flush(&self) {
-        self.flush.hasten(self.engine.journal().durable_position());
+    fn hasten_flush(&self, position: u64) {
+        self.flush.hasten(position);
     }
 
     async fn tell(&self, word: Word) {

@@ -84,7 +84,7 @@ fn an_adopters_backup_has_whom_it_has_adopted() {
     // Its data is gone, and the store is there yet.
     fleet.gateways[ADOPTER].kill();
     fs::rename(fleet.gateways[ADOPTER].data(), &lost).unwrap();
-    restore(&fleet, &early).refused("has adopted gateway 1 since this backup was made");
+    restore(&fleet, &early).refused("has adopted gateway 1, and this backup has no journal of it");
     let [journal, away] = [late.join(JOURNAL), scratch.path().join("away")];
     fs::rename(&journal, &away).unwrap();
     restore(&fleet, &late).refused("the backup is damaged: it had adopted gateway 1: journal ");

@@ -92,5 +92,14 @@ fn what_is_no_whole_backup_is_refused() {
     assert!(!gateway.data().join("journal").exists(), "nothing to start on");
     fs::write(&segment, kept).unwrap();
     drop(fs::remove_dir_all(gateway.data()));
+    // An empty store that somebody has made elsewhere is not the one of the backup.
+    let elsewhere = format!("sqlite:{}", place.path().join("other.db").display());
+    let elsewhere = [("SECKILL_STORE_URL", &*elsewhere)];
+    gateway.run_with(&["store", "migrate"], &elsewhere).expect(0);
+    let to_it = ["restore", "--from", out.to_str().unwrap()];
+    gateway
+        .run_with(&to_it, &elsewhere)
+        .refused("the store that is there knows nothing of gateway");
+    drop(fs::remove_dir_all(gateway.data()));
     restore(&out).expect(0);
 }

@@ -236,7 +236,7 @@ fn account() -> Vec<Member> {
     ]);
     let not_compared = "What was not compared, and why; nothing is balanced with it";
     let reason = word(["redis_away", "redis_rebuilding", "redis_newer", "rows_set_aside"]);
-    let stock_total = "Units ever stocked; by gateway, those lent to it";
+    let stock_total = "Units ever stocked; by gateway, those lent to it, and while some are unanswered, to the others";
     vec![
         must("stock_total", count().description(Some(stock_total))),
         must("sold", count()),

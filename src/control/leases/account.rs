@@ -28,6 +28,10 @@ pub(super) struct Account {
     said_us: u64,
     /// What was prepared to be told then.
     told: Option<Told>,
+    /// Whether it has answered since.
+    pub is_heard: bool,
+    /// After what it refused, until when it is asked nothing more of this.
+    rests_until_us: u64,
     /// When what did not come about is tried again.
     again_us: u64,
     /// Units that the others asked for in vain.
@@ -73,6 +77,15 @@ pub struct Figures {
 impl Account {
     pub(super) fn is_look_due(&self, now_us: u64) -> bool {
         matches!(self.view, View::Unknown) || now_us >= self.seen_us + VIEW_US
+    }
+
+    /// Redis has refused a step, not by its functions: it may not a second later.
+    pub(super) fn rest(&mut self, now_us: u64) {
+        (self.view, self.rests_until_us) = (View::Unknown, now_us + AGAIN_US);
+    }
+
+    pub(super) fn rests(&self, now_us: u64) -> bool {
+        now_us < self.rests_until_us
     }
 
     /// Whether it is time to try what did not come about; if so, the next try is a second later.
@@ -182,6 +195,7 @@ impl Account {
         if n != saying.request.n {
             return Ok(());
         }
+        self.is_heard = true;
         self.take_from_pool(quantity, saying.request.want);
         let cores = control.engine.cores();
         // On every core first: what is confirmed on one may stand on what another releases.

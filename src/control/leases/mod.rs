@@ -146,6 +146,9 @@ pub(super) struct Round<'a> {
     accounts: BTreeMap<ActivityId, Account>,
     /// Whether Redis had the functions, and no fault has come since.
     is_ready: bool,
+    /// What Redis has refused in this step first, and whether it has done anything.
+    refused: Option<Fault>,
+    is_answered: bool,
     /// When the store is asked again, after a fault.
     store_again_us: u64,
     /// When Redis was looked at last while there was nothing to settle.
@@ -157,7 +160,17 @@ impl<'a> Round<'a> {
     pub(super) fn new(control: &'a Control, settling: &'a Settling) -> Self {
         let accounts = BTreeMap::new();
         let (is_ready, store_again_us, greeted_us) = (false, 0, 0);
-        Self { control, settling, accounts, is_ready, store_again_us, greeted_us }
+        let (refused, is_answered) = (None, false);
+        Self {
+            control,
+            settling,
+            accounts,
+            is_ready,
+            refused,
+            is_answered,
+            store_again_us,
+            greeted_us,
+        }
     }
 
     /// One turn: a step of every account, unless Redis is left alone. Says how long to rest then;
@@ -185,11 +198,12 @@ impl<'a> Round<'a> {
     }
 
     /// A step of every account; whether there is more to say at once. What Redis refuses to one account it
-    /// may do for the others: where each sale has a node of its own, one that takes no writes holds up its own.
+    /// may do for the others: where sales have nodes of their own, one that takes no writes holds up its own.
+    /// Where it has done nothing for anybody the whole of it is to be looked for anew.
     async fn step(&mut self) -> Result<bool, Failed> {
-        let mut refused = Ok(());
+        (self.refused, self.is_answered) = (None, false);
         self.open_accounts();
-        self.end_accounts(&mut refused).await?;
+        self.end_accounts().await?;
         if self.accounts.is_empty() {
             self.greet().await?;
             return Ok(false);
@@ -204,13 +218,35 @@ impl<'a> Round<'a> {
         }
         self.look().await?;
         for &activity in &activities {
-            apart(self.rebuild(activity).await, &mut refused)?;
+            let made = self.rebuild(activity).await;
+            self.apart(activity, made)?;
         }
         let more = self.lease(&activities).await?;
         for &activity in &activities {
             later(self.rest(activity).await)?;
         }
-        refused.map(|()| more)
+        match self.refused.take() {
+            Some(fault) if !self.is_answered => Err(fault.into()),
+            _ => Ok(more),
+        }
+    }
+
+    /// Like [`later`], and what Redis refuses to one account lets that one rest.
+    fn apart(&mut self, id: ActivityId, made: Result<(), Failed>) -> Result<(), Failed> {
+        match made {
+            Err(Failed::Redis(fault)) if fault.is_refused() => {
+                let now_us = self.engine().clock().elapsed_us();
+                self.accounts.entry(id).and_modify(|account| account.rest(now_us));
+                tracing::warn!(
+                    activity = id.0,
+                    error = &fault as &dyn std::error::Error,
+                    "refused"
+                );
+                self.refused.get_or_insert(fault);
+                Ok(())
+            }
+            made => later(made),
+        }
     }
 
     /// Looks whether Redis is there while nothing is to be settled, so that it is known before a sale.
@@ -252,18 +288,22 @@ impl<'a> Round<'a> {
     }
 
     /// Lets accounts go that are over, and what Redis has of them.
-    async fn end_accounts(&mut self, refused: &mut Result<(), Failed>) -> Result<(), Failed> {
+    async fn end_accounts(&mut self) -> Result<(), Failed> {
         let over = self.settling.over.lock().expect("nobody panics under this lock").clone();
         let ended: Vec<_> = self.accounts.keys().copied().filter(|id| over.contains(id)).collect();
         for id in ended {
-            let sale = self.activity(id).map(|it| it.sale().closed);
+            let is_open = |it: &Self| it.activity(id).is_some_and(|it| !it.sale().closed);
             // It knew of the sale, and never joined: nobody waited for it.
-            if sale == Some(false) {
+            if is_open(self) && self.may_try(id) {
                 later(self.change(id, Command::Close { activity: id, unsold: 0 }).await)?;
+            }
+            let now_us = self.engine().clock().elapsed_us();
+            if is_open(self) || self.accounts[&id].rests(now_us) {
+                continue;
             }
             match self.settling.redis.forget(id).await {
                 Ok(()) => drop(self.accounts.remove(&id)),
-                Err(fault) => apart(Err(fault.into()), refused)?,
+                Err(fault) => self.apart(id, Err(fault.into()))?,
             }
         }
         Ok(())
@@ -347,8 +387,11 @@ impl<'a> Round<'a> {
         if lease.floor.is_none() {
             return Ok(());
         }
-        let holder = self.holder();
+        let (holder, now_us) = (self.holder(), self.engine().clock().elapsed_us());
         let account = self.accounts.get_mut(&id).expect("accounts are opened before");
+        if account.rests(now_us) {
+            return Ok(());
+        }
         if closed {
             return self.witness(id).await;
         }
@@ -472,11 +515,12 @@ impl<'a> Round<'a> {
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(fault) => {
-                    report(&fault.into());
+                    self.apart(id, Err(fault.into()))?;
                     self.accounts.get_mut(&id).expect("it has just asked").view = View::Unknown;
                     continue;
                 }
             };
+            self.is_answered = true;
             more |= saying.is_full;
             later(self.hear(id, &saying, answer).await)?;
         }
@@ -558,19 +602,6 @@ fn later(made: Result<(), Failed>) -> Result<(), Failed> {
             Ok(())
         }
         made => made,
-    }
-}
-
-/// The same, and of what Redis refuses the first is kept for the end of the step.
-fn apart(made: Result<(), Failed>, refused: &mut Result<(), Failed>) -> Result<(), Failed> {
-    match made {
-        Err(Failed::Redis(fault)) if fault.is_refused() => {
-            if refused.is_ok() {
-                *refused = Err(fault.into());
-            }
-            Ok(())
-        }
-        made => later(made),
     }
 }
 

@@ -4,8 +4,6 @@
 
 use std::sync::Arc;
 
-use seckill_shards::orders::Lease;
-
 use super::limits::FIRST_LEASES;
 use super::{Round, Stop};
 use crate::control::Control;
@@ -25,36 +23,32 @@ impl Control {
     }
 
     /// Settles with the others before anybody is served, unless that takes too long or Redis was not met:
-    /// a turn without a fault, for they may know that this journal is an older copy; and where the store is
-    /// there, until something of every sale was asked for, or who comes first would be told that nothing is left.
+    /// they may know that this journal is an older copy, and who comes first would be told that nothing is left.
     pub(in crate::control) async fn lease_first(&self, has_store: bool) {
         let Some(settling) = self.settling.as_ref().filter(|it| it.is_met()) else { return };
-        if !self.shares_a_sale(|_| true) {
-            return;
-        }
         let mut round = Round::new(self, settling);
-        let asked = async {
-            loop {
-                let rest = match round.turn().await {
-                    Ok(rest) => rest.unwrap_or_default(),
+        let settled = async {
+            while self.has_unsettled_sale(&round, has_store) {
+                match round.turn().await {
+                    Ok(rest) => tokio::time::sleep(rest.unwrap_or_default()).await,
                     Err(stop) => return self.stop_for(&stop),
-                };
-                if round.is_ready && !(has_store && self.shares_a_sale(|lease| lease.n == 0)) {
-                    return;
                 }
-                tokio::time::sleep(rest).await;
             }
         };
-        if tokio::time::timeout(FIRST_LEASES, asked).await.is_err() {
-            tracing::warn!("serves before it was lent anything of some sales");
+        if tokio::time::timeout(FIRST_LEASES, settled).await.is_err() {
+            tracing::warn!("serves before it has settled all sales with the others");
         }
     }
 
-    /// Whether there is a shared sale that is not closed, and stands like this.
-    fn shares_a_sale(&self, stands: impl Fn(Lease) -> bool) -> bool {
+    /// Whether Redis has yet to answer of a sale. Of one that was not joined it will not without the store.
+    fn has_unsettled_sale(&self, round: &Round<'_>, has_store: bool) -> bool {
         let activities = self.engine.activities();
-        let mut sales = activities.values().map(|it| it.sale()).filter(|sale| !sale.closed);
-        sales.any(|sale| sale.lease.is_some_and(&stands))
+        let mut open = activities.values().filter(|it| !it.sale().closed);
+        open.any(|it| {
+            let lease = it.sale().lease;
+            let may_settle = lease.is_some_and(|lease| has_store || lease.floor.is_some());
+            may_settle && !round.accounts.get(&it.id).is_some_and(|it| it.is_heard)
+        })
     }
 
     fn stop_for(&self, stop: &Stop) {

@@ -137,7 +137,9 @@ async fn call<T: Send + 'static>(
         Box::new(move || drop(answer.send(done))) as Answer
     };
     give(queue, Box::new(job))?;
-    answered.await.map_err(|_| Fault::unavailable("a thread of the store has ended"))?
+    answered
+        .await
+        .map_err(|_| Fault::unavailable("a call of the store has ended without an answer"))?
 }
 
 fn give(queue: &Queue, job: Job) -> Stored<()> {
