@@ -12,7 +12,7 @@ mod next;
 mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use seckill_shards::ids::{ActivityId, Era, OrderId, Origin};
 use seckill_shards::shard::Activity;
 
 use self::account::{Account, Saying};
-use self::limits::{FIRST_LEASES, REST, REST_AFTER_FAULT, STORE, STORE_REST_US, VIEW_US};
+use self::limits::{REST, REST_AFTER_FAULT, STORE, STORE_REST_US, VIEW_US};
 use super::Control;
 use crate::flow::Breaker;
 use crate::reconcile::{Declaration, Fault, Holder, Leases, Member, Place, Refusal, Roll, Stock};
@@ -39,7 +39,7 @@ pub struct Settling {
     redis: Arc<Leases>,
     /// What stops asking Redis.
     pub breaker: Arc<Breaker>,
-    /// See [`meet`](Self::meet).
+    /// Whether Redis was reached at the start.
     met: AtomicBool,
     /// Shared activities that are closed in the store: nothing is to be settled any more.
     over: Mutex<BTreeSet<ActivityId>>,
@@ -95,27 +95,6 @@ impl Settling {
     /// The Redis.
     pub(super) fn redis(&self) -> &Leases {
         &self.redis
-    }
-
-    /// Looks whether Redis, where it is reached soon, can be gone on with; one that is away may come later.
-    ///
-    /// # Errors
-    /// A [lasting](Fault::is_lasting) fault.
-    pub async fn meet(&self) -> Result<(), Fault> {
-        match tokio::time::timeout(FIRST_LEASES, self.redis.ready()).await {
-            Ok(Err(fault)) if fault.is_lasting() => Err(fault),
-            Ok(Ok(())) => {
-                // Relaxed: only the start asks.
-                self.met.store(true, Ordering::Relaxed);
-                Ok(())
-            }
-            Ok(Err(_)) | Err(_) => Ok(()),
-        }
-    }
-
-    /// Whether Redis was reached at the start.
-    fn is_met(&self) -> bool {
-        self.met.load(Ordering::Relaxed)
     }
 
     /// What a gateway that this one has adopted settles, through the same Redis.

@@ -3,10 +3,35 @@
 //! It must not know what a turn does.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::limits::FIRST_LEASES;
-use super::{Round, Stop};
+use super::{Round, Settling, Stop};
 use crate::control::Control;
+use crate::reconcile::Fault;
+
+impl Settling {
+    /// Looks whether Redis, where it is reached soon, can be gone on with; one that is away may come later.
+    ///
+    /// # Errors
+    /// A [lasting](Fault::is_lasting) fault.
+    pub async fn meet(&self) -> Result<(), Fault> {
+        match tokio::time::timeout(FIRST_LEASES, self.redis.ready()).await {
+            Ok(Err(fault)) if fault.is_lasting() => Err(fault),
+            Ok(Ok(())) => {
+                // Relaxed: only the start asks.
+                self.met.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            Ok(Err(_)) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Whether Redis was reached at the start.
+    fn is_met(&self) -> bool {
+        self.met.load(Ordering::Relaxed)
+    }
+}
 
 impl Control {
     /// Settles until the task is ended, where there are other gateways.
