@@ -7,7 +7,7 @@ import { SalePage } from "../sale_page.js";
 import { PASSWORD } from "../shop.js";
 
 journey("from registering to an order with its pay clock", async ({ shop, visitor, width }) => {
-  const sale = await shop.sale({ opensInMs: 60_000 });
+  const sale = await shop.sale({ opensInMs: 20_000 });
   const ann = await visitor();
   const { page } = ann;
   const username = `ann-${width}`;
