@@ -493,8 +493,12 @@ impl<'a> Round<'a> {
         for ((id, saying), answer) in said.into_iter().zip(answers) {
             let answer = match answer {
                 Ok(answer) => answer,
+                // One hash's trouble is not the others', nor is one node's that does not answer.
                 Err(fault) => {
-                    self.apart(id, Err(fault.into()))?;
+                    match fault.is_refused() {
+                        true => self.apart(id, Err(fault.into()))?,
+                        false => report(&fault.into()),
+                    }
                     self.accounts.get_mut(&id).expect("it has just asked").view = View::Unknown;
                     continue;
                 }
