@@ -60,6 +60,12 @@ fn unasked(world: &World) -> Vec<OrderId> {
     world.shards[0].unasked(None).iter().map(|order| order.id).collect()
 }
 
+/// The orders that ask the others for their place.
+fn asks(world: &mut World) -> Vec<OrderId> {
+    let untold = world.shards[0].untold(SALE, u64::MAX);
+    untold.iter().filter(|it| !it.ended).map(|it| it.order).collect()
+}
+
 #[test]
 fn c19_no_order_ends_before_its_provider_was_asked() {
     let (mut world, accepted, payable) = recovered();
@@ -70,8 +76,13 @@ fn c19_no_order_ends_before_its_provider_was_asked() {
     world.pass(2 * CONFIRM_WITHIN_MS);
     let cancelled = world.ask(Command::CancelOrder { order: payable, user: None });
     assert_eq!(cancelled, Verdict::Refused(Refusal::Overloaded));
+    assert_eq!(asks(&mut world), [accepted]);
     hear(&mut world, &[], &[accepted]);
     assert_eq!(statuses(&world, both), [Status::Accepted, Status::AwaitingPayment]);
+    // It was said once; again and again it would keep others waiting.
+    assert_eq!(asks(&mut world), []);
+    world.ask(Command::NoteAsked { order: accepted });
+    assert_eq!(asks(&mut world), [accepted]);
     for order in both {
         world.ask(Command::NoteAsked { order });
     }

@@ -140,6 +140,7 @@ async fn forward(
         headers,
         body: body.clone(),
         vouched: caller.map(|it| Vouched { user: it.user(), roles: it.claims.roles }),
+        said_at: None,
     };
     let peers = call.peers().map_err(|_| Unanswered::NotSent)?;
     peers.call(peer, forwarded).await.map(reply_of)

@@ -18,7 +18,7 @@ pub(super) fn migrate(place: &Place) -> anyhow::Result<ExitCode> {
 fn line(Migrated { from, to }: Migrated) -> String {
     match from {
         0 => format!("the store was empty, and has schema {to} now"),
-        from if from == to => format!("the store has schema {to}, the newest, already"),
+        from if from == to => format!("the store has schema {to} already"),
         from => format!("the store had schema {from}, and has schema {to} now"),
     }
 }
@@ -32,6 +32,6 @@ mod tests {
         let line = |from, to| line(Migrated { from, to });
         assert_eq!(line(0, 9), "the store was empty, and has schema 9 now");
         assert_eq!(line(7, 9), "the store had schema 7, and has schema 9 now");
-        assert_eq!(line(9, 9), "the store has schema 9, the newest, already");
+        assert_eq!(line(9, 9), "the store has schema 9 already");
     }
 }

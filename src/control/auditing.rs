@@ -145,6 +145,7 @@ async fn ask(
         body: Bytes::new(),
         vouched: Some(vouched),
         patience: AUDIT,
+        said_at: None,
     };
     let answer = match peers.call(&peer, call).await {
         Ok(answer) if answer.status == StatusCode::OK => {

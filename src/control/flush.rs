@@ -29,6 +29,8 @@ pub(super) const REST: Duration = Duration::from_millis(100);
 const STORM_RECORDS: u64 = 1_000;
 /// How long the store is let alone in a storm, in microseconds: the machine belongs to the buyers.
 const STORM_US_MAX: u64 = 10_000_000;
+/// A batch that the store fails with is made no smaller than so many rows.
+const BATCH_ROWS_MIN: usize = 512;
 /// Rest after a fault, before the same batch is tried again.
 pub(super) const REST_AFTER_FAULT: Duration = Duration::from_millis(500);
 
@@ -55,7 +57,7 @@ impl FlushStatus {
     }
 
     /// Whether somebody waits for more than what stands before a position.
-    fn is_awaited(&self, position: u64) -> bool {
+    pub(super) fn is_awaited(&self, position: u64) -> bool {
         // Relaxed: as above.
         self.awaited.load(Ordering::Relaxed) > position
     }
@@ -69,7 +71,7 @@ pub(super) fn run(control: &Arc<Control>, runtime: &Handle) {
     let mut tail = control.engine.tail(control.engine.flushed_position());
     control.begin_backlog();
     let mut pending: Option<Pending> = None;
-    let mut storm = Storm::new(&control.engine);
+    let (mut storm, mut reach) = (Storm::new(&control.engine), Reach::default());
     loop {
         let is_last = control.is_last();
         let rages = storm.rages(&control.engine, tail.behind());
@@ -78,7 +80,7 @@ pub(super) fn run(control: &Arc<Control>, runtime: &Handle) {
             continue;
         }
         if pending.is_none() {
-            pending = match next_batch(&control.engine, &mut tail) {
+            pending = match next_batch(&control.engine, &mut tail, &reach) {
                 Ok(batch) => batch
                     .map(|batch| Pending { batch: control.without_known(batch), is_sifted: false }),
                 Err(error) => {
@@ -93,7 +95,8 @@ pub(super) fn run(control: &Arc<Control>, runtime: &Handle) {
             Some(full) => match runtime.block_on(control.take(full)) {
                 Ok(()) => {
                     control.flushed(&full.batch);
-                    if !is_last && tail.behind() < BATCH_ROWS as u64 {
+                    reach.grow(full.batch.to);
+                    if !is_last && tail.behind() < reach.rows as u64 {
                         std::thread::sleep(REST);
                     }
                     pending = None;
@@ -102,6 +105,11 @@ pub(super) fn run(control: &Arc<Control>, runtime: &Handle) {
                     control.flush_fault(&error, "the store did not take a batch");
                     if is_last {
                         return;
+                    }
+                    // Perhaps it was too much for the time that the store has.
+                    if error.is_away() && reach.shrink(full.batch.to) {
+                        tail = control.engine.tail(full.batch.from.position);
+                        pending = None;
                     }
                     std::thread::sleep(REST_AFTER_FAULT);
                 }
@@ -116,6 +124,37 @@ struct Pending {
     batch: Arc<FlushBatch>,
     /// The rows that it refuses were looked for, which takes long: once is enough.
     is_sifted: bool,
+}
+
+/// How far a batch goes. One that takes the store longer than a call may would fail for ever, so where it has
+/// failed the next ones are smaller, and then larger again.
+#[derive(Debug)]
+pub(super) struct Reach {
+    rows: usize,
+    /// Where batches end of which nobody knows whether the store has taken them: none goes across.
+    ends: BTreeSet<u64>,
+}
+
+impl Default for Reach {
+    fn default() -> Self {
+        Self { rows: BATCH_ROWS, ends: BTreeSet::new() }
+    }
+}
+
+impl Reach {
+    /// The store has failed with a batch up to a position. False where it was small already.
+    fn shrink(&mut self, to: u64) -> bool {
+        let is_large = self.rows > BATCH_ROWS_MIN;
+        self.rows = (self.rows / 2).max(BATCH_ROWS_MIN);
+        self.ends.insert(to);
+        is_large
+    }
+
+    /// The store has taken what stands before a position.
+    fn grow(&mut self, to: u64) {
+        self.rows = (self.rows * 2).min(BATCH_ROWS);
+        self.ends = self.ends.split_off(&(to + 1));
+    }
 }
 
 /// A storm of orders, as the flush sees it.
@@ -224,8 +263,8 @@ impl Control {
 
     /// Counts the rows that stand aside in the store, where it says.
     pub(super) async fn count_set_aside(&self) {
-        match self.store.all_set_aside(self.engine.origin().gateway).await {
-            Ok(rows) => self.flush.set_aside.store(rows.len() as u64, Ordering::Relaxed),
+        match self.store.count_set_aside(self.engine.origin().gateway).await {
+            Ok(rows) => self.flush.set_aside.store(rows, Ordering::Relaxed),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::warn!(error, "nobody knows what is set aside");
@@ -289,11 +328,12 @@ impl Control {
     }
 }
 
-/// What is durable now, up to a full batch; none where nothing is. Where reading fails the tail goes back
+/// What is durable now, as far as a batch may go; none where nothing is. Where reading fails the tail goes back
 /// to where the batch began: what was read of it is lost with it.
 pub(super) fn next_batch(
     engine: &Engine,
     tail: &mut Tail,
+    reach: &Reach,
 ) -> Result<Option<Arc<FlushBatch>>, ReadError> {
     if tail.behind() == 0 {
         return Ok(None);
@@ -301,8 +341,9 @@ pub(super) fn next_batch(
     let Origin { gateway, epoch } = engine.origin();
     let (journal_id, position) = (engine.journal_id(), tail.position());
     let mut batch = Batch::new(gateway, JournalPosition { journal_id, epoch, position });
-    while !batch.is_full() {
+    while batch.rows() < reach.rows {
         match tail.next_group(&mut |_, record| batch.push(&record)) {
+            Ok(true) if reach.ends.contains(&tail.position()) => break,
             Ok(true) => {}
             Ok(false) => break,
             Err(error) => {
@@ -323,6 +364,7 @@ mod tests {
     use seckill_shards::testing::world::published;
     use tokio::task::LocalSet;
 
+    use super::super::learn::Learned;
     use super::super::testing::{Desk, buy, runtime, sale};
     use super::*;
     use crate::store::JournalFound;
@@ -358,6 +400,58 @@ mod tests {
         assert!(!status.is_awaited(7));
     }
 
+    /// A batch that took the store too long was tried for ever; and of the same records in other batches the
+    /// store refuses one that begins before what it has and ends behind it.
+    #[test]
+    fn after_a_fault_batches_are_smaller_and_none_goes_across_the_end_of_one_that_may_be_taken() {
+        LocalSet::new().block_on(&runtime(), async {
+            let desk = Desk::new(2, None);
+            let (control, activity) = (&desk.control, sale(&*desk.store).await);
+            control.register().await.unwrap();
+            control.learn_all(&mut Learned::default()).await.unwrap();
+            for user in 0..8 {
+                buy(control, activity, UserId(user)).await;
+            }
+            let begin = control.engine.flushed_position();
+            let read = |reach: &Reach, from: u64| {
+                let mut tail = control.engine.tail(from);
+                next_batch(&control.engine, &mut tail, reach).unwrap().unwrap()
+            };
+            let mut reach = Reach::default();
+            let whole = read(&reach, begin);
+            reach.rows = 4;
+            let taken = read(&reach, begin);
+            desk.store.flush(Arc::clone(&taken)).await.unwrap();
+            // Nobody has heard so.
+            reach.ends.insert(taken.to);
+            reach.rows = 2;
+            let mut from = begin;
+            while from < whole.to {
+                let batch = read(&reach, from);
+                assert!(batch.to <= taken.to || batch.from.position >= taken.to, "{batch:?}");
+                desk.store.flush(Arc::clone(&batch)).await.unwrap();
+                from = batch.to;
+                reach.rows = 3;
+            }
+            let stored = desk.store.position(whole.gateway).await.unwrap().unwrap();
+            assert_eq!(stored.position, whole.to);
+        });
+    }
+
+    #[test]
+    fn what_the_store_fails_with_is_halved_and_grows_again() {
+        let mut reach = Reach::default();
+        let mut halved = 0;
+        while reach.shrink(100 + halved) {
+            halved += 1;
+        }
+        assert_eq!((reach.rows, halved), (BATCH_ROWS_MIN, 6));
+        reach.grow(103);
+        assert_eq!(reach.ends, [104, 105, 106].into());
+        (0..9).for_each(|_| reach.grow(200));
+        assert_eq!((reach.rows, reach.ends.len()), (BATCH_ROWS, 0));
+    }
+
     /// The groups before one that could not be read were left out of every later batch, and the store took
     /// none that did not follow: nothing was flushed until a restart.
     #[test]
@@ -372,13 +466,15 @@ mod tests {
         for calls in 0.. {
             let mut tail = world.engine.tail(0);
             disk.fail_reads_after(calls);
-            let read = next_batch(&world.engine, &mut tail);
+            let read = next_batch(&world.engine, &mut tail, &Reach::default());
             disk.heal_reads();
             if read.is_ok() {
                 break;
             }
             failed += 1;
-            let batch = next_batch(&world.engine, &mut tail).unwrap().expect("it is durable");
+            let batch = next_batch(&world.engine, &mut tail, &Reach::default())
+                .unwrap()
+                .expect("it is durable");
             assert_eq!((batch.from.position, batch.to), (0, end), "after {calls} calls");
         }
         assert!(failed > 3, "several calls read it");

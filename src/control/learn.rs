@@ -114,7 +114,9 @@ impl Control {
     async fn publish(&self, row: &Activity, forgotten: u64, flushed: u64) -> bool {
         let known = self.engine.activity(row.id);
         let version = known.as_ref().map(|it| it.sale().version);
-        if row.closed && known.is_some_and(|it| it.sale().lease.is_some()) {
+        let shared = known.filter(|it| it.sale().lease.is_some());
+        if let Some(shared) = shared.filter(|_| row.closed) {
+            shared.note_over();
             self.settling.iter().for_each(|settling| settling.note_over(row.id));
             return self.follow_phase(row, flushed).await;
         }
@@ -125,6 +127,9 @@ impl Control {
         if version.is_some_and(|known| known >= row.version) {
             return self.follow_phase(row, flushed).await;
         }
+        // That it has ended, before its version: Redis hears what a version says once. What cannot be
+        // followed yet is below.
+        self.follow_phase(row, flushed).await;
         let row_now = Box::new(row.publication(self.engine.clock().now()));
         let command = Command::Publish { row: row_now, forgotten };
         let owner = row.id.owner(self.engine.cores());

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::peers::limits::AGE_MS_MAX;
+
 /// Products that have a page: each takes some 10 KiB of memory, and some 10 ms of a CPU when it
 /// changes.
 pub(super) const PRODUCT_PAGES_MAX: usize = 2_000;
@@ -21,6 +23,16 @@ const _: () = assert!(PRODUCT_PAGES_AT_ONCE <= PRODUCT_PAGES_MAX);
 pub(super) const NEWS: Duration = Duration::from_secs(10);
 /// How long whoever has done something waits for the other gateways to do the same.
 pub(super) const TELL: Duration = Duration::from_secs(1);
+/// How long one call of those may take.
+pub(super) const TELL_PATIENCE: Duration = Duration::from_secs(2);
+/// Rest before somebody who was not reached is told once more.
+pub(super) const TELL_AGAIN: Duration = Duration::from_millis(250);
+/// For so many milliseconds: what is older is not carried out by whoever hears it.
+pub(super) const TELL_MS_MAX: u64 = 6_000;
+
+const _: () = assert!(
+    TELL_MS_MAX as u128 + TELL_AGAIN.as_millis() + TELL_PATIENCE.as_millis() < AGE_MS_MAX as u128
+);
 /// Sign-outs that wait for the store, at some 40 bytes each.
 pub(super) const SIGN_OUTS_KEPT_MAX: usize = 1 << 16;
 /// Acts that wait for the trail, at some 300 bytes each.

@@ -5,18 +5,19 @@
 //! followed.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::future::join_all;
 use http::{HeaderMap, Method};
+use seckill_shards::clock::Timestamp;
 use seckill_shards::command::{Command, PhaseChange, Refusal, Verdict};
 use seckill_shards::ids::ActivityId;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::Control;
-use super::limits::TELL;
+use super::limits::{TELL, TELL_AGAIN, TELL_MS_MAX, TELL_PATIENCE};
 use crate::api::{Said, WORDS, Word, seconds};
-use crate::peers::{self, Peers};
+use crate::peers::{self, Peer, Peers};
 
 /// The newest word on each sale that the store may lack: of open sales alone, so they are few.
 #[derive(Debug, Default)]
@@ -54,28 +55,31 @@ impl Newest {
 }
 
 impl Control {
-    /// Tells a word to all others that are there, once, and waits for them a moment; whom it does not
-    /// reach the store tells.
+    /// Tells a word to all others that are there, and waits for them a moment; whom it does not reach within
+    /// some seconds the store tells.
     pub(super) async fn tell_all(&self, word: Word) {
         let Some(peers) = &self.peers else { return };
+        let said_at = self.now();
         if let Word::Phase(activity, _) = word {
             // Of this gateway's own words, too, the newest counts.
-            self.newest.note(activity, Said { at: self.now(), by: peers.own() });
+            self.newest.note(activity, Said { at: said_at, by: peers.own() });
+            // Whom it does not reach is not to wait for the end of a storm.
+            self.flush.hasten(self.engine.journal().durable_position());
         }
-        let tell = |peer| async move {
-            let call = peers::Call {
-                method: Method::POST,
-                path: WORDS.to_owned(),
-                headers: HeaderMap::new(),
-                body: word.body(),
-                vouched: None,
-                patience: peers::Call::patience_of(&Method::POST),
-            };
-            peers.call(&peer, call).await
-        };
         let others = peers.all().into_iter().filter(|peer| peer.is_present());
-        // A call that was begun goes on.
-        drop(timeout(TELL, join_all(others.map(tell))).await);
+        let told = others.map(|peer| {
+            let (peers, clock) = (Arc::clone(peers), Arc::clone(self.engine.clock()));
+            tokio::spawn(async move {
+                while !tell(&peers, &peer, word, said_at).await
+                    && clock.now() < said_at.plus_ms(TELL_MS_MAX)
+                {
+                    sleep(TELL_AGAIN).await;
+                }
+            })
+        });
+        let told: Vec<_> = told.collect();
+        // Those that were not heard in time go on.
+        drop(timeout(TELL, join_all(told)).await);
     }
 
     /// Does what was done at another gateway, unless something newer is known; false where that cannot
@@ -132,15 +136,26 @@ impl Control {
     }
 }
 
+/// Tells a word once; whether it was done. One that comes again, or behind a newer one, changes nothing.
+async fn tell(peers: &Peers, peer: &Arc<Peer>, word: Word, said_at: Timestamp) -> bool {
+    let call = peers::Call {
+        method: Method::POST,
+        path: WORDS.to_owned(),
+        headers: HeaderMap::new(),
+        body: word.body(),
+        vouched: None,
+        patience: TELL_PATIENCE,
+        said_at: Some(said_at),
+    };
+    peers.call(peer, call).await.is_ok_and(|answer| answer.status.is_success())
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use seckill_shards::clock::Timestamp;
     use seckill_shards::engine::Sale;
     use tokio::task::LocalSet;
 
-    use super::super::flush::next_batch;
+    use super::super::flush::{Reach, next_batch};
     use super::super::learn::Learned;
     use super::super::testing::{Desk, runtime, sale};
     use super::*;
@@ -198,7 +213,9 @@ mod tests {
         async fn flush(&self) {
             let control = &self.desk.control;
             let mut tail = control.engine.tail(control.engine.flushed_position());
-            while let Some(batch) = next_batch(&control.engine, &mut tail).unwrap() {
+            while let Some(batch) =
+                next_batch(&control.engine, &mut tail, &Reach::default()).unwrap()
+            {
                 control.store.flush(Arc::clone(&batch)).await.unwrap();
                 control.flushed(&batch);
             }
@@ -255,6 +272,22 @@ mod tests {
             assert!(fleet.sale().paused, "nothing newer is known any more");
             fleet.learn().await;
             assert!(!fleet.sale().paused);
+        });
+    }
+
+    /// A gateway that no call reached sold on until the storm at the other was over.
+    #[test]
+    fn the_store_has_a_word_soon_whatever_pours_in_behind_it() {
+        in_fleet(async |fleet| {
+            let (control, activity) = (&fleet.desk.control, fleet.activity);
+            let flushed = control.engine.flushed_position();
+            assert!(!control.flush.is_awaited(flushed));
+            let pause = Command::ChangePhase { activity, change: PAUSE };
+            assert_eq!(control.owners.ask(0, pause).await, Verdict::ActivityChanged);
+            control.tell_all(Word::Phase(activity, PAUSE)).await;
+            assert!(control.flush.is_awaited(flushed));
+            fleet.flush().await;
+            assert!(!control.flush.is_awaited(control.engine.flushed_position()));
         });
     }
 

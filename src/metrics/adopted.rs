@@ -69,8 +69,7 @@ fn leases(page: &mut Families, gateway: &str, control: &Control) {
         let help = "1 while Redis takes what an adopted gateway gives back";
         page.gauge("seckill_adopted_lease_live", help, &labels, real(u64::from(it.live)));
         let help =
-            "Most units lent to an adopted gateway that Redis was seen not to know of: never but 0";
-        let unknown = real(u64::from(it.unknown));
-        page.gauge("seckill_adopted_lease_drift_units", help, &labels, unknown);
+            "Most units that Redis was seen to count wrongly for an adopted gateway: never but 0";
+        page.gauge("seckill_adopted_lease_drift_units", help, &labels, real(it.drift));
     }
 }

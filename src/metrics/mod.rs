@@ -333,9 +333,9 @@ impl GatewayCollector {
             );
             page.gauge(
                 "seckill_lease_drift_units",
-                "Most units lent by the journal that Redis was seen not to know of under one number since the start: never but 0",
+                "Most units that Redis was seen to count wrongly since the start: fewer than the journal has, otherwise than gateway by gateway, or beyond the stock: never but 0",
                 &labels,
-                real(u64::from(it.unknown)),
+                real(it.drift),
             );
             page.gauge(
                 "seckill_lease_short_units",

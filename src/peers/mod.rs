@@ -147,9 +147,12 @@ impl Peers {
 
     async fn attempt(&self, peer: &Arc<Peer>, call: Call) -> Result<Answered, Outcome> {
         let address = peer.address().ok_or(Outcome::Away)?;
-        let room = Arc::clone(&peer.room).try_acquire_owned().map_err(|_| Outcome::Crowded)?;
-        let pass = peer.breaker.ask(self.clock.elapsed_us()).ok_or(Outcome::Away)?;
-        let (from, to, sent_at) = (self.own, peer.number, self.clock.now());
+        let leave = match call.said_at {
+            Some(_) => None,
+            None => Some(peer.leave(self.clock.elapsed_us())?),
+        };
+        let sent_at = call.said_at.unwrap_or_else(|| self.clock.now());
+        let (from, to) = (self.own, peer.number);
         let envelope = Envelope { from, to, sent_at, vouched: call.vouched };
         let (is_read, patience) = (call.method == Method::GET, call.patience);
         let (request, signature) = wire::request(&self.key, &envelope, &address, call);
@@ -162,8 +165,10 @@ impl Peers {
             };
             // A read may wait for the store, which changes do not need.
             let is_slow_read = is_read && matches!(answered, Err(Outcome::Unanswered));
-            pass.done(answered.is_ok() || is_slow_read, clock.elapsed_us());
-            drop(room);
+            if let Some((pass, room)) = leave {
+                pass.done(answered.is_ok() || is_slow_read, clock.elapsed_us());
+                drop(room);
+            }
             answered
         });
         // The control runtime is going down, with the call under way.

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use seckill_shards::clock::Timestamp;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::limits::{CALLS_MAX, LOOK_US_MAX, PEER_BREAKER, STILL_US_MAX};
-use crate::flow::Breaker;
+use crate::flow::{Breaker, Pass};
 use crate::store::GatewayRow;
 
 /// What became of a call.
@@ -92,6 +92,13 @@ impl Peer {
             known: Mutex::new(Known { still_us: STILL_US_MAX, ..Known::default() }),
             outcomes: Default::default(),
         }
+    }
+
+    /// Leave for one more call, unless there are too many under way, or it is left alone for a while.
+    pub(super) fn leave(&self, now_us: u64) -> Result<(Pass, OwnedSemaphorePermit), Outcome> {
+        let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| Outcome::Crowded)?;
+        let pass = self.breaker.ask(now_us).ok_or(Outcome::Away)?;
+        Ok((pass, room))
     }
 
     /// Takes its row over, as it was read at `now`. Whether it is there is told by its row moving,

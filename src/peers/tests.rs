@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -47,8 +48,16 @@ async fn listener() -> (TcpListener, SocketAddr) {
 async fn cancel(peers: &Peers, peer: &Arc<Peer>) -> Result<Answered, Unanswered> {
     let (method, path) = (Method::DELETE, "/api/v1/orders/7".to_owned());
     let (headers, body) = (HeaderMap::new(), Bytes::new());
-    let patience = Call::patience_of(&method);
-    peers.call(peer, Call { method, path, headers, body, vouched: None, patience }).await
+    let (vouched, patience, said_at) = (None, Call::patience_of(&method), None);
+    peers.call(peer, Call { method, path, headers, body, vouched, patience, said_at }).await
+}
+
+/// What all are to do at once.
+async fn word(peers: &Peers, peer: &Arc<Peer>) -> Result<Answered, Unanswered> {
+    let (method, path) = (Method::POST, "/api/v1/words".to_owned());
+    let (headers, body, vouched) = (HeaderMap::new(), Bytes::new(), None);
+    let (patience, said_at) = (Duration::from_millis(50), Some(MachineClock::start().now()));
+    peers.call(peer, Call { method, path, headers, body, vouched, patience, said_at }).await
 }
 
 fn counts(peer: &Peer) -> Vec<(Outcome, u64)> {
@@ -67,6 +76,9 @@ async fn where_nobody_listens_nothing_is_sent_and_soon_nobody_asks() {
     }
     assert_eq!(peer.breaker.state(), BreakerState::Open);
     assert_eq!(counts(&peer), [(Outcome::Away, 2), (Outcome::Unreached, bad)]);
+    // It may be back by now, and would go on selling what was paused.
+    assert_eq!(word(&peers, &peer).await.unwrap_err(), Unanswered::NotSent);
+    assert_eq!(counts(&peer), [(Outcome::Away, 2), (Outcome::Unreached, bad + 1)]);
 }
 
 #[tokio::test]
@@ -127,6 +139,8 @@ async fn no_more_than_so_many_calls_are_under_way_to_a_peer() {
     }
     assert_eq!(cancel(&peers, &peer).await.unwrap_err(), Unanswered::NotSent);
     assert_eq!(counts(&peer), [(Outcome::Crowded, 1)]);
+    assert_eq!(word(&peers, &peer).await.unwrap_err(), Unanswered::Unknown, "it went out");
+    assert_eq!(counts(&peer), [(Outcome::Crowded, 1), (Outcome::Unanswered, 1)]);
     assert!(calls.iter().all(|call| !call.is_finished()));
     drop(silent);
     for call in calls {

@@ -50,6 +50,9 @@ pub struct Call {
     pub vouched: Option<Vouched>,
     /// After which time it is given up, the making of its connection included.
     pub patience: Duration,
+    /// When it was said, where it is a word of what is to be done everywhere at once: it goes out however
+    /// many calls are under way, and whatever became of others. None: now.
+    pub said_at: Option<Timestamp>,
 }
 
 impl Call {
@@ -241,8 +244,8 @@ mod tests {
         }
         let body = Bytes::from_static(b"{\"return_units\":true}");
         let path = "/api/v1/admin/orders/7/refund".to_owned();
-        let (method, patience) = (Method::POST, CALL);
-        let call = Call { method, path, headers, body: body.clone(), vouched, patience };
+        let (method, patience, said_at) = (Method::POST, CALL, None);
+        let call = Call { method, path, headers, body: body.clone(), vouched, patience, said_at };
         let (head, _) = request(&key(), &envelope, "peer:1", call).0.into_parts();
         (head, body)
     }

@@ -174,6 +174,17 @@ pub struct Status {
     pub holdings: Vec<Holding>,
 }
 
+impl Status {
+    /// Units that Redis counts wrongly: otherwise than gateway by gateway, or beyond what is stocked.
+    #[must_use]
+    pub fn miscounted(&self) -> u64 {
+        let nets = self.holdings.iter().map(|it| u64::from(it.net)).sum();
+        // While it is built anew nobody may have told it what is stocked.
+        let stocked = if self.live { self.stock.stocked.into() } else { u64::MAX };
+        self.leased.abs_diff(nets).max(self.leased.saturating_sub(stocked))
+    }
+}
+
 /// What Redis remembers of a holder.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Holding {

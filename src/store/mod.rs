@@ -255,6 +255,9 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     /// [`PAGE_ROWS_MAX`].
     async fn set_aside(&self, gateway: u16, behind: u32) -> Stored<Vec<SetAside>>;
 
+    /// How many there are.
+    async fn count_set_aside(&self, gateway: u16) -> Stored<u64>;
+
     /// All of them. Others may come meanwhile, and these are never dropped.
     async fn all_set_aside(&self, gateway: u16) -> Stored<Vec<SetAside>> {
         let mut rows = Vec::new();

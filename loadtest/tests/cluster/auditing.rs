@@ -51,9 +51,12 @@ fn an_audit_notices_what_redis_counts_wrong_and_says_where_it_did_not_answer() {
         run(&fleet).expect(0).contains("lent by Redis").then_some(())
     });
     let hash = format!("seckill:lease:{activity}");
+    let drift = || fleet.figure(1, "seckill_lease_drift_units", &activity);
+    assert_eq!(drift(), Some(0));
     drop(fleet.redis.tell(&["HINCRBY", &hash, "leased", "1"]));
     let told = run(&fleet).expect(1);
     assert!(told.contains("gateway by gateway"), "{told}");
+    until("every gateway has noticed", GENEROUS, || (drift() == Some(1)).then_some(()));
     drop(fleet.redis.tell(&["HINCRBY", &hash, "leased", "-1"]));
     drop(run(&fleet).expect(0));
     drop(fleet.redis.tell(&["HSET", &hash, "stocked", "60"]));

@@ -263,7 +263,9 @@ impl Keeper {
         }
         let mut apply = |_, record| fold.apply(&record);
         let replayed = replay(&*self.disk, self.journal, &passed, from, &mut apply)?;
-        let forgotten = fold.fold_away(self.closed_kept);
+        let known = |id| self.shared.as_ref().and_then(|shared| shared.activity(id));
+        let may_go = |id| known(id).is_none_or(|it| it.may_be_forgotten());
+        let forgotten = fold.fold_away(self.closed_kept, may_go);
         let next = last + 1;
         let name = (self.journal, next);
         write_checkpoint(&*self.disk, name, replayed.position, |sink| fold.keep(sink))?;

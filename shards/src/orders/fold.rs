@@ -186,11 +186,16 @@ impl Fold {
 
     /// Lets the orders go that the store has and that nothing more can happen to, remembering
     /// their fingerprints; then the closed activities without an order here, or a key that is to
-    /// be remembered still, but for the `closed_kept` of the highest ids. Returns which went.
+    /// be remembered still, that `may_go`, but for the `closed_kept` of the highest ids. Returns which
+    /// went.
     ///
     /// No later record names an activity that went: closing waits for each record that could still
     /// change the activity or an order of it, and none is decided behind it.
-    pub fn fold_away(&mut self, closed_kept: usize) -> Vec<ActivityId> {
+    pub fn fold_away(
+        &mut self,
+        closed_kept: usize,
+        may_go: impl Fn(ActivityId) -> bool,
+    ) -> Vec<ActivityId> {
         let mut settled: Vec<OrderId> = Vec::new();
         let mut busy = BTreeSet::new();
         for order in self.orders.iter() {
@@ -207,7 +212,10 @@ impl Fold {
             activity.folded_away = activity.folded_away.wrapping_add(fingerprint(&order.view()));
         }
         let is_idle = |id: &ActivityId, it: &FoldedActivity| {
-            it.closed && !busy.contains(id) && !it.withdrawals.are_needed(self.last_at)
+            it.closed
+                && !busy.contains(id)
+                && !it.withdrawals.are_needed(self.last_at)
+                && may_go(*id)
         };
         let idle = self.activities.iter().filter(|(id, it)| is_idle(id, it));
         let mut idle: Vec<ActivityId> = idle.map(|(&id, _)| id).collect();

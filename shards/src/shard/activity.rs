@@ -81,6 +81,8 @@ pub struct Activity {
     late_moves: AtomicU64,
     /// Set from the decision to close it on.
     closing: AtomicBool,
+    /// All gateways that share it are done with it.
+    over: AtomicBool,
     pub(super) sale: ArcSwap<Sale>,
     /// Buyers that there is memory for ahead of them.
     room: AtomicUsize,
@@ -124,6 +126,7 @@ impl Activity {
             withdrawn: AtomicU64::new(0),
             late_moves: AtomicU64::new(0),
             closing: AtomicBool::new(sale.closed),
+            over: AtomicBool::new(false),
             sale: ArcSwap::from_pointee(sale),
             is_preheated: AtomicBool::new(false),
         })
@@ -282,6 +285,18 @@ impl Activity {
     /// The announced record has been applied.
     pub(super) fn end_late_move(&self) {
         self.late_moves.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// The store has it as closed: all gateways that share it are done with it.
+    pub fn note_over(&self) {
+        // Relaxed: it says nothing of other memory; nor does the load below.
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether nobody asks for it any more once it is closed here. While others share it that are not
+    /// done with it the store has it as open, and what it was lent would be forgotten.
+    pub(crate) fn may_be_forgotten(&self) -> bool {
+        self.sale().lease.is_none() || self.over.load(Ordering::Relaxed)
     }
 
     /// Whether the activity is being closed, or is.

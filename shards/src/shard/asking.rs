@@ -30,6 +30,7 @@ impl Shard {
     /// The provider was asked, and what it said of the order is written down: it may end.
     pub(super) fn note_asked(&mut self, id: OrderId) -> Decision {
         self.unasked.remove(&id);
+        self.refused_unasked.remove(&id);
         match self.orders.order(id) {
             Some(order) => Decision::Answered(Verdict::Moved(order.view())),
             None => self.refuse(Refusal::NotFound),

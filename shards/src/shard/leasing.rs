@@ -65,9 +65,14 @@ impl Shard {
         let Some(queues) = self.untold.get_mut(&activity) else { return Vec::new() };
         let orders = &self.orders;
         let is_accepted = |order: &Order| order.status == Status::Accepted;
-        let mut untold =
-            earliest(&mut queues.ended, until, |id| orders.order(id).filter(|it| it.is_ending()));
-        untold.extend(earliest(&mut queues.accepted, until, |id| {
+        let mut untold = earliest(
+            &mut queues.ended,
+            until,
+            |_| true,
+            |id| orders.order(id).filter(|it| it.is_ending()),
+        );
+        let may_ask = |id: OrderId| !self.refused_unasked.contains(&id);
+        untold.extend(earliest(&mut queues.accepted, until, may_ask, |id| {
             orders.order(id).filter(|it| is_accepted(it))
         }));
         untold.sort_by_key(|it| (it.position, !it.ended));
@@ -202,9 +207,10 @@ impl Shard {
             let record = OrdersConfirmed { activity: id, at, pay_before, orders };
             records.push((confirmed, Record::OrdersConfirmed(record)));
         }
-        // One that is not to end yet asks for its place again, until its provider was asked.
-        let may_end = |id: &&OrderId| !self.unasked.contains(*id);
-        let refused: Vec<_> = answers.refused.iter().filter(may_end).copied().collect();
+        // One that is not to end yet asks for its place again, once its provider was asked.
+        let (unasked, refused): (Vec<_>, Vec<_>) =
+            answers.refused.iter().partition(|id| self.unasked.contains(id));
+        self.refused_unasked.extend(unasked);
         for order in self.mark(&refused, is_accepted) {
             let rejected = moved(self.orders.order(order).expect("it was marked"), at);
             records.push((vec![order], Record::OrderRejected(rejected)));
@@ -255,15 +261,17 @@ impl Shard {
     }
 }
 
-/// The first orders of a queue that stand before `until` and of which the others have not heard;
-/// those of which they have are dropped from its front.
+/// The first orders of a queue that stand before `until`, that may be told, and of which the others have
+/// not heard; those of which they have are dropped from its front.
 fn earliest<'a>(
     queue: &mut VecDeque<(u64, OrderId)>,
     until: u64,
+    may_tell: impl Fn(OrderId) -> bool,
     untold: impl Fn(OrderId) -> Option<&'a Order>,
 ) -> Vec<Untold> {
     while queue.pop_front_if(|(_, id)| untold(*id).is_none()).is_some() {}
     let due = queue.iter().take_while(|(position, _)| *position <= until);
+    let due = due.filter(|(_, id)| may_tell(*id));
     let due = due.filter_map(|&(position, id)| Some((position, untold(id)?)));
     let tell = |(position, it): (u64, &Order)| Untold {
         position,

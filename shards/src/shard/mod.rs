@@ -129,6 +129,8 @@ pub struct Shard {
     untold: Untolds,
     /// Recovered orders that do not end before somebody has asked their provider.
     unasked: Unasked,
+    /// Those of them that the others have refused a place. They ask for it again once that was done.
+    refused_unasked: Unasked,
     due: Vec<OrderId>,
     counters: Arc<ShardCounters>,
     /// Whether the fault of the journal was told to those who waited.
@@ -157,6 +159,7 @@ impl Shard {
             closed_seen: 0,
             untold: Untolds::default(),
             unasked: Unasked::default(),
+            refused_unasked: Unasked::default(),
             due: Vec::new(),
             counters: Arc::default(),
             fault_told: false,

@@ -48,7 +48,8 @@ impl First {
         for (order, payments) in orders {
             account.add(order, payments, closed);
             let moved_at = order.moved_at.unwrap_or_default();
-            self.last_at = self.last_at.max(order.placed_at).max(moved_at);
+            // A clock that was ahead there is not to be this one's, too.
+            self.last_at = self.last_at.max(order.placed_at.max(moved_at).min(now));
         }
         let Account { totals, folded_away, orders } = account;
         // What it was lent beyond this is free again, once the others are told of no more.

@@ -204,6 +204,20 @@ fn what_the_lost_gateway_had_written_off_or_withdrawn_is_lent_and_nobody_sells_i
     });
 }
 
+/// Until time had come so far, nothing of the adopter's own would have fallen due, or all of it at once.
+#[test]
+fn a_clock_that_was_ahead_moves_nobody_elses() {
+    LocalSet::new().block_on(&runtime(), async {
+        let desk = desk();
+        let (control, activity) = (&desk.control, sale(&*desk.store).await);
+        let ahead = control.now().plus_ms(3_600_000);
+        lose(&*desk.store, activity, ahead).await;
+        control.adopt(LOST).await.unwrap();
+        assert!(control.now() < ahead);
+        assert!(control.close_adopted(crate::control::limits::NEWS).await);
+    });
+}
+
 fn row(number: u16, epoch: u8, membership_s: u32, adopter: Option<(u16, bool)>) -> GatewayRow {
     let retired = adopter.map(|(adopter, is_off)| Retired { adopter, at: Timestamp(1), is_off });
     GatewayRow { number, epoch, membership_s, retired, ..GatewayRow::default() }

@@ -36,8 +36,8 @@ pub(super) struct Account {
     again_us: u64,
     /// Units that the others asked for in vain.
     short: u64,
-    /// See [`Figures::unknown`].
-    unknown: u32,
+    /// See [`Figures::drift`].
+    drift: u64,
     demand: Demand,
 }
 
@@ -62,10 +62,11 @@ pub(super) struct Saying {
 pub struct Figures {
     /// Units lent to this gateway, by its journal.
     pub net: u32,
-    /// The most units of them that Redis was ever seen not to know of under the same number: it counts
-    /// at least as many until it has heard what is given back. What is amiss is built anew at once, and
-    /// would not show.
-    pub unknown: u32,
+    /// The most units that Redis was ever seen to count wrongly. Of this gateway's it counts at least as
+    /// many under the same number, until it has heard what is given back; and all that are lent are those
+    /// of each gateway, and no more than there are. What is amiss may be built anew at once, and would not
+    /// show.
+    pub drift: u64,
     /// The generation of its era.
     pub generation: u64,
     /// Units that the others asked for in vain.
@@ -79,9 +80,15 @@ impl Account {
         matches!(self.view, View::Unknown) || now_us >= self.seen_us + VIEW_US
     }
 
+    /// What was said last may not have been heard: it is said again as soon as Redis was seen.
+    pub(super) fn doubt(&mut self) {
+        (self.view, self.told) = (View::Unknown, None);
+    }
+
     /// Redis has refused a step, not by its functions: it may not a second later.
     pub(super) fn rest(&mut self, now_us: u64) {
-        (self.view, self.rests_until_us) = (View::Unknown, now_us + AGAIN_US);
+        self.doubt();
+        self.rests_until_us = now_us + AGAIN_US;
     }
 
     pub(super) fn rests(&self, now_us: u64) -> bool {
@@ -240,7 +247,8 @@ impl Account {
         let of_now = status.remembers && lease.era == Some(status.era);
         let mine = status.holdings.iter().filter(|_| of_now).find(is_same);
         let unknown = mine.map_or(0, |it| lease.net.saturating_sub(it.net));
-        self.unknown = self.unknown.max(unknown);
+        let miscounted = if status.remembers { status.miscounted() } else { 0 };
+        self.drift = self.drift.max(unknown.into()).max(miscounted);
         self.view = View::Seen { n: lease.n, status };
     }
 
@@ -248,7 +256,7 @@ impl Account {
         let lease = activity.sale().lease.unwrap_or_default();
         let generation = lease.era.map_or(0, |era| era.generation);
         let live = matches!(&self.view, View::Seen { status, .. } if status.live);
-        Figures { net: lease.net, unknown: self.unknown, generation, short: self.short, live }
+        Figures { net: lease.net, drift: self.drift, generation, short: self.short, live }
     }
 }
 

@@ -9,6 +9,7 @@ mod batch;
 mod demand;
 mod limits;
 mod next;
+mod rebuild;
 mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,17 +17,17 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use seckill_shards::command::{Command, Verdict};
 use seckill_shards::engine::Engine;
-use seckill_shards::ids::{ActivityId, Era, OrderId, Origin};
-
+use seckill_shards::ids::{ActivityId, OrderId, Origin};
 use seckill_shards::shard::Activity;
 
 use self::account::{Account, Saying};
 use self::limits::{REST, REST_AFTER_FAULT, STORE, STORE_REST_US, VIEW_US};
 use super::Control;
 use crate::flow::Breaker;
-use crate::reconcile::{Declaration, Fault, Holder, Leases, Member, Place, Refusal, Roll, Stock};
+use crate::reconcile::{Fault, Holder, Leases, Member, Refusal};
 use crate::store::{JournalPosition, LeaseMember, OutOfStep, StoreError};
 
 pub use self::account::Figures;
@@ -161,7 +162,7 @@ impl<'a> Round<'a> {
         let is_redis = matches!(made, Err(Failed::Redis(_)));
         pass.done(!is_redis, self.engine().clock().elapsed_us());
         if made.is_err() {
-            self.forget_views();
+            self.accounts.values_mut().for_each(Account::doubt);
         }
         self.tell_figures();
         match made {
@@ -236,10 +237,6 @@ impl<'a> Round<'a> {
             self.settling.redis.ready().await?;
         }
         Ok(())
-    }
-
-    fn forget_views(&mut self) {
-        self.accounts.values_mut().for_each(|account| account.view = View::Unknown);
     }
 
     fn engine(&self) -> &Engine {
@@ -358,117 +355,9 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// What must be done before the daily work: one step, and then a new look.
-    async fn rebuild(&mut self, id: ActivityId) -> Result<(), Failed> {
-        let Some(activity) = self.activity(id) else { return Ok(()) };
-        let (lease, closed) = (activity.sale().lease.unwrap_or_default(), activity.sale().closed);
-        // Who has not joined has nothing to rebuild, and must not end what the others live in.
-        if lease.floor.is_none() {
-            return Ok(());
-        }
-        let (holder, now_us) = (self.holder(), self.engine().clock().elapsed_us());
-        let account = self.accounts.get_mut(&id).expect("accounts are opened before");
-        if account.rests(now_us) {
-            return Ok(());
-        }
-        if closed {
-            return self.witness(id).await;
-        }
-        let next = next(&account.view, &lease, holder);
-        if matches!(next, Next::Look | Next::Lease) {
-            return Ok(());
-        }
-        account.view = View::Unknown;
-        let refused = match next {
-            Next::Begin(seen) => self.begin(id, seen).await?,
-            Next::Enter(era) => {
-                self.change(id, Command::EnterEra { activity: id, era }).await?;
-                self.declare(id, era).await?
-            }
-            Next::Declare => match lease.era {
-                Some(era) => self.declare(id, era).await?,
-                None => None,
-            },
-            Next::Resume(era) if self.may_try(id) => self.resume(id, era).await?,
-            Next::Stop => return Err(Stop::Retired(id).into()),
-            Next::Look | Next::Lease | Next::Resume(_) => None,
-        };
-        if let Some(refusal) = refused {
-            alarm(id, refusal);
-        }
-        Ok(())
-    }
-
-    /// Of a sale that is closed here and not everywhere: the others lend again only once this gateway
-    /// has said what it keeps. Nothing is journaled behind the closing, and no answer is waited for.
-    async fn witness(&mut self, id: ActivityId) -> Result<(), Failed> {
-        let (holder, account) = (self.holder(), &self.accounts[&id]);
-        let View::Seen { status, .. } = &account.view else { return Ok(()) };
-        let is_mine = |it: &crate::reconcile::Holding| it.holder == holder;
-        if status.live || !status.remembers || status.holdings.iter().any(is_mine) {
-            return Ok(());
-        }
-        let era = status.era;
-        if self.may_try(id)
-            && let Some(refusal) = self.declare(id, era).await?
-        {
-            alarm(id, refusal);
-        }
-        Ok(())
-    }
-
     fn may_try(&mut self, id: ActivityId) -> bool {
         let now_us = self.engine().clock().elapsed_us();
         self.accounts.get_mut(&id).is_some_and(|account| account.may_try(now_us))
-    }
-
-    async fn begin(
-        &mut self,
-        id: ActivityId,
-        seen: Option<Era>,
-    ) -> Result<Option<Refusal>, Failed> {
-        let generation = self.in_time(self.control.store.next_generation(id)).await?;
-        let random = crate::random_bytes().map(u64::from_le_bytes).unwrap_or(generation);
-        let begun = self.settling.redis.begin(id, seen, generation, random).await?;
-        tracing::warn!(activity = id.0, ?seen, ?begun, "what Redis knew is built anew");
-        Ok(begun.err())
-    }
-
-    async fn declare(&self, id: ActivityId, era: Era) -> Result<Option<Refusal>, Failed> {
-        let places = self.control.owners.places(id).await.map_err(|_| Failed::Shards)?;
-        let place = |it: &seckill_shards::shard::Placed| Place {
-            user: it.user,
-            order: it.order,
-            quantity: it.quantity,
-        };
-        let places = places.concat().iter().map(place).collect();
-        let lease = self.activity(id).and_then(|it| it.sale().lease);
-        let Some(lease) = lease else { return Ok(None) };
-        let declaration =
-            Declaration { era, holder: self.holder(), n: lease.n, net: lease.net, places };
-        Ok(self.settling.redis.declare(id, &declaration).await?.err())
-    }
-
-    /// The members are read after the era was seen, so that none is left out who may have units.
-    async fn resume(&mut self, id: ActivityId, era: Era) -> Result<Option<Refusal>, Failed> {
-        let roll = self.in_time(self.control.store.roll(id)).await?;
-        let holder =
-            |it: &LeaseMember| Holder { member: Member::Gateway(it.gateway), epoch: it.epoch };
-        let members = roll.members.iter().map(holder).collect();
-        let stock = Stock { version: roll.version, stocked: roll.stocked, open: roll.open };
-        match self.settling.redis.resume(id, &Roll { era, stock, members }).await? {
-            Ok(resumed) if resumed.excess > 0 => {
-                tracing::error!(activity = id.0, resumed.excess, "more is lent than there is");
-                Ok(None)
-            }
-            Ok(_) => Ok(None),
-            // Whoever is missing declares in its turn.
-            Err(Refusal::NotYet { member }) => {
-                tracing::info!(activity = id.0, %member, "waiting for a gateway to declare");
-                Ok(None)
-            }
-            Err(refusal) => Ok(Some(refusal)),
-        }
     }
 
     /// The daily work of all accounts, in one round of messages; whether there is more at once.
@@ -489,46 +378,53 @@ impl<'a> Round<'a> {
         }
         let requests: Vec<_> = said.iter().map(|(id, it)| (*id, it.request.clone())).collect();
         let answers = self.settling.redis.lease(&requests).await?;
-        let mut more = false;
+        let (mut more, mut heard) = (false, BTreeMap::new());
         for ((id, saying), answer) in said.into_iter().zip(answers) {
-            let answer = match answer {
-                Ok(answer) => answer,
-                // One hash's trouble is not the others', nor is one node's that does not answer.
-                Err(fault) => {
-                    match fault.is_refused() {
-                        true => self.apart(id, Err(fault.into()))?,
-                        false => report(&fault.into()),
-                    }
-                    self.accounts.get_mut(&id).expect("it has just asked").view = View::Unknown;
-                    continue;
+            match answer {
+                Ok(Ok(reply)) => {
+                    self.is_answered = true;
+                    more |= saying.is_full;
+                    heard.insert(id, (saying, reply));
                 }
-            };
-            self.is_answered = true;
-            more |= saying.is_full;
-            later(self.hear(id, &saying, answer).await)?;
+                Ok(Err(refusal)) => {
+                    self.is_answered = true;
+                    self.hear_refusal(id, &saying, refusal)?;
+                }
+                // One hash's trouble is not the others', nor is one node's that does not answer.
+                Err(fault) if fault.is_refused() => self.apart(id, Err(fault.into()))?,
+                Err(fault) => {
+                    report(&fault.into());
+                    self.accounts.get_mut(&id).expect("it has just asked").doubt();
+                }
+            }
+        }
+        // All at once: their records share the journal's groups.
+        let control = self.control;
+        let hearing = self.accounts.iter_mut().filter_map(|(&id, account)| {
+            let (saying, reply) = heard.get(&id)?;
+            Some(account.heard(control, id, saying, reply))
+        });
+        for made in join_all(hearing).await {
+            later(made)?;
         }
         Ok(more)
     }
 
-    async fn hear(
+    fn hear_refusal(
         &mut self,
         id: ActivityId,
         saying: &Saying,
-        answer: crate::reconcile::Answer<crate::reconcile::LeaseReply>,
+        refusal: Refusal,
     ) -> Result<(), Failed> {
-        let account = self.accounts.get_mut(&id).expect("it has just asked");
         let known = saying.request.n - 1;
-        match answer {
-            Ok(reply) => {
-                account.heard(self.control, id, saying, &reply).await?;
-            }
-            Err(Refusal::Fenced) => return Err(Stop::Retired(id).into()),
+        match refusal {
+            Refusal::Fenced => return Err(Stop::Retired(id).into()),
             // A journal that Redis has heard under this number has its answer, or is a newer one.
-            Err(Refusal::Number { n }) if n >= saying.request.n => {
+            Refusal::Number { n } if n >= saying.request.n => {
                 return Err(Stop::OlderJournal { activity: id, n, known }.into());
             }
-            Err(refusal) => {
-                account.view = View::Unknown;
+            refusal => {
+                self.accounts.get_mut(&id).expect("it has just asked").view = View::Unknown;
                 alarm(id, refusal);
             }
         }

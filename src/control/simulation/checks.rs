@@ -4,7 +4,10 @@
 
 use std::collections::BTreeMap;
 
+use seckill_shards::ids::Era;
+
 use super::Violation;
+use super::gateway::Running;
 use super::ledger::{Entry, Ledger};
 use super::world::World;
 
@@ -26,6 +29,7 @@ impl World {
                 return Err(format!("gateway {} must not go on: {why:?}", gateway.number));
             }
         }
+        self.check_declarations()?;
         if !is_news {
             return Ok(());
         }
@@ -33,6 +37,40 @@ impl World {
         self.check_limits()?;
         self.check_acknowledged()?;
         self.check_promises()
+    }
+
+    /// Whoever declares in an era has entered it, and counts no grant of an older one any more. What is
+    /// declared of a closed sale is final.
+    fn check_declarations(&self) -> Result<(), Violation> {
+        for message in self.network().under_way().filter(|it| it[1].ends_with("declare")) {
+            let [_, _, _, key, era, from, epoch, ..] = message else { continue };
+            let sale = self.sales.iter().find(|sale| key.ends_with(&format!(":{}", sale.id)));
+            let from = from.parse::<usize>().ok().and_then(|from| self.gateways.get(from));
+            let (Some(sale), Some(from)) = (sale, from) else { continue };
+            let speaks = |it: &Running| it.engine().origin().epoch.to_string() == *epoch;
+            let sum = from.ledger.sum(sale.id);
+            if sum.closed || !from.running.as_ref().is_some_and(speaks) {
+                continue;
+            }
+            let entered = sum.lease.and_then(|lease| lease.era);
+            let era: Era = era.parse().expect("an era is named");
+            if entered.is_none_or(|entered| entered.generation < era.generation) {
+                return Err(format!("{era} is declared in, and {entered:?} was entered"));
+            }
+        }
+        Ok(())
+    }
+
+    /// However often Redis forgot, it never counted wrongly what it knew.
+    pub(super) fn check_drift(&self) -> Result<(), Violation> {
+        for running in self.gateways.iter().filter_map(|it| it.running.as_ref()) {
+            let settling = running.control.settling().expect("it shares its sales");
+            let figures = settling.figures.lock().expect("nobody panics under this lock");
+            if let Some((id, figures)) = figures.iter().find(|(_, it)| it.drift > 0) {
+                return Err(format!("Redis counted wrongly of {id}: {figures:?}"));
+            }
+        }
+        Ok(())
     }
 
     fn check_units(&self) -> Result<(), Violation> {

@@ -40,6 +40,7 @@ impl World {
 
     /// Ends a run.
     pub(super) fn finish(&mut self) -> Result<(), Violation> {
+        self.check_drift()?;
         self.mend();
         self.until("everybody has come", |world| {
             world.own().into_iter().all(|at| world.has_come(at))
@@ -113,7 +114,7 @@ impl World {
         Ok(())
     }
 
-    fn holds(&self, sale: Sale, user: UserId) -> u32 {
+    pub(super) fn holds(&self, sale: Sale, user: UserId) -> u32 {
         let own = self.entries().filter(|it| it.activity == sale.id && it.user == user);
         own.filter(|it| it.is_payable()).map(|it| it.quantity).sum()
     }

@@ -382,9 +382,12 @@ async fn follow(control: Arc<Control>, clock: Arc<SimulatedClock>) {
         }
         rest(&clock, flush::REST_AFTER_FAULT).await;
     }
-    let mut tail = control.engine.tail(control.engine.flushed_position());
+    let (mut tail, reach) =
+        (control.engine.tail(control.engine.flushed_position()), flush::Reach::default());
     loop {
-        if let Some(batch) = flush::next_batch(&control.engine, &mut tail).expect("it is durable") {
+        if let Some(batch) =
+            flush::next_batch(&control.engine, &mut tail, &reach).expect("it is durable")
+        {
             while control.store.flush(Arc::clone(&batch)).await.is_err() {
                 rest(&clock, flush::REST_AFTER_FAULT).await;
             }

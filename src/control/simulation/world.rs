@@ -155,6 +155,16 @@ impl World {
     }
 
     pub(super) fn publish(&mut self, stocked: u32, limit: u32) -> ActivityId {
+        self.publish_for(PAY_WINDOW_MS, stocked, limit)
+    }
+
+    /// A sale whose orders may be paid for so many milliseconds.
+    pub(super) fn publish_for(
+        &mut self,
+        pay_window_ms: u64,
+        stocked: u32,
+        limit: u32,
+    ) -> ActivityId {
         let product = NewProduct {
             title: "Kettle".to_owned(),
             description: String::new(),
@@ -169,7 +179,7 @@ impl World {
             sale_price: 1_000,
             stocked,
             per_user_limit: limit,
-            pay_window_ms: PAY_WINDOW_MS,
+            pay_window_ms,
             starts_at: NOON,
             ends_at: NOON.plus_ms(3_600_000),
             admission: false,

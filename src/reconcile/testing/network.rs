@@ -70,6 +70,11 @@ impl Network {
         self.under_way.iter().map(|it| it.from).collect()
     }
 
+    /// The messages that are under way.
+    pub(crate) fn under_way(&self) -> impl Iterator<Item = &[String]> {
+        self.under_way.iter().flat_map(|it| &it.messages).map(Vec::as_slice)
+    }
+
     /// Carries what is at a place to the master, or to the other. It tells what was said.
     pub(crate) fn carry(&mut self, at: usize, way: Way, strays: bool) -> String {
         let Sent { from, messages, answer } = self.under_way.remove(at);

@@ -119,6 +119,9 @@ pub(in crate::store) async fn the_last_member_brings_home_what_none_keeps(store:
     // One that knew of it, and never joined, waits for nobody and nobody for it.
     store.flush(batch(3, 0, &[done(0)])).await.unwrap();
     assert_eq!((stock().await, closed().await), (before, false));
+    // One that has forgotten that it is done does not begin again, and unsays nothing.
+    assert_eq!(refusal(store.join(activity.id, 1, journal(1)).await), Refusal::State);
+    store.flush(batch(1, 1, &[done(0)])).await.unwrap();
     for _ in 0..2 {
         store.flush(batch(2, 0, &[done(3)])).await.unwrap();
         assert_eq!((stock().await, closed().await), (before + 2, true));

@@ -108,6 +108,8 @@ pub(in crate::store) async fn rows_that_stand_aside_are_all_told_of(store: &dyn 
     store.flush(Arc::new(run)).await.unwrap();
     assert_eq!(store.set_aside(FOUND.gateway, 0).await.unwrap(), rows[..PAGE_ROWS_MAX as usize]);
     assert_eq!(store.all_set_aside(FOUND.gateway).await.unwrap(), rows);
+    assert_eq!(store.count_set_aside(FOUND.gateway).await.unwrap(), rows.len() as u64);
+    assert_eq!(store.count_set_aside(4).await.unwrap(), 0, "another gateway's");
 }
 
 pub(in crate::store) async fn a_rehearsal_leaves_nothing(store: &dyn Store) {

@@ -141,7 +141,7 @@ fn open_part(db: &Connection, orders: i64) -> Stored<i64> {
         Some((last, _)) => (last + 1, 0),
         None => (1, 0),
     };
-    let sql = "INSERT OR REPLACE INTO part VALUES (?1, ?2)";
+    let sql = "INSERT OR REPLACE INTO part (id, orders) VALUES (?1, ?2)";
     db.prepare_cached(sql)?.execute((part, filled + orders))?;
     Ok(part)
 }
@@ -162,8 +162,9 @@ fn move_orders(db: &Connection, orders: &Changes<OrderRow>) -> Stored<()> {
 }
 
 fn insert_payments(db: &Connection, payments: &[PaymentRow]) -> Stored<()> {
-    let mut insert =
-        db.prepare_cached("INSERT INTO payment VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
+    let sql = "INSERT INTO payment (id, order_id, amount, status, started_at, moved_at, key, body)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    let mut insert = db.prepare_cached(sql)?;
     for payment in payments {
         let has_key = payment.key != NO_KEY;
         insert.execute(params![

@@ -2,7 +2,7 @@
 //!
 //! It must not know Redis, nor what a gateway was lent.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use seckill_shards::clock::Timestamp;
 use seckill_shards::ids::ActivityId;
 
@@ -27,12 +27,16 @@ pub(super) fn join(
     }
     let JournalPosition { journal_id: found, epoch: found_epoch, .. } = *journal;
     steps::expect_epoch(gateway, found_epoch, flush::position(db, gateway)?)?;
-    let sql = "SELECT journal_id, epoch FROM lease_member WHERE activity_id = ?1 AND gateway = ?2";
-    let known: Option<([u8; 16], u8)> = db
-        .prepare_cached(sql)?
-        .query_row(params![Number(activity), gateway], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    if let Some((stored, stored_epoch)) = known {
+    let sql = "SELECT journal_id, epoch, kept IS NOT NULL FROM lease_member
+               WHERE activity_id = ?1 AND gateway = ?2";
+    let of = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let known: Option<([u8; 16], u8, bool)> =
+        db.prepare_cached(sql)?.query_row(params![Number(activity), gateway], of).optional()?;
+    if let Some((stored, stored_epoch, is_done)) = known {
+        if is_done {
+            // What it keeps is its last word.
+            return Err(Refusal::State.into());
+        }
         if (stored, stored_epoch) != (found, found_epoch) {
             let other =
                 OutOfStep::OtherJournal { gateway, stored, stored_epoch, found, found_epoch };
@@ -134,10 +138,11 @@ pub(super) fn apply(db: &Connection, gateway: u16, change: &ActivityChange) -> S
 
 /// A gateway is done with an activity. After the last, what none of them keeps is the product's.
 fn close(db: &Connection, activity: ActivityId, gateway: u16, kept: u32) -> Stored<()> {
-    let sql = "UPDATE lease_member SET kept = ?3 WHERE activity_id = ?1 AND gateway = ?2";
+    let sql = "UPDATE lease_member SET kept = ?3
+               WHERE activity_id = ?1 AND gateway = ?2 AND kept IS NULL";
     let rows = db.prepare_cached(sql)?.execute(params![Number(activity), gateway, kept])?;
     if rows != 1 && kept == 0 {
-        // It knew of the activity, and never joined.
+        // It knew of the activity, and never joined, or is done with it already.
         return Ok(());
     }
     if rows != 1 {

@@ -310,6 +310,10 @@ impl Store for Sqlite {
         self.connections.read(move |tx| set_aside::of(tx, gateway, behind)).await
     }
 
+    async fn count_set_aside(&self, gateway: u16) -> Stored<u64> {
+        self.connections.read(move |tx| set_aside::count(tx, gateway)).await
+    }
+
     async fn join(
         &self,
         activity: ActivityId,

@@ -23,25 +23,31 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema_13_begun.sql"),
     include_str!("schema_14_leases_of.sql"),
     include_str!("schema_15_trail.sql"),
+    include_str!("schema_16_serves.sql"),
 ];
 
-/// Brings a database to the newest schema.
+/// The oldest schema whose versions of seckill work on the newest one, too: one that knows it and none
+/// later may start again while others are replaced. A migration that takes something away raises it.
+pub(super) const SERVES_SINCE: u32 = 16;
+
+/// Brings a database to the newest schema, or leaves it with a newer one that serves this version, too.
 ///
 /// # Errors
-/// [`Fault::NewerSchema`] where a newer version of seckill made it, [`Fault::Unusable`] where it
-/// is another program's.
+/// [`Fault::NewerSchema`] where a newer version of seckill made it, and it does not;
+/// [`Fault::Unusable`] where it is another program's.
 pub(super) fn migrate(db: &mut Connection) -> Stored<Migrated> {
     let newest = newest();
     // Where there is nothing to do nobody's transaction is waited for: a gateway that comes back
     // sells while the store is stalled.
-    if version(db)? == newest {
-        return Ok(Migrated { from: newest, to: newest });
+    let found = version(db)?;
+    if found >= newest {
+        return left_as_found(db, found);
     }
     // The version is read again under the write lock: two gateways of one machine may start together.
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found = version(&tx)?;
-    if found > newest {
-        return Err(Fault::NewerSchema { found, known: newest }.into());
+    if found >= newest {
+        return left_as_found(&tx, found);
     }
     if found == 0 && has_tables(&tx)? {
         return Err(Fault::Unusable("the database is not one of seckill".to_owned()).into());
@@ -50,9 +56,22 @@ pub(super) fn migrate(db: &mut Connection) -> Stored<Migrated> {
     for migration in &MIGRATIONS[done..] {
         tx.execute_batch(migration)?;
     }
+    tx.execute("UPDATE schema_serves SET since = ?1", [SERVES_SINCE])?;
     tx.pragma_update(None, "user_version", newest)?;
     tx.commit()?;
     Ok(Migrated { from: found, to: newest })
+}
+
+fn left_as_found(db: &Connection, found: u32) -> Stored<Migrated> {
+    let known = newest();
+    if found > known && serves_since(db)? > known {
+        return Err(Fault::NewerSchema { found, known }.into());
+    }
+    Ok(Migrated { from: found, to: found })
+}
+
+fn serves_since(db: &Connection) -> rusqlite::Result<u32> {
+    db.query_row("SELECT since FROM schema_serves", [], |row| row.get(0))
 }
 
 fn version(db: &Connection) -> rusqlite::Result<u32> {

@@ -8,7 +8,8 @@ use super::values::Number;
 use crate::store::{FlushBatch, PAGE_ROWS_MAX, SetAside, Stored};
 
 pub(super) fn insert(db: &Connection, batch: &FlushBatch) -> Stored<()> {
-    let sql = "INSERT INTO set_aside VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let sql = "INSERT INTO set_aside (gateway, epoch, position, number, subject, records, reason)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
     let mut insert = db.prepare_cached(sql)?;
     for (number, row) in (0_u32..).zip(&batch.set_aside) {
         let SetAside { subject, records, reason } = row;
@@ -27,4 +28,10 @@ pub(super) fn of(db: &Connection, gateway: u16, behind: u32) -> Stored<Vec<SetAs
     let mut select = db.prepare_cached(sql)?;
     let found = select.query_map(params![gateway, PAGE_ROWS_MAX, behind], of)?;
     Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn count(db: &Connection, gateway: u16) -> Stored<u64> {
+    let mut select = db.prepare_cached("SELECT count(*) FROM set_aside WHERE gateway = ?1")?;
+    let Number(rows) = select.query_row([gateway], |row| row.get(0))?;
+    Ok(rows)
 }

@@ -45,13 +45,20 @@ pub(super) async fn ask_to_drain(tx: &mut Transaction, number: u16, to: Option<u
     Ok(())
 }
 
-/// Whoever retires gateways holds their journals' rows, as their flushes do, and then the versions: so
-/// retirements come one after the other, and none waits for a flush that waits for it.
+/// Whoever retires gateways holds their journals' rows, as their flushes do, then their own, of which an
+/// announcement would be undone, and then the versions: so retirements come one after the other, and none
+/// waits for a flush that waits for it.
 async fn hold(tx: &mut Transaction, gateway: u16) -> Stored<()> {
-    for row in all(tx).await? {
-        if row.number == gateway || row.retired.is_some_and(|it| it.adopter == gateway) {
-            flush::hold_position(tx, row.number).await?;
-        }
+    let held = |row: &GatewayRow| {
+        row.number == gateway || row.retired.is_some_and(|it| it.adopter == gateway)
+    };
+    let rows: Vec<_> = all(tx).await?.into_iter().filter(held).collect();
+    for row in &rows {
+        flush::hold_position(tx, row.number).await?;
+    }
+    for row in &rows {
+        let sql = "UPDATE gateway SET seen_at = seen_at WHERE number = @P1";
+        tx.run(sql, &[&gateway_number(row.number)]).await?;
     }
     hold_versions(tx).await
 }

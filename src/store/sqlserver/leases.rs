@@ -30,11 +30,14 @@ pub(super) async fn join(
         return Err(Refusal::State.into());
     }
     let (key, member) = (number(activity), gateway_number(gateway));
-    let sql =
-        "SELECT journal_id, epoch FROM lease_member WHERE activity_id = @P1 AND gateway = @P2";
+    let sql = "SELECT journal_id, epoch, kept FROM lease_member WHERE activity_id = @P1 AND gateway = @P2";
     if let Some(row) = tx.row(sql, &[&key, &member]).await? {
         let mut columns = Columns::of(&row);
         let (stored, stored_epoch) = (columns.digest()?, columns.small()?);
+        if columns.optional_count()?.is_some() {
+            // It is done with the activity, and what it keeps is its last word.
+            return Err(Refusal::State.into());
+        }
         if (stored, stored_epoch) != (found, found_epoch) {
             let other =
                 OutOfStep::OtherJournal { gateway, stored, stored_epoch, found, found_epoch };
@@ -81,7 +84,9 @@ async fn generation(tx: &mut Transaction, activity: ActivityId) -> Stored<u64> {
     Columns::of(&row).number()
 }
 
+/// Whoever joins meanwhile has this one as its floor, or is among the members that are read behind it.
 pub(super) async fn next_generation(tx: &mut Transaction, activity: ActivityId) -> Stored<u64> {
+    hold_versions(tx).await?;
     let sql = "UPDATE activity SET generation = generation + 1 WHERE id = @P1";
     tx.run(sql, &[&number(activity)]).await?;
     generation(tx, activity).await
@@ -147,10 +152,11 @@ pub(super) async fn apply(
 async fn close(tx: &mut Transaction, activity: ActivityId, gateway: u16, kept: u32) -> Stored<()> {
     hold_versions(tx).await?;
     let (key, member) = (number(activity), gateway_number(gateway));
-    let sql = "UPDATE lease_member SET kept = @P3 WHERE activity_id = @P1 AND gateway = @P2";
+    let sql = "UPDATE lease_member SET kept = @P3
+               WHERE activity_id = @P1 AND gateway = @P2 AND kept IS NULL";
     let rows = tx.run(sql, &[&key, &member, &i64::from(kept)]).await?;
     if rows != 1 && kept == 0 {
-        // It knew of the activity, and never joined.
+        // It knew of the activity, and never joined, or is done with it already.
         return Ok(());
     }
     if rows != 1 {

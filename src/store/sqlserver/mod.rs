@@ -293,6 +293,10 @@ impl Store for SqlServer {
         within!(self.read, |tx| set_aside::of(tx, gateway, behind))
     }
 
+    async fn count_set_aside(&self, gateway: u16) -> Stored<u64> {
+        within!(self.read, |tx| set_aside::count(tx, gateway))
+    }
+
     async fn join(
         &self,
         activity: ActivityId,

@@ -18,14 +18,19 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("schema_6_begun.sql"),
     include_str!("schema_7_leases_of.sql"),
     include_str!("schema_8_trail.sql"),
+    include_str!("schema_9_serves.sql"),
 ];
 
-/// Brings a database to the newest schema. Of gateways that start together one does, and the others
-/// wait for it.
+/// The oldest schema whose versions of seckill work on the newest one, too: one that knows it and none
+/// later may start again while others are replaced. A migration that takes something away raises it.
+pub(super) const SERVES_SINCE: u32 = 9;
+
+/// Brings a database to the newest schema, or leaves it with a newer one that serves this version, too.
+/// Of gateways that start together one does, and the others wait for it.
 ///
 /// # Errors
-/// [`Fault::NewerSchema`] where a newer version of seckill made it, [`Fault::Unusable`] where it
-/// is another program's.
+/// [`Fault::NewerSchema`] where a newer version of seckill made it, and it does not;
+/// [`Fault::Unusable`] where it is another program's.
 pub(super) async fn migrate(transactions: &Transactions) -> Stored<Migrated> {
     allow_snapshots(transactions).await?;
     let mut tx = transactions.begin(IsolationLevel::ReadCommitted).await?;
@@ -70,15 +75,33 @@ async fn migrate_within(tx: &mut Transaction) -> Stored<Migrated> {
     .await?;
     let found = version(tx).await?;
     let newest = newest();
-    if found > newest {
-        return Err(Fault::NewerSchema { found, known: newest }.into());
+    if found >= newest {
+        return left_as_found(tx, found).await;
     }
     let done = usize::try_from(found).expect("at most the number of migrations");
     for migration in &MIGRATIONS[done..] {
         tx.batch(migration).await?;
     }
-    tx.run("UPDATE schema_version SET version = @P1", &[&i64::from(newest)]).await?;
+    let sql = "UPDATE schema_version SET version = @P1, serves_since = @P2";
+    tx.run(sql, &[&i64::from(newest), &i64::from(SERVES_SINCE)]).await?;
     Ok(Migrated { from: found, to: newest })
+}
+
+async fn left_as_found(tx: &mut Transaction, found: u32) -> Stored<Migrated> {
+    let known = newest();
+    if found > known && serves_since(tx).await? > known {
+        return Err(Fault::NewerSchema { found, known }.into());
+    }
+    Ok(Migrated { from: found, to: found })
+}
+
+async fn serves_since(tx: &mut Transaction) -> Stored<u32> {
+    let row = tx.row("SELECT serves_since FROM schema_version", &[]).await?;
+    Columns::of(&row.ok_or_else(no_version)?).count()
+}
+
+fn no_version() -> Fault {
+    Fault::Unusable("the schema has no version".to_owned())
 }
 
 pub(super) fn newest() -> u32 {
@@ -104,8 +127,7 @@ async fn version(tx: &mut Transaction) -> Stored<u32> {
         (0, _) => Err(Fault::Unusable("the database is not one of seckill".to_owned()).into()),
         _ => {
             let row = tx.row("SELECT version FROM schema_version", &[]).await?;
-            let none = || Fault::Unusable("the schema has no version".to_owned());
-            Columns::of(&row.ok_or_else(none)?).count()
+            Columns::of(&row.ok_or_else(no_version)?).count()
         }
     }
 }

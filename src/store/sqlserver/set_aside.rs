@@ -33,3 +33,9 @@ pub(super) async fn of(tx: &mut Transaction, gateway: u16, behind: u32) -> Store
     let values = (i64::from(PAGE_ROWS_MAX), gateway_number(gateway), i64::from(behind));
     tx.rows(sql, &[&values.0, &values.1, &values.2]).await?.iter().map(of).collect()
 }
+
+pub(super) async fn count(tx: &mut Transaction, gateway: u16) -> Stored<u64> {
+    let sql = "SELECT CAST(COUNT(*) AS BIGINT) FROM set_aside WHERE gateway = @P1";
+    let row = tx.row(sql, &[&gateway_number(gateway)]).await?;
+    row.map_or(Ok(0), |row| Columns::of(&row).number())
+}

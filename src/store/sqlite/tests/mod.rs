@@ -95,12 +95,32 @@ async fn several_gateways_share_a_file_and_it_outlives_them() {
 async fn a_newer_schema_is_refused_and_left_alone() {
     let fresh = Fresh::open();
     let newer = schema::newest() + 1;
-    Connection::open(fresh.file()).unwrap().pragma_update(None, "user_version", newer).unwrap();
+    make_newer(&fresh, newer, newer);
     let refused = fault(Sqlite::open(&fresh.file()));
     let Fault::NewerSchema { found, known } = refused else { panic!("{refused}") };
     assert_eq!((found, known), (newer, schema::newest()));
     let told = refused.to_string();
     assert!(told.ends_with(&format!("one that knows schema {newer} is needed")), "{told}");
+}
+
+/// A gateway that dies while others are replaced by newer ones comes back as it was.
+#[tokio::test]
+async fn a_newer_schema_that_serves_this_version_is_used_as_it_is() {
+    let fresh = Fresh::open();
+    let newer = schema::newest() + 2;
+    make_newer(&fresh, newer, schema::newest());
+    for _ in 0..2 {
+        let again = Sqlite::open(&fresh.file()).unwrap();
+        assert_eq!(again.migrate().await.unwrap(), Migrated { from: newer, to: newer });
+        assert!(again.announce(None).await.unwrap().is_empty());
+    }
+}
+
+/// What a newer version of seckill would leave that serves others since a schema.
+fn make_newer(fresh: &Fresh, version: u32, serves_since: u32) {
+    let db = Connection::open(fresh.file()).unwrap();
+    db.execute("UPDATE schema_serves SET since = ?1", [serves_since]).unwrap();
+    db.pragma_update(None, "user_version", version).unwrap();
 }
 
 #[tokio::test]
