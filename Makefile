@@ -26,7 +26,7 @@ TOOLS_SQL := target/tools-sql
 .PHONY: help run cluster test lint unit loom scripts browser-sample browser-test sim soak soak-seeds \
 	soak-rounds bench fuzz load \
 	api-test api-sample sql-test sql-sample fmt clean \
-	tools-api tools-bench tools-browser tools-fuzz tools-nginx tools-redis tools-sql
+	tools-api tools-bench tools-browser tools-fuzz tools-nginx tools-node tools-redis tools-sql
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,9 +47,9 @@ lint: ## Format and lints
 	$(CARGO) clippy --locked --workspace --all-targets --all-features --quiet -- -D warnings
 	$(CARGO) clippy --locked --workspace --quiet -- -D warnings
 
-scripts: ## The pages' scripts, where there is Node.js
-	@if command -v node >/dev/null; then cd pages && node --test tests/scripts/; \
-	else $(call left_out,no Node.js here: the tests of the pages' scripts are left out); fi
+scripts: ## The pages' scripts, where Node.js can be had
+	@if $(MAKE) --no-print-directory tools-node; then cd pages && node --test tests/scripts/; \
+	else $(call left_out,Node.js cannot be had here: the tests of the pages' scripts are left out); fi
 
 browser-test: tools-browser ## The shop in Chromium: journeys, screens, accessibility; pictures in target/screenshots
 	$(CARGO) build $(PROFILE) --bin seckill
@@ -67,7 +67,8 @@ loom: ## Every interleaving of stock, places and sold-out, within bounds
 
 unit: tools-redis ## Units, simulation, recovery, floors, journeys through sockets and nginx, crashes
 	@$(MAKE) --no-print-directory tools-nginx || $(call left_out,nginx cannot be had here: its tests are left out)
-	@unshare --net true || $(call left_out,no network of its own here: the test of make cluster is left out)
+	@unshare --net ip link set lo up || $(call left_out,no network of its own here: the test of make cluster is left out)
+	@test -n "$$SECKILL_TEST_SQLSERVER" || echo "SECKILL_TEST_SQLSERVER names no server: what is tested on one is left out"
 	$(CARGO) build $(PROFILE) --bin seckill
 	SEEDS=$(SEEDS) ROUNDS=$(ROUNDS) $(CARGO) test $(PROFILE)
 
@@ -77,26 +78,29 @@ sim: ## One seed of the simulations: make sim SEED=42
 
 soak: tools-redis ## The full counts: 100,000 seeds, 200 kills, 200 rounds of faults in a fleet; writes loadtest/soak-report.txt
 	$(CARGO) build $(PROFILE) --bin seckill
+	mkdir -p target
 	(date -u +%F; uname -srm; nproc; git rev-parse --short HEAD) | paste -sd' ' > $(REPORT)
 	$(MAKE) --no-print-directory -j2 soak-seeds soak-rounds
 
-# Two at once: rounds wait more than they compute.
+# Two at once: rounds wait more than they compute. All that they say is in target/soak-*.log.
 soak-seeds:
-	SEEDS=100000 $(CARGO) test $(PROFILE) --test simulate -- --nocapture 2>&1 \
+	SEEDS=100000 $(CARGO) test $(PROFILE) --test simulate -- --nocapture 2>&1 | tee target/soak-seeds.log \
 		| grep --line-buffered -E '^test |seeds, ' | tee -a $(REPORT)
 	SEEDS=100000 $(CARGO) test $(PROFILE) --lib every_seed_of_a_fleet -- --nocapture 2>&1 \
+		| tee target/soak-fleet.log \
 		| grep --line-buffered -E '^test .*fleet|seeds of a fleet|^SEED' | tee -a $(REPORT)
 
 soak-rounds:
-	ROUNDS=200 $(CARGO) test $(PROFILE) --test crash -- --nocapture 2>&1 \
+	ROUNDS=200 $(CARGO) test $(PROFILE) --test crash -- --nocapture 2>&1 | tee target/soak-crash.log \
 		| grep --line-buffered -E '^round (50|100|150|200)|^SEED|^test ' | tee -a $(REPORT)
-	ROUNDS=200 $(CARGO) test $(PROFILE) --test partitions -- --nocapture 2>&1 \
+	ROUNDS=200 $(CARGO) test $(PROFILE) --test partitions -- --nocapture 2>&1 | tee target/soak-partitions.log \
 		| grep --line-buffered -E '^round (50|100|150|200): |^SEED|^test ' | tee -a $(REPORT)
 
 bench: tools-bench ## The gateway beside its peers, the engine, stock and wheel
 	$(CARGO) build --release --locked --bin seckill
 	$(CARGO) build --release --locked -p seckill-loadtest --example hello
 	python3 -B benches/http/run.py
+	python3 -B benches/http/run.py --servers gateway-shared --rounds 3 --seconds 60 --pause 10 --connections 64
 	python3 -B benches/http/fleet.py
 	python3 -B benches/http/drain.py
 	$(CARGO) bench --locked --all-features --bench engine --bench flush --bench stock --bench wheel
@@ -150,13 +154,17 @@ tools-bench:
 	@{ command -v wrk nginx redis-server && test -e /usr/lib/nginx/modules/ngx_http_lua_module.so; } >/dev/null \
 		|| (apt-get update && apt-get install -y wrk nginx libnginx-mod-http-lua redis-server)
 
-tools-browser:
+tools-browser: tools-node
 	@command -v chromium >/dev/null || (apt-get update && apt-get install -y chromium)
-	@command -v npm >/dev/null || (apt-get update && apt-get install -y nodejs npm)
+	@command -v npm >/dev/null || (apt-get update && apt-get install -y npm)
 	@cd $(BROWSER) && { test node_modules/.package-lock.json -nt package-lock.json || npm ci; }
 
 tools-nginx:
-	@{ command -v nginx || test -x /usr/sbin/nginx; } >/dev/null || (apt-get update && apt-get install -y nginx)
+	@{ { command -v nginx || test -x /usr/sbin/nginx; } && command -v ip; } >/dev/null \
+		|| (apt-get update && apt-get install -y nginx iproute2)
+
+tools-node:
+	@command -v node >/dev/null || (apt-get update && apt-get install -y nodejs)
 
 tools-fuzz:
 	@command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked

@@ -98,6 +98,7 @@ cat <<TEXT
 the shop        http://$front      (nginx; one shopper, one gateway)
 gateways        http://127.0.0.1:8081 · 8082 · 8083
 operations      http://127.0.0.1:9091/metrics · 9092 · 9093
+each other      http://127.0.0.1:7071 · 7072 · 7073
 redis           $socket
 store           $store
 logs            $data/*.log

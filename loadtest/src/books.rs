@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::checker::{self, Account, Found, Terms};
 use crate::driver::Sent;
-use crate::order::Status;
+use crate::order::{PaymentStatus, Status};
 
 /// All books of one sale, read after its load.
 #[derive(Clone, Debug)]
@@ -193,9 +193,12 @@ fn sum(accounts: &BTreeMap<usize, Account>, lent: &Lent) -> Account {
 
 /// The orders that a list shows otherwise than those who speak for their gateways.
 fn unlike<'a>(found: &'a [Found], list: &'a [Found]) -> impl Iterator<Item = String> + 'a {
-    let shown = |found: &'a [Found]| -> BTreeMap<&'a str, (usize, u32, Status)> {
-        let facts =
-            |it: &'a Found| (it.order.id.as_str(), (it.buyer, it.order.quantity, it.order.status));
+    let shown = |found: &'a [Found]| -> BTreeMap<&'a str, _> {
+        let facts = |Found { buyer, order }: &'a Found| {
+            let payments = order.payments.iter().map(|it| (it.id.as_str(), it.status));
+            let payments: BTreeMap<&str, PaymentStatus> = payments.collect();
+            (order.id.as_str(), (*buyer, order.quantity, order.status, payments))
+        };
         found.iter().map(facts).collect()
     };
     let (own, others) = (shown(found), shown(list));
@@ -241,7 +244,7 @@ fn places(users: &[String], found: &[Found], lent: &Lent) -> Vec<Difference> {
 mod tests {
     use super::*;
     use crate::driver::{Answer, Ask};
-    use crate::order::Order;
+    use crate::order::{Order, Payment};
 
     const TERMS: Terms = Terms { stock: 10, limit: 1 };
 
@@ -264,10 +267,12 @@ mod tests {
     /// Two gateways: one has a payable and a cancelled order, the other, which the first has adopted, a
     /// paid one; three units are nobody's.
     fn sale() -> (Vec<String>, Vec<Sent>, Books) {
+        let paid = Payment { id: "5".to_owned(), status: PaymentStatus::Succeeded };
+        let last = found(1, id(1, 1), Status::Paid);
         let orders = vec![
             found(0, id(0, 1), Status::AwaitingPayment),
             found(1, id(0, 2), Status::Cancelled),
-            found(1, id(1, 1), Status::Paid),
+            Found { order: Order { payments: vec![paid], ..last.order }, ..last },
         ];
         let sent = orders.iter().map(|it| {
             let order = Order { status: Status::Accepted, ..it.order.clone() };
@@ -311,6 +316,9 @@ mod tests {
         check("the store lost an order", |books| drop(books.lists[1].remove(0)));
         check("the store has an order as it was", |books| {
             books.lists[1][2].order.status = Status::AwaitingPayment;
+        });
+        check("the store has a payment as it was", |books| {
+            books.lists[1][2].order.payments[0].status = PaymentStatus::Started;
         });
         check("nobody speaks for a gateway", |books| {
             books.speakers.remove(&1);

@@ -124,6 +124,7 @@ fn units_that_redis_does_not_know_of_show_though_they_are_counted_anew_at_once()
     drop(fleet.gateways[0].audited(&["audit"]));
 }
 
+/// O16: in the middle of a sale.
 #[test]
 fn a_redis_that_forgets_everything_lends_nothing_twice() {
     let mut fleet = Fleet::start(2);
@@ -162,11 +163,15 @@ fn an_order_that_the_store_does_not_take_is_rejected_and_never_payable() {
     let mut fleet = Fleet::start(2);
     let activity = fleet.sale(Sale::of(20));
     let tokens = ["poisoned", "sound"].map(|name| fleet.tokens(name, 1).remove(0));
+    // A trigger in the words of one store.
+    let Some(store) = fleet.store.file() else { return };
     let poison = "CREATE TRIGGER poison BEFORE INSERT ON sales_order
                   WHEN new.user_id IN (SELECT id FROM account WHERE username LIKE 'poisoned%')
-                  BEGIN SELECT RAISE(ABORT, 'a poisoned row'); END;
-                  COMMIT";
-    fleet.hold_store().execute_batch(poison).unwrap();
+                  BEGIN SELECT RAISE(ABORT, 'a poisoned row'); END";
+    let store = rusqlite::Connection::open(store).unwrap();
+    store.busy_timeout(GENEROUS).unwrap();
+    store.execute_batch(poison).unwrap();
+    drop(store);
     let orders = tokens.each_ref().map(|token| {
         let client = &mut fleet.clients(token)[1];
         until("they are served", GENEROUS, || buy(client, &activity, "key").ok()).id

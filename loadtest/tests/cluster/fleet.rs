@@ -6,15 +6,15 @@ use std::collections::BTreeMap;
 use std::fs::{self, DirEntry};
 use std::net::SocketAddr;
 
-use rusqlite::Connection as Store;
 use rustix::process::{Signal, kill_process};
 use seckill_loadtest::client::{Client, Response};
-use seckill_loadtest::gateway::{Gateway, Scratch, Start};
+use seckill_loadtest::gateway::{Gateway, Start};
 use seckill_loadtest::order::{Order, Status};
 use seckill_loadtest::patience::{GENEROUS, until};
 use seckill_loadtest::provider;
 use seckill_loadtest::redis::Redis;
 use seckill_loadtest::shop::{self, Sale, Shop, id_of};
+use seckill_loadtest::store::{Held, Store};
 
 /// Gateways, numbered from 0, the Redis and the store between them.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Fleet {
     pub(crate) shop: Shop,
     /// The settings that all gateways share.
     pub(crate) common: Vec<(String, String)>,
-    store: Scratch,
+    pub(crate) store: Store,
 }
 
 /// The secret that all gateways have.
@@ -53,10 +53,10 @@ impl Fleet {
         gateways: usize,
         reach: impl FnOnce(&Redis) -> Vec<(&'static str, String)>,
     ) -> Self {
-        let (redis, store) = (Redis::start(), Scratch::new());
+        let (redis, store) = (Redis::start(), Store::new(1));
         let common = [
             ("SECKILL_SECRET", SECRET.to_owned()),
-            ("SECKILL_STORE_URL", format!("sqlite:{}/store.db", store.path().display())),
+            ("SECKILL_STORE_URL", store.url(0)),
             ("SECKILL_PEER_LISTEN", "127.0.0.1:0".to_owned()),
             ("SECKILL_LOG", "info,seckill=debug".to_owned()),
         ];
@@ -76,18 +76,8 @@ impl Fleet {
     }
 
     /// Keeps every gateway from writing to the store, until it is dropped.
-    pub(crate) fn hold_store(&self) -> Store {
-        let store = Store::open(self.store.path().join("store.db")).unwrap();
-        store.busy_timeout(GENEROUS).unwrap();
-        store.execute_batch("BEGIN EXCLUSIVE").unwrap();
-        store
-    }
-
-    /// Removes the store, while no gateway runs.
-    pub(crate) fn lose_store(&self) {
-        for file in fs::read_dir(self.store.path()).unwrap() {
-            fs::remove_file(file.unwrap().path()).unwrap();
-        }
+    pub(crate) fn hold_store(&self) -> Held {
+        self.store.hold()
     }
 
     /// A published sale that every gateway knows and may lease; its id.

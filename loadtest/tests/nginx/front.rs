@@ -107,6 +107,20 @@ impl Nginx {
         fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
     }
 
+    /// Kills all its processes, as a power cut would: the workers outlive their first one.
+    #[track_caller]
+    pub(crate) fn kill(&mut self) {
+        let first = Pid::from_child(&self.child);
+        let number = first.as_raw_nonzero();
+        let workers = fs::read_to_string(format!("/proc/{number}/task/{number}/children")).unwrap();
+        let workers = workers.split_whitespace().map(|it| Pid::from_raw(it.parse().unwrap()));
+        // The first one first: it would start others for workers that end.
+        for process in [first].into_iter().chain(workers.map(Option::unwrap)) {
+            kill_process(process, Signal::KILL).expect("nobody else has ended it");
+        }
+        self.child.wait().unwrap();
+    }
+
     /// The answer to one request on a connection of its own, which may be one that no gateway
     /// documents.
     #[track_caller]
@@ -135,8 +149,11 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // SIGTERM and not SIGKILL: the first process takes its workers with it.
-        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it was not waited for");
+        // SIGTERM and not SIGKILL: the first process takes its workers with it. One that was killed
+        // is gone.
+        if self.child.try_wait().unwrap().is_none() {
+            kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it runs");
+        }
         until("nginx ends", GENEROUS, || self.child.try_wait().unwrap());
         if std::thread::panicking() {
             let logs = ["error.log", "access.log"].map(|name| self.log(name)).join("\n");

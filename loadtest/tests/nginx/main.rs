@@ -7,6 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its parts")]
 
 mod cluster;
+mod crash;
 mod fake;
 mod faults;
 mod front;

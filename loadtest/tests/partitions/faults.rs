@@ -2,13 +2,16 @@
 //!
 //! It must not know who notices.
 
+use seckill_loadtest::link::Mode;
 use seckill_loadtest::random::Random;
 
-use crate::link::Mode;
 use crate::world::{GATEWAYS, SERVE, World};
 
 /// Faults of one round, at most.
 const FAULTS_MAX: usize = 4;
+/// Faults to draw from: more likely ones more than once. Where each gateway has a way of its own to the store
+/// there are some more.
+const KINDS: usize = 16;
 /// How a link fails.
 const MODES: [Mode; 4] = [Mode::SilentThere, Mode::SilentBack, Mode::Silent, Mode::Cut];
 
@@ -40,15 +43,18 @@ pub(crate) enum Fault {
     Between(usize, usize, Mode),
     /// All links of a gateway fail.
     Alone(usize, Mode),
-    /// Somebody else's transaction keeps everybody from writing to the store.
+    /// Nobody can write to the store.
     StoreStalled,
+    /// One gateway's way to the store fails.
+    ToStore(usize, Mode),
 }
 
-/// Some faults that can be there together; whichever is drawn.
-pub(crate) fn draw(random: &mut Random) -> Vec<Fault> {
+/// Some faults that can be there together in a world; whichever is drawn.
+pub(crate) fn draw(world: &World, random: &mut Random) -> Vec<Fault> {
     let mut faults: Vec<Fault> = Vec::new();
+    let kinds = if world.has_ways_to_store() { KINDS + 2 } else { KINDS };
     for _ in 0..=random.below(FAULTS_MAX) {
-        let fault = one(random);
+        let fault = one(random, kinds);
         if faults.iter().all(|&it| fault.goes_with(it)) && !loses_all(&faults, fault) {
             faults.push(fault);
         }
@@ -62,11 +68,11 @@ fn loses_all(faults: &[Fault], fault: Fault) -> bool {
     lost.count() == GATEWAYS
 }
 
-fn one(random: &mut Random) -> Fault {
+fn one(random: &mut Random, kinds: usize) -> Fault {
     let gateway = random.below(GATEWAYS);
     let other = (gateway + 1 + random.below(GATEWAYS - 1)) % GATEWAYS;
     let mode = *random.one_of(&MODES);
-    match random.below(16) {
+    match random.below(kinds) {
         0..3 => Fault::GatewayKilled(gateway),
         3 => Fault::RedisKilled,
         4 => Fault::RedisStopped,
@@ -79,7 +85,8 @@ fn one(random: &mut Random) -> Fault {
         11 => Fault::Alone(gateway, mode),
         12 | 13 => Fault::GatewayLost(gateway),
         14 => Fault::GatewayLeft(gateway),
-        _ => Fault::StoreStalled,
+        15 => Fault::StoreStalled,
+        KINDS.. => Fault::ToStore(gateway, mode),
     }
 }
 
@@ -105,7 +112,8 @@ impl Fault {
             | Self::ToRedis(..)
             | Self::Between(..)
             | Self::Alone(..)
-            | Self::StoreStalled => false,
+            | Self::StoreStalled
+            | Self::ToStore(..) => false,
         }
     }
 
@@ -162,6 +170,7 @@ impl Fault {
             Self::Between(from, to, mode) => world.to_gateway[to].set(from, mode),
             Self::Alone(gateway, mode) => alone(world, gateway, mode),
             Self::StoreStalled => world.stall_store(),
+            Self::ToStore(gateway, mode) => world.set_way_to_store(gateway, mode),
         }
     }
 
@@ -189,6 +198,7 @@ impl Fault {
                 world.follow();
             }
             Self::ToRedis(gateway, _) => world.to_redis[gateway].set_all(Mode::Well),
+            Self::ToStore(gateway, _) => world.set_way_to_store(gateway, Mode::Well),
             Self::Between(from, to, _) => world.to_gateway[to].set(from, Mode::Well),
             Self::Alone(gateway, _) => alone(world, gateway, Mode::Well),
             Self::StoreStalled => world.let_store_go(),
@@ -198,6 +208,7 @@ impl Fault {
 
 fn alone(world: &World, gateway: usize, mode: Mode) {
     world.to_redis[gateway].set_all(mode);
+    world.set_way_to_store(gateway, mode);
     world.to_gateway[gateway].set_all(mode);
     world.to_gateway.iter().for_each(|link| link.set(gateway, mode));
 }

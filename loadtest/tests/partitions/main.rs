@@ -8,7 +8,6 @@
 
 mod crowd;
 mod faults;
-mod link;
 mod rounds;
 mod swapped;
 mod world;

@@ -256,7 +256,7 @@ fn what_clients_were_told_is_what_all_books_say_whatever_goes_wrong() {
             world.check();
             world = World::start();
         }
-        let faults = draw(&mut random);
+        let faults = draw(&world, &mut random);
         println!("round {number} begins: {faults:?}");
         let mut round = Round::sell(&mut world, &mut random, &faults);
         world.recover();

@@ -7,19 +7,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::mem::replace;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::Connection as Store;
 use seckill_loadtest::client::Client;
-use seckill_loadtest::gateway::{Gateway, Scratch, Start};
+use seckill_loadtest::gateway::{Gateway, Start};
+use seckill_loadtest::link::{Link, Mode, Place};
 use seckill_loadtest::losses::Losses;
 use seckill_loadtest::patience::{GENEROUS, now, until};
 use seckill_loadtest::provider;
 use seckill_loadtest::redis::Redis;
 use seckill_loadtest::shop::{Sale, Shop};
-
-use crate::link::{Link, Mode, Place};
+use seckill_loadtest::store::{Held, Store};
 
 /// Gateways: each of them is once the only one on its side of a partition.
 pub(crate) const GATEWAYS: usize = 3;
@@ -67,9 +65,9 @@ pub(crate) struct World {
     /// Which of them is the master.
     pub(crate) master: usize,
     admin: String,
-    /// Somebody else's transaction, which keeps everyone from writing.
-    stalled: Option<Store>,
-    store: Scratch,
+    /// What keeps everyone from writing.
+    stalled: Option<Held>,
+    store: Store,
 }
 
 /// The place of the gateway that calls another, by the head of its call.
@@ -83,7 +81,7 @@ fn caller(head: &[u8]) -> usize {
 
 impl World {
     pub(crate) fn start() -> Self {
-        let store = Scratch::new();
+        let store = Store::new(GATEWAYS);
         let redis = [Redis::start(), Redis::start()];
         let to_redis: Vec<Link> = (0..GATEWAYS).map(|_| Link::new(1, |_| 0)).collect();
         let to_gateway: Vec<Link> = (0..GATEWAYS).map(|_| Link::new(GATEWAYS, caller)).collect();
@@ -91,7 +89,7 @@ impl World {
         let gateways: Vec<_> = (0..GATEWAYS)
             .map(|number| {
                 let links = (to_redis[number].address(), to_gateway[number].address());
-                Gateway::start_with(START, variables(number, store.path(), links))
+                Gateway::start_with(START, variables(number, store.url(number), links))
             })
             .collect();
         let admin = Shop::open(&gateways[0]).admin.token.expect("an administrator is signed in");
@@ -162,7 +160,21 @@ impl World {
     /// Whether a gateway that is lost can be replaced just now: that is a word to the store, and somebody
     /// who is there must go on.
     pub(crate) fn may_replace(&self, gateway: usize) -> bool {
-        self.stalled.is_none() && self.successor(gateway).is_some()
+        let reaches = |gateway: usize| self.store.ways().get(gateway).is_none_or(|it| it.is_well());
+        let successor = self.successor(gateway);
+        self.stalled.is_none() && reaches(gateway) && successor.is_some_and(reaches)
+    }
+
+    /// How a gateway's way to the store is from now on, where it has one of its own.
+    pub(crate) fn set_way_to_store(&self, gateway: usize, mode: Mode) {
+        if let Some(way) = self.store.ways().get(gateway) {
+            way.set_all(mode);
+        }
+    }
+
+    /// Whether each gateway has a way of its own to the store.
+    pub(crate) fn has_ways_to_store(&self) -> bool {
+        !self.store.ways().is_empty()
     }
 
     /// Another goes on with a lost gateway's orders, and a fresh one takes its place. What is left of
@@ -178,7 +190,7 @@ impl World {
         self.numbers[gateway] += GATEWAYS;
         let number = self.numbers[gateway];
         let links = (self.to_redis[gateway].address(), self.to_gateway[gateway].address());
-        let fresh = Gateway::start_with(START, variables(number, self.store.path(), links));
+        let fresh = Gateway::start_with(START, variables(number, self.store.url(gateway), links));
         let lost = replace(&mut self.gateways[gateway], fresh);
         self.speakers.insert(number, gateway);
         self.announce(gateway);
@@ -211,10 +223,7 @@ impl World {
     }
 
     pub(crate) fn stall_store(&mut self) {
-        let store = Store::open(self.store.path().join("store.db")).unwrap();
-        store.busy_timeout(GENEROUS).unwrap();
-        store.execute_batch("BEGIN EXCLUSIVE").unwrap();
-        self.stalled = Some(store);
+        self.stalled = Some(self.store.hold());
     }
 
     pub(crate) fn let_store_go(&mut self) {
@@ -287,13 +296,13 @@ impl World {
 
 fn variables(
     number: usize,
-    store: &Path,
+    store: String,
     links: (SocketAddr, SocketAddr),
 ) -> Vec<(String, String)> {
     let own = [
         ("SECKILL_SECRET", "the secret that all gateways have".to_owned()),
         ("SECKILL_GATEWAY_ID", number.to_string()),
-        ("SECKILL_STORE_URL", format!("sqlite:{}/store.db", store.display())),
+        ("SECKILL_STORE_URL", store),
         ("SECKILL_REDIS_URL", format!("redis://{}", links.0)),
         ("SECKILL_PEER_LISTEN", "127.0.0.1:0".to_owned()),
         ("SECKILL_PEER_URL", format!("http://{}", links.1)),

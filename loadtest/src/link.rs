@@ -18,14 +18,17 @@ const CHUNK_BYTES: usize = 64 << 10;
 
 /// Where a link leads.
 #[derive(Clone, Debug)]
-pub(crate) enum Place {
+pub enum Place {
+    /// An address.
     Tcp(SocketAddr),
+    /// A socket in a folder.
     Unix(PathBuf),
 }
 
 /// How a link is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Mode {
+pub enum Mode {
+    /// It carries everything.
     Well,
     /// What callers say is kept.
     SilentThere,
@@ -56,11 +59,11 @@ impl Mode {
 }
 
 /// Who calls, by the first bytes that they send: a number below the link's number of callers.
-pub(crate) type Caller = fn(&[u8]) -> usize;
+pub type Caller = fn(&[u8]) -> usize;
 
 /// A link; its connections end when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub struct Link {
     address: SocketAddr,
     ends: Arc<Ends>,
 }
@@ -98,9 +101,13 @@ impl State {
 
 impl Link {
     /// A link that leads nowhere yet.
-    pub(crate) fn new(callers: usize, caller: Caller) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = listener.local_addr().unwrap();
+    ///
+    /// # Panics
+    /// Where the machine has no port to spare.
+    #[must_use]
+    pub fn new(callers: usize, caller: Caller) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("some port is free");
+        let address = listener.local_addr().expect("it listens");
         let (modes, open) = (vec![Mode::Well; callers], Vec::new());
         let state = Mutex::new(State { place: None, modes, open, is_over: false });
         let ends = Arc::new(Ends { caller, state, changed: Condvar::new() });
@@ -110,19 +117,20 @@ impl Link {
     }
 
     /// Where callers come.
-    pub(crate) fn address(&self) -> SocketAddr {
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Leads to another place from now on: what it carried ends.
-    pub(crate) fn turn(&self, place: Place) {
+    pub fn turn(&self, place: Place) {
         let mut state = self.ends.lock();
         state.place = Some(place);
         state.end_of(|_| true);
     }
 
     /// Is so for one caller from now on.
-    pub(crate) fn set(&self, caller: usize, mode: Mode) {
+    pub fn set(&self, caller: usize, mode: Mode) {
         let mut state = self.ends.lock();
         state.modes[caller] = mode;
         if mode == Mode::Cut {
@@ -131,8 +139,14 @@ impl Link {
         self.ends.changed.notify_all();
     }
 
+    /// Whether it carries everything for everybody.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.ends.lock().modes.iter().all(|&mode| mode == Mode::Well)
+    }
+
     /// Is so for all of them.
-    pub(crate) fn set_all(&self, mode: Mode) {
+    pub fn set_all(&self, mode: Mode) {
         let callers = self.ends.lock().modes.len();
         (0..callers).for_each(|caller| self.set(caller, mode));
     }
@@ -250,9 +264,8 @@ fn pump(from: &Socket, to: &Socket, pass: &dyn Fn() -> bool) {
 mod tests {
     use std::time::Duration;
 
-    use seckill_loadtest::patience::{GENEROUS, until};
-
     use super::*;
+    use crate::patience::{GENEROUS, until};
 
     /// Answers each connection with what it says, and `!`.
     fn echo() -> SocketAddr {
