@@ -7,8 +7,7 @@ use std::env;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 use tiberius::{Client, Config};
@@ -118,10 +117,15 @@ impl Drop for Held {
 
 impl Database {
     fn create(server: String, ways: usize) -> Self {
-        static CREATED: AtomicU32 = AtomicU32::new(0);
-        let number = CREATED.fetch_add(1, Ordering::Relaxed);
-        let name = format!("seckill_fleet_{}_{number}", process::id());
-        command(&server, &format!("CREATE DATABASE {name}")).expect("the server makes a database");
+        static CREATED: Mutex<u32> = Mutex::new(0);
+        let name = {
+            // One after the other: Babelfish makes no two at once.
+            let mut created = CREATED.lock().unwrap_or_else(PoisonError::into_inner);
+            *created += 1;
+            let name = format!("seckill_fleet_{}_{created}", process::id());
+            command(&server, &format!("CREATE DATABASE {name}")).expect("it makes a database");
+            name
+        };
         let address = address(&server);
         let way = |_| {
             let link = Link::new(1, |_| 0);

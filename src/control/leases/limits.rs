@@ -29,3 +29,5 @@ pub(super) const VIEW_US: u64 = 1_000_000;
 pub(super) const STORE: Duration = Duration::from_secs(1);
 /// How long the store is let alone after a fault, in microseconds.
 pub(super) const STORE_REST_US: u64 = 5_000_000;
+/// Sales whose answers are written down at once.
+pub(super) const HEARD_AT_ONCE: usize = 64;

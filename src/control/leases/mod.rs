@@ -24,7 +24,7 @@ use seckill_shards::ids::{ActivityId, OrderId, Origin};
 use seckill_shards::shard::Activity;
 
 use self::account::{Account, Saying};
-use self::limits::{REST, REST_AFTER_FAULT, STORE, STORE_REST_US, VIEW_US};
+use self::limits::{HEARD_AT_ONCE, REST, REST_AFTER_FAULT, STORE, STORE_REST_US, VIEW_US};
 use super::Control;
 use crate::flow::Breaker;
 use crate::reconcile::{Fault, Holder, Leases, Member, Refusal};
@@ -398,14 +398,19 @@ impl<'a> Round<'a> {
                 }
             }
         }
-        // All at once: their records share the journal's groups.
+        // Many at once: their records share the journal's groups.
         let control = self.control;
         let hearing = self.accounts.iter_mut().filter_map(|(&id, account)| {
             let (saying, reply) = heard.get(&id)?;
             Some(account.heard(control, id, saying, reply))
         });
-        for made in join_all(hearing).await {
-            later(made)?;
+        let mut hearing: Vec<_> = hearing.collect();
+        while !hearing.is_empty() {
+            let rest = hearing.split_off(hearing.len().min(HEARD_AT_ONCE));
+            for made in join_all(hearing).await {
+                later(made)?;
+            }
+            hearing = rest;
         }
         Ok(more)
     }
