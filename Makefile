@@ -68,7 +68,7 @@ loom: ## Every interleaving of stock, places and sold-out, within bounds
 unit: tools-redis ## Units, simulation, recovery, floors, journeys through sockets and nginx, crashes
 	@$(MAKE) --no-print-directory tools-nginx || $(call left_out,nginx cannot be had here: its tests are left out)
 	@unshare --net ip link set lo up || $(call left_out,no network of its own here: the test of make cluster is left out)
-	@test -n "$$SECKILL_TEST_SQLSERVER" || echo "SECKILL_TEST_SQLSERVER names no server: what is tested on one is left out"
+	@test -n "$${SECKILL_TEST_SQLSERVER:-}" || echo "SECKILL_TEST_SQLSERVER names no server: what is tested on one is left out"
 	$(CARGO) build $(PROFILE) --bin seckill
 	SEEDS=$(SEEDS) ROUNDS=$(ROUNDS) $(CARGO) test $(PROFILE)
 

@@ -70,7 +70,7 @@ impl Control {
     pub(super) async fn announce(&self) -> Result<(), StoreError> {
         let Some(peers) = &self.peers else { return Ok(()) };
         // Acquire: see `register`.
-        let is_own = self.registered.load(Ordering::Acquire);
+        let is_own = self.is_registered();
         if is_own && !self.is_adopted() {
             self.note_bound(peers.membership())?;
         }

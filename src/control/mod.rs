@@ -249,8 +249,8 @@ impl Control {
     /// # Errors
     /// What the store says, unless it is away.
     pub async fn prepare(&self) -> Result<(), StoreError> {
-        // Acquire: see `register`. A store that was away is not waited for once more.
-        let has_store = self.registered.load(Ordering::Acquire);
+        // A store that was away is not waited for once more.
+        let has_store = self.is_registered();
         if has_store {
             unless_away(self.learn_all(&mut *self.learned.lock().await).await)?;
         }

@@ -87,11 +87,16 @@ impl Control {
         Ok(())
     }
 
+    /// Whether the store has said so.
+    pub(super) fn is_registered(&self) -> bool {
+        // Acquire, paired with the store above: where to flush from was set before.
+        self.registered.load(Ordering::Acquire)
+    }
+
     /// Asks a store that was away at the start until it answers; false where the gateway goes down
     /// before. Where the journal is not the one, the gateway must stop.
     pub(super) fn registers(&self, runtime: &Handle) -> bool {
-        // Acquire, paired with the store above: where to flush from was set before.
-        while !self.registered.load(Ordering::Acquire) {
+        while !self.is_registered() {
             match runtime.block_on(self.register()) {
                 Ok(()) => tracing::info!("the store is there, and follows this journal"),
                 Err(error) if error.is_away() && !self.is_last() => std::thread::sleep(REST),

@@ -232,8 +232,10 @@ impl Control {
     /// Where a journal cannot be opened, or is not the one that the store follows.
     pub async fn open_adopted(self: &Arc<Self>) -> anyhow::Result<()> {
         self.adoption.running.lock().expect("nobody panics under this lock").is_over = false;
+        // A store that is away is waited for once, and not for each of them: buyers wait for all.
+        let mut is_there = self.is_registered();
         for (origin, folder) in journal::list(&self.adoption.folder)? {
-            self.open(origin).await.with_context(|| {
+            is_there = self.open(origin, is_there).await.with_context(|| {
                 format!(
                     "adopted gateway {} cannot go on by {}, which alone has its orders (put a sound copy \
                      in its place, or move it away to start without them)",
@@ -258,7 +260,7 @@ impl Control {
             let make = move || journal::make(&adopted, origin, journal, &records);
             tokio::task::spawn_blocking(make).await??;
         }
-        self.open(origin).await
+        self.open(origin, true).await.map(drop)
     }
 
     /// What a gateway's journal begins with.
@@ -301,8 +303,9 @@ impl Control {
         Ok(first)
     }
 
-    /// Opens a gateway's journal and goes on with it.
-    async fn open(self: &Arc<Self>, origin: Origin) -> Result<(), AdoptError> {
+    /// Opens a gateway's journal and goes on with it. Whether the store, if it is to be asked, says that it
+    /// follows that journal.
+    async fn open(self: &Arc<Self>, origin: Origin, asks: bool) -> Result<bool, AdoptError> {
         let folder = journal::folder_of(&self.adoption.folder, origin);
         let (clock, options) = (Arc::clone(&self.clock) as Arc<dyn Clock>, self.options_of(origin));
         let journal = folder.clone();
@@ -315,11 +318,12 @@ impl Control {
         let Parts { engine, mut shards, writer, keeper } = parts;
         let owners = Owners::new(1);
         let control = self.beside(Arc::clone(&engine), owners.clone(), folder);
-        match control.register().await {
+        match if asks { control.register().await } else { Ok(()) } {
             Err(error) if !error.is_away() => return Err(error.into()),
             // With the store away the flush asks again.
             Ok(()) | Err(_) => {}
         }
+        let is_followed = control.is_registered();
         let shard = shards.pop().expect("an engine of one core has one shard");
         let threads = Threads::start(writer, keeper, || {}, tell_fault)?;
         let core = Core::start(shard, owners.clone())?;
@@ -330,7 +334,7 @@ impl Control {
         if let Some(late) = self.adoption.take_over(running) {
             late.end(NEWS).await;
         }
-        Ok(())
+        Ok(is_followed)
     }
 
     /// How an adopted gateway's engine is opened.
