@@ -27,11 +27,12 @@ pub(super) const TELL: Duration = Duration::from_secs(1);
 pub(super) const TELL_PATIENCE: Duration = Duration::from_secs(2);
 /// Rest before somebody who was not reached is told once more.
 pub(super) const TELL_AGAIN: Duration = Duration::from_millis(250);
-/// For so many milliseconds: what is older is not carried out by whoever hears it.
-pub(super) const TELL_MS_MAX: u64 = 6_000;
+/// For so many microseconds: what is older is not carried out by whoever hears it.
+pub(super) const TELL_US_MAX: u64 = 6_000_000;
 
 const _: () = assert!(
-    TELL_MS_MAX as u128 + TELL_AGAIN.as_millis() + TELL_PATIENCE.as_millis() < AGE_MS_MAX as u128
+    TELL_US_MAX as u128 / 1_000 + TELL_AGAIN.as_millis() + TELL_PATIENCE.as_millis()
+        < AGE_MS_MAX as u128
 );
 /// Sign-outs that wait for the store, at some 40 bytes each.
 pub(super) const SIGN_OUTS_KEPT_MAX: usize = 1 << 16;

@@ -19,6 +19,8 @@ pub const AUDIT: Duration = Duration::from_secs(50);
 pub const AGE_MS_MAX: u64 = 10_000;
 /// Calls under way to one peer.
 pub const CALLS_MAX: usize = 64;
+/// Words under way to one peer, beside them.
+pub const WORDS_MAX: usize = 256;
 /// Bytes of an answer's body: an order with many payments, and more.
 pub const ANSWER_BYTES_MAX: usize = 256 << 10;
 /// A peer whose row has not moved for so long is away, in microseconds.

@@ -148,8 +148,8 @@ impl Peers {
     async fn attempt(&self, peer: &Arc<Peer>, call: Call) -> Result<Answered, Outcome> {
         let address = peer.address().ok_or(Outcome::Away)?;
         let leave = match call.said_at {
-            Some(_) => None,
-            None => Some(peer.leave(self.clock.elapsed_us())?),
+            Some(_) => (peer.leave_word()?, None),
+            None => peer.leave(self.clock.elapsed_us())?,
         };
         let sent_at = call.said_at.unwrap_or_else(|| self.clock.now());
         let (from, to) = (self.own, peer.number);
@@ -165,10 +165,11 @@ impl Peers {
             };
             // A read may wait for the store, which changes do not need.
             let is_slow_read = is_read && matches!(answered, Err(Outcome::Unanswered));
-            if let Some((pass, room)) = leave {
+            let (room, pass) = leave;
+            if let Some(pass) = pass {
                 pass.done(answered.is_ok() || is_slow_read, clock.elapsed_us());
-                drop(room);
             }
+            drop(room);
             answered
         });
         // The control runtime is going down, with the call under way.

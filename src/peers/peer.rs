@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use seckill_shards::clock::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::limits::{CALLS_MAX, LOOK_US_MAX, PEER_BREAKER, STILL_US_MAX};
+use super::limits::{CALLS_MAX, LOOK_US_MAX, PEER_BREAKER, STILL_US_MAX, WORDS_MAX};
 use crate::flow::{Breaker, Pass};
 use crate::store::GatewayRow;
 
@@ -62,6 +62,7 @@ pub struct Peer {
     /// What stops calls to it while they fail.
     pub breaker: Arc<Breaker>,
     pub(super) room: Arc<Semaphore>,
+    words: Arc<Semaphore>,
     known: Mutex<Known>,
     outcomes: [AtomicU64; Outcome::ALL.len()],
 }
@@ -89,16 +90,25 @@ impl Peer {
             number,
             breaker: Breaker::new(format!("gateway {number}"), PEER_BREAKER),
             room: Arc::new(Semaphore::new(CALLS_MAX)),
+            words: Arc::new(Semaphore::new(WORDS_MAX)),
             known: Mutex::new(Known { still_us: STILL_US_MAX, ..Known::default() }),
             outcomes: Default::default(),
         }
     }
 
     /// Leave for one more call, unless there are too many under way, or it is left alone for a while.
-    pub(super) fn leave(&self, now_us: u64) -> Result<(Pass, OwnedSemaphorePermit), Outcome> {
+    pub(super) fn leave(
+        &self,
+        now_us: u64,
+    ) -> Result<(OwnedSemaphorePermit, Option<Pass>), Outcome> {
         let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| Outcome::Crowded)?;
         let pass = self.breaker.ask(now_us).ok_or(Outcome::Away)?;
-        Ok((pass, room))
+        Ok((room, Some(pass)))
+    }
+
+    /// Leave for one more word, whatever other calls there are.
+    pub(super) fn leave_word(&self) -> Result<OwnedSemaphorePermit, Outcome> {
+        Arc::clone(&self.words).try_acquire_owned().map_err(|_| Outcome::Crowded)
     }
 
     /// Takes its row over, as it was read at `now`. Whether it is there is told by its row moving,
