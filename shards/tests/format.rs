@@ -296,7 +296,8 @@ fn segment() -> SimulatedDisk {
     let disk = SimulatedDisk::new(0, 1 << 20);
     let queues = Arc::new(SegmentQueues::new(1));
     let file = disk.create(&segment_name(5), 8 << 10).unwrap();
-    let head = SegmentHead { journal: JOURNAL, segment: 5, run: 2 };
+    // Of the time when no gateway's number was noted.
+    let head = SegmentHead { journal: JOURNAL, gateway: None, segment: 5, run: 2 };
     file.write_at(0, head.encode().as_slice()).unwrap();
     assert!(queues.ready.push(ReadySegment { segment: 5, file }).is_ok());
     let clock = Arc::new(SimulatedClock::at(NOON)) as Arc<dyn Clock>;
@@ -334,7 +335,8 @@ fn a_segment_has_the_bytes_it_had() {
 fn a_checkpoint_has_the_bytes_it_had() {
     let disk = SimulatedDisk::new(0, 1 << 20);
     let kept = first_records(true);
-    write_checkpoint(&disk, (JOURNAL, 6), 117, |sink| kept.iter().for_each(sink)).unwrap();
+    let head = SegmentHead { journal: JOURNAL, gateway: None, segment: 6, run: 0 };
+    write_checkpoint(&disk, head, 117, |sink| kept.iter().for_each(sink)).unwrap();
     let before = check("checkpoint", &disk.content(&checkpoint_name(6)).unwrap());
     disk.open(&checkpoint_name(6)).unwrap().write_at(0, &before).unwrap();
     let mut read = Vec::new();

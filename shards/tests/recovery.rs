@@ -66,7 +66,7 @@ impl Journal {
     fn make_segment(&mut self) {
         let (segment, run) = (self.next_segment, self.run);
         let file = self.disk.create(&segment_name(segment), SIZES.segment_bytes).unwrap();
-        let head = SegmentHead { journal: JOURNAL, segment, run };
+        let head = SegmentHead { journal: JOURNAL, gateway: None, segment, run };
         file.write_at(0, head.encode().as_slice()).unwrap();
         file.sync().unwrap();
         self.disk.sync_names().unwrap();
@@ -336,6 +336,33 @@ fn a_segment_of_another_journal_stops_the_start() {
     let error = open_again(&world).expect_err("it is foreign");
     let OpenError::Read(ReadError::Foreign { name }) = error else { panic!("{error}") };
     assert_eq!(name, segment_name(2));
+}
+
+/// With the store away nobody else knew, and it gave out ids of another gateway's orders.
+#[test]
+fn the_journal_of_another_gateway_stops_the_start_and_stays_as_it_is() {
+    let mut world = stopped_world();
+    let before = world.disk.list().unwrap();
+    let own = std::mem::replace(&mut world.options.origin.gateway, 9);
+    let error = open_again(&world).expect_err("it is another's");
+    let OpenError::OtherGateway { found, own: 9 } = error else { panic!("{error}") };
+    assert_eq!((found, world.disk.list().unwrap()), (own, before));
+    world.options.origin.gateway = own;
+    assert_eq!(open_again(&world).unwrap().engine.recovery().orders, 2);
+}
+
+/// A journal of an older release goes on, and says from then on whose it is.
+#[test]
+fn a_journal_that_does_not_say_whose_it_is_is_ones_own() {
+    let mut world = stopped_world();
+    for segment in list(&world.disk).unwrap().segments {
+        with_head(&world, segment, |head| head[12..16].fill(0));
+    }
+    world.options.origin.gateway += 1;
+    world = open_again(&world).unwrap();
+    world.options.origin.gateway -= 1;
+    let error = open_again(&world).expect_err("it is the other's by now");
+    assert!(matches!(error, OpenError::OtherGateway { .. }), "{error}");
 }
 
 #[test]

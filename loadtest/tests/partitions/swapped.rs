@@ -8,6 +8,9 @@ use seckill_loadtest::shop::{self, Sale};
 
 use crate::world::{SERVE, World};
 
+/// Nobody listens there.
+const NO_STORE: &str = "sqlserver:server=tcp:127.0.0.1,1;user=sa;password=none";
+
 /// Each would sell what the other holds, and flush over what the store has of it.
 #[test]
 fn gateways_on_each_others_data_refuse_to_start_and_change_nothing() {
@@ -30,8 +33,11 @@ fn gateways_on_each_others_data_refuse_to_start_and_change_nothing() {
         (dump(one), dump(other), [0, 1].map(|number| holdings.get(&number).copied()), places)
     };
     let before = known();
-    for (gateway, data) in [(one, other), (other, one)] {
-        gateway.run_on(data.data(), &SERVE, &[]).refused("journal");
+    // Whose a journal is it says itself, whether the store is there or not.
+    for away in [&[][..], &[("SECKILL_STORE_URL", NO_STORE)]] {
+        for (gateway, data) in [(one, other), (other, one)] {
+            gateway.run_on(data.data(), &SERVE, away).refused("a swapped data directory");
+        }
     }
     assert_eq!(known(), before);
     world.restart(0);

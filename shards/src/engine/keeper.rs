@@ -39,6 +39,7 @@ pub enum KeepError {
 pub struct Keeper {
     disk: Arc<dyn Disk>,
     journal: JournalId,
+    gateway: u16,
     run: u64,
     segment_bytes: u64,
     segments_max: usize,
@@ -82,6 +83,7 @@ impl Keeper {
         let mut keeper = Self {
             disk,
             journal,
+            gateway: options.origin.gateway,
             run: found.last_run + 1,
             segment_bytes: options.segment_bytes,
             segments_max: options.segments_max,
@@ -183,12 +185,15 @@ impl Keeper {
             self.sync_names()?;
         }
         let file = self.disk.open(&spare_name(spare))?;
-        let head = SegmentHead { journal: self.journal, segment, run: self.run };
-        file.write_at(0, head.encode().as_slice())?;
+        file.write_at(0, self.head(segment, self.run).encode().as_slice())?;
         file.sync()?;
         self.disk.rename(&spare_name(spare), &segment_name(segment))?;
         self.sync_names()?;
         Ok(file)
+    }
+
+    fn head(&self, segment: u64, run: u64) -> SegmentHead {
+        SegmentHead { journal: self.journal, gateway: Some(self.gateway), segment, run }
     }
 
     /// Makes a file, if the disk and the journal's bound have room for it.
@@ -267,8 +272,8 @@ impl Keeper {
         let may_go = |id| known(id).is_none_or(|it| it.may_be_forgotten());
         let forgotten = fold.fold_away(self.closed_kept, may_go);
         let next = last + 1;
-        let name = (self.journal, next);
-        write_checkpoint(&*self.disk, name, replayed.position, |sink| fold.keep(sink))?;
+        let head = self.head(next, 0);
+        write_checkpoint(&*self.disk, head, replayed.position, |sink| fold.keep(sink))?;
         self.forgotten.extend(forgotten);
         self.wanted = self.wanted.filter(|&wanted| wanted > replayed.position);
         let before = self.checkpoint.replace(next);

@@ -101,6 +101,17 @@ pub enum OpenError {
         /// Segments that are needed.
         at_least: usize,
     },
+    /// The journal of another gateway.
+    #[error(
+        "the journal is gateway {found}'s, and this is gateway {own}: a swapped data directory, or a \
+         mistyped gateway number"
+    )]
+    OtherGateway {
+        /// Whose it is.
+        found: u16,
+        /// Who was to go on with it.
+        own: u16,
+    },
     /// The journal cannot be read.
     #[error("the journal cannot be recovered")]
     Read(#[from] ReadError),
@@ -166,6 +177,10 @@ impl Engine {
     ) -> Result<Parts, OpenError> {
         options.check()?;
         let (found, fold) = read_fold(&*disk, None)?;
+        let own = options.origin.gateway;
+        if let Some(found) = found.gateway.filter(|&found| found != own) {
+            return Err(OpenError::OtherGateway { found, own });
+        }
         clock.raise_floor(fold.last_at);
         let journal = found.journal.unwrap_or(options.new_journal);
         let mut keeper = Keeper::new(Arc::clone(&disk), journal, options, &found)?;

@@ -2,7 +2,8 @@
 
 use crate::disk::Disk;
 use crate::journal::{
-    ClosedSegment, JournalId, ReadError, SegmentReader, list, read_checkpoint, replay,
+    ClosedSegment, JournalId, SegmentReader, checkpoint_name, list, read_checkpoint, replay,
+    segment_name,
 };
 use crate::orders::Fold;
 use crate::record::Record;
@@ -14,6 +15,8 @@ use super::OpenError;
 pub struct Found {
     /// The journal's name; none where there is no journal yet.
     pub journal: Option<JournalId>,
+    /// The number of the gateway that has written it, where its newest file says.
+    pub gateway: Option<u16>,
     /// The checkpoint that was read.
     pub checkpoint: Option<u64>,
     /// Older checkpoints, which a crash has left behind.
@@ -48,10 +51,14 @@ pub fn read_fold(disk: &dyn Disk, until: Option<u64>) -> Result<(Found, Fold), O
     let (passed, needed) = listing.segments.iter().partition(|&&segment| segment < oldest);
     found.empty = passed;
     let needed: Vec<u64> = needed;
-    found.journal = journal_of(disk, found.checkpoint, &needed)?;
-    let Some(journal) = found.journal else {
+    let files = names(found.checkpoint, &needed);
+    let (Some(oldest), Some(newest)) = (files.first(), files.last()) else {
         return Ok((found, fold));
     };
+    let journal = SegmentReader::read_head(disk, oldest)?.journal;
+    found.journal = Some(journal);
+    // Older files may be of a time when no numbers were noted.
+    found.gateway = SegmentReader::read_head(disk, newest)?.gateway;
     if let Some(segment) = found.checkpoint {
         let position =
             read_checkpoint(disk, (journal, segment), &mut |record| fold.apply(&record))?;
@@ -78,15 +85,8 @@ pub fn read_fold(disk: &dyn Disk, until: Option<u64>) -> Result<(Found, Fold), O
     Ok((found, fold))
 }
 
-fn journal_of(
-    disk: &dyn Disk,
-    checkpoint: Option<u64>,
-    segments: &[u64],
-) -> Result<Option<JournalId>, ReadError> {
-    let name = match (checkpoint, segments.first()) {
-        (Some(number), _) => crate::journal::checkpoint_name(number),
-        (None, Some(&number)) => crate::journal::segment_name(number),
-        (None, None) => return Ok(None),
-    };
-    SegmentReader::read_journal_id(disk, &name).map(Some)
+/// The files of a journal that are read, in order.
+fn names(checkpoint: Option<u64>, segments: &[u64]) -> Vec<String> {
+    let segments = segments.iter().map(|&number| segment_name(number));
+    checkpoint.map(checkpoint_name).into_iter().chain(segments).collect()
 }

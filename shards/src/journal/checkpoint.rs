@@ -15,31 +15,36 @@ use crate::record::Record;
 
 const MAKING: &str = "checkpoint.making";
 
-/// Writes the checkpoint of everything before `segment`, which ends at `position`. `records` is
-/// called with a sink for the records.
+/// Writes the checkpoint of everything before the segment of `head`, which ends at `position`. No run has
+/// written it: the head's is 0. `records` is called with a sink for the records.
 ///
 /// # Errors
 /// The disk's; an older checkpoint is then still in force.
 pub fn write_checkpoint(
     disk: &dyn Disk,
-    (journal, segment): (JournalId, u64),
+    head: SegmentHead,
     position: u64,
     records: impl FnOnce(&mut dyn FnMut(&Record)),
 ) -> io::Result<()> {
-    let mut frames =
-        Frames { segment, position, frames: Vec::new(), payload: Vec::new(), count: 0 };
+    let mut frames = Frames {
+        segment: head.segment,
+        position,
+        frames: Vec::new(),
+        payload: Vec::new(),
+        count: 0,
+    };
     records(&mut |record| frames.push(record));
     let frames = frames.finish();
     let bytes =
         SEGMENT_HEAD_BYTES + frames.iter().map(|it| it.as_slice().len() as u64).sum::<u64>();
-    let head = SegmentHead { journal, segment, run: 0 }.encode();
-    if let Err(error) = make_file(disk, bytes, std::iter::once(&head).chain(&frames)) {
+    let encoded = head.encode();
+    if let Err(error) = make_file(disk, bytes, std::iter::once(&encoded).chain(&frames)) {
         // What was made of it takes the room that segments need.
         return match disk.remove(MAKING) {
             Ok(()) | Err(_) => Err(error),
         };
     }
-    disk.rename(MAKING, &checkpoint_name(segment))?;
+    disk.rename(MAKING, &checkpoint_name(head.segment))?;
     disk.sync_names()
 }
 

@@ -30,7 +30,7 @@ pub fn copy_journal(from: &dyn Disk, to: &dyn Disk) -> Result<(), ReadError> {
 
 fn copy_segment(from: &dyn Disk, to: &dyn Disk, segment: u64) -> Result<(), ReadError> {
     let name = segment_name(segment);
-    let journal = SegmentReader::read_journal_id(from, &name)?;
+    let journal = SegmentReader::read_head(from, &name)?.journal;
     let mut reader = SegmentReader::open(from, segment, journal)?;
     while reader.next_frame()?.is_some() {}
     // What is behind a group that cannot be read was written meanwhile, or it is damage.

@@ -123,13 +123,13 @@ impl SegmentReader {
         Ok(Self { name, file, head, bytes, offset, window, window_at: 0, next_group: None })
     }
 
-    /// The journal that a segment or a checkpoint says it belongs to.
+    /// What the header of a segment or a checkpoint says.
     ///
     /// # Errors
     /// [`ReadError`] where it cannot be read or is damaged.
-    pub fn read_journal_id(disk: &dyn Disk, name: &str) -> Result<JournalId, ReadError> {
+    pub fn read_head(disk: &dyn Disk, name: &str) -> Result<SegmentHead, ReadError> {
         let file = disk.open(name).map_err(|source| disk_error(name, source))?;
-        Ok(read_head(name, &*file)?.journal)
+        read_head(name, &*file)
     }
 
     /// What its header says.

@@ -25,6 +25,8 @@ pub type JournalId = [u8; 16];
 pub struct SegmentHead {
     /// Of which journal.
     pub journal: JournalId,
+    /// The number of the gateway that writes it; none where it was written before numbers were noted.
+    pub gateway: Option<u16>,
     /// Its number; segments are used in this order.
     pub segment: u64,
     /// The run that uses it.
@@ -55,6 +57,7 @@ impl SegmentHead {
         let mut bytes = [0; HEAD_BYTES];
         bytes[0..4].copy_from_slice(&MAGIC.to_le_bytes());
         bytes[8..12].copy_from_slice(&FORMAT.to_le_bytes());
+        bytes[12..16].copy_from_slice(&gateway_bytes(self.gateway));
         bytes[16..32].copy_from_slice(&self.journal);
         bytes[32..40].copy_from_slice(&self.segment.to_le_bytes());
         bytes[40..48].copy_from_slice(&self.run.to_le_bytes());
@@ -80,8 +83,9 @@ impl SegmentHead {
         if found > FORMAT {
             return Err(HeadError::Newer { found });
         }
+        let gateway = gateway_of(u32_at(bytes, 12))?;
         let journal = bytes[16..32].try_into().expect("sixteen bytes");
-        Ok(Self { journal, segment, run: u64_at(bytes, 40) })
+        Ok(Self { journal, gateway, segment, run: u64_at(bytes, 40) })
     }
 
     /// Reads the header of a file.
@@ -93,6 +97,16 @@ impl SegmentHead {
         file.read_at(0, &mut sector)?;
         Self::decode(&sector).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
+}
+
+/// A gateway's number and one: 0 stood here before numbers were noted.
+fn gateway_bytes(gateway: Option<u16>) -> [u8; 4] {
+    gateway.map_or(0, |number| u32::from(number) + 1).to_le_bytes()
+}
+
+fn gateway_of(noted: u32) -> Result<Option<u16>, HeadError> {
+    let number = noted.checked_sub(1).map(u16::try_from).transpose();
+    number.map_err(|_| HeadError::Damaged)
 }
 
 /// The name of a segment.

@@ -57,7 +57,8 @@ pub(crate) fn segment_head(bytes: &[u8]) {
 
 /// Claims about the header that says this, and about it with one bit turned.
 pub(crate) fn sealed_segment_head(journal: [u8; 16], segment: u64, run: u64, turned_bit: usize) {
-    let head = SegmentHead { journal, segment, run };
+    let gateway = u16::try_from(run % 70_000).ok();
+    let head = SegmentHead { journal, gateway, segment, run };
     let mut encoded = head.encode();
     assert_eq!(SegmentHead::decode(encoded.as_slice()), Ok(head));
     let said = &mut encoded.as_mut_slice()[..48];

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use seckill_shards::disk::{Disk, MachineDisk};
 use seckill_shards::ids::Origin;
-use seckill_shards::journal::{JournalId, write_checkpoint};
+use seckill_shards::journal::{JournalId, SegmentHead, write_checkpoint};
 use seckill_shards::record::Record;
 
 const MAKING: &str = "making";
@@ -63,20 +63,21 @@ pub(super) fn make(
         // A crash has left it behind.
         fs::remove_dir_all(&making)?;
     }
-    begin(&MachineDisk::open_locked(&making)?, journal, records)?;
+    begin(&MachineDisk::open_locked(&making)?, (origin.gateway, journal), records)?;
     fs::rename(&making, &folder)
 }
 
-/// Begins a journal with these records, on a disk that has none.
+/// Begins a gateway's journal with these records, on a disk that has none.
 ///
 /// # Errors
 /// What the disk says.
 pub(in crate::control) fn begin(
     disk: &dyn Disk,
-    journal: JournalId,
+    (gateway, journal): (u16, JournalId),
     records: &[Record],
 ) -> io::Result<()> {
-    write_checkpoint(disk, (journal, FIRST_SEGMENT), 0, |sink| records.iter().for_each(sink))
+    let head = SegmentHead { journal, gateway: Some(gateway), segment: FIRST_SEGMENT, run: 0 };
+    write_checkpoint(disk, head, 0, |sink| records.iter().for_each(sink))
 }
 
 /// Sees to it that a journal is still there after a power cut: before the store is told of it.

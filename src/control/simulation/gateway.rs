@@ -144,7 +144,7 @@ impl Gateway {
     ) -> Self {
         let seed = self.seed.wrapping_add(u64::from(origin.epoch));
         let mut adopted = Self::new(self.number, seed, &self.network, &self.bank);
-        let journal = adopted.options.new_journal;
+        let journal = (origin.gateway, adopted.options.new_journal);
         adoption::begin(&adopted.disk, journal, records).expect("there is room");
         adopted.options.origin = origin;
         adopted.clock = Arc::new(SimulatedClock::at(now));
