@@ -145,41 +145,48 @@ impl Control {
         }
     }
 
-    /// Does what an operator did at another gateway. What one did here, or elsewhere and was told here, is
-    /// in the row once the store has its record; before, the row says nothing of it. `flushed` is how
-    /// far it was, at least.
+    /// Does what an operator did at another gateway; false where the row is to be looked at again. What one did
+    /// here, or elsewhere and was told here, is in the row once the store has its record; before, the row
+    /// says nothing of a pause. An end is for good. `flushed` is how far the store was, at least.
     async fn follow_phase(&self, row: &Activity, flushed: u64) -> bool {
         let Some(activity) = self.engine.activity(row.id) else { return true };
         let sale = activity.sale();
         if sale.lease.is_none() {
             return true;
         }
-        let ended = row.ended || row.closed;
-        // While the store may lack what was said last it is looked at again; an end is for good.
-        let paused = match self.newest.awaits_store(row.id) {
-            true => sale.paused,
-            false => row.paused,
-        };
-        if sale.closed || (paused == sale.paused && sale.ended >= ended) {
-            return true;
+        let is_stored = sale.phased_at <= flushed;
+        if !is_stored {
+            // Nobody sells on for the length of a storm.
+            self.flush.hasten(sale.phased_at);
         }
-        if sale.phased_at > flushed {
-            return false;
+        let ended = row.ended || row.closed;
+        // While the store may lack what was said last elsewhere it is looked at again, too.
+        let paused = match is_stored && !self.newest.awaits_store(row.id) {
+            true => row.paused,
+            false => sale.paused,
+        };
+        let is_known = is_stored || row.paused == sale.paused;
+        if sale.closed || (paused == sale.paused && sale.ended >= ended) {
+            return sale.closed || is_known;
         }
         let owner = row.id.owner(self.engine.cores());
         let command = Command::FollowPhase { activity: row.id, paused, ended };
         let verdict = self.owners.ask(owner, command).await;
-        matches!(verdict, Verdict::ActivityChanged | Verdict::Refused(Refusal::Ended))
+        is_known && matches!(verdict, Verdict::ActivityChanged | Verdict::Refused(Refusal::Ended))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use seckill_shards::command::PhaseChange;
+    use seckill_shards::record::{PhaseChanged, Record};
     use tokio::task::LocalSet;
 
     use super::super::testing::{Desk, runtime, sale};
     use super::*;
+    use crate::store::{Batch, JournalFound, JournalPosition};
 
     /// With as many open sales as there is room for, a newly published one was refused, and what
     /// had changed behind it was not learned until a sale closed.
@@ -204,6 +211,39 @@ mod tests {
             assert_eq!(sales.map(stocked), [Some(15), Some(10), Some(10)]);
             let newest = store.activity(sales[0]).await.unwrap().version;
             assert_eq!(learned.activity_version, newest, "no row waits any more");
+        });
+    }
+
+    /// A gateway that had yet to flush a word of its own sold on after another had ended the sale.
+    #[test]
+    fn an_end_is_followed_at_once_and_a_pause_once_the_store_has_ones_own_word() {
+        LocalSet::new().block_on(&runtime(), async {
+            let desk = Desk::sharing(7);
+            let Desk { control, store, .. } = &desk;
+            let activity = sale(&**store).await;
+            control.register().await.unwrap();
+            let mut learned = Learned::default();
+            control.learn_all(&mut learned).await.unwrap();
+            let pause = Command::ChangePhase { activity, change: PhaseChange::Pause };
+            assert_eq!(control.owners.ask(0, pause).await, Verdict::ActivityChanged);
+            let (gateway, journal_id) = (9, [9; 16]);
+            let found = JournalFound { gateway, journal_id, epoch: 0, begin: 0, end: 1 };
+            store.register(found).await.unwrap();
+            let begin = JournalPosition { journal_id, epoch: 0, position: 0 };
+            let mut batch = Batch::new(gateway, begin);
+            let at = control.now();
+            batch.push(&Record::ActivityEnded(PhaseChanged { activity, at }));
+            store.flush(Arc::new(batch.finish(1))).await.unwrap();
+            control.learn_all(&mut learned).await.unwrap();
+            let known = control.engine.activity(activity).unwrap();
+            let sale = known.sale();
+            assert_eq!((sale.paused, sale.ended), (true, true));
+            assert!(
+                control.flush.is_awaited(sale.phased_at - 1),
+                "its own word is to be there soon"
+            );
+            let row = store.activity(activity).await.unwrap();
+            assert!(learned.activity_version < row.version, "the row is looked at again");
         });
     }
 }

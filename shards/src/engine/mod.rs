@@ -365,7 +365,7 @@ fn make_shards(
         let (ended, closed) = (folded.ended, folded.closed);
         let (version, terms) = (folded.published.version, folded.published.terms);
         let (withdrawals, lease) = (folded.withdrawals, folded.lease);
-        let phased_at = shared.journal.durable_position();
+        let phased_at = folded.phased_at;
         let sale = Sale { version, terms, paused, ended, closed, phased_at, withdrawals, lease };
         (id, Activity::new(id, sale, cores, free, folded.places))
     });

@@ -66,7 +66,7 @@ pub fn read_fold(disk: &dyn Disk, until: Option<u64>) -> Result<(Found, Fold), O
     }
     let mut apply = |position: u64, record: Record| {
         if until.is_none_or(|until| position < until) {
-            fold.apply(&record);
+            fold.apply_at(position, &record);
         }
     };
     let replayed = replay(disk, journal, &needed, found.checkpoint_position, &mut apply)?;

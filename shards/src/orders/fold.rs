@@ -34,6 +34,8 @@ pub struct FoldedActivity {
     pub totals: Totals,
     /// Wrapping sum of the fingerprints of orders that were folded away.
     pub folded_away: u64,
+    /// A position behind the record by which an operator changed it last; 0 where a checkpoint has it.
+    pub phased_at: u64,
     /// Its buyers' places.
     pub places: Places,
     /// What was withdrawn under a key.
@@ -79,6 +81,7 @@ impl FoldedActivity {
             lease: None,
             totals: Totals::default(),
             folded_away: 0,
+            phased_at: 0,
             places: Places::with_room_for(buyers),
             withdrawals: Withdrawals::default(),
         }
@@ -110,6 +113,20 @@ impl FoldedActivity {
 }
 
 impl Fold {
+    /// Applies the record that stands at a position of the journal.
+    ///
+    /// # Panics
+    /// As [`apply`](Self::apply).
+    pub fn apply_at(&mut self, position: u64, record: &Record) {
+        self.apply(record);
+        if let Record::ActivityPaused(it)
+        | Record::ActivityResumed(it)
+        | Record::ActivityEnded(it) = record
+        {
+            self.activity(it.activity).phased_at = position + 1;
+        }
+    }
+
     /// Applies one record.
     ///
     /// # Panics
