@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use seckill_shards::clock::Timestamp;
-use seckill_shards::command::{Answers, Command, OrderView, PhaseChange, Refusal, Verdict};
+use seckill_shards::command::{
+    Answers, Command, Decision, OrderView, PhaseChange, Refusal, Verdict,
+};
 use seckill_shards::engine::EngineOptions;
 use seckill_shards::ids::{ActivityId, Era, OrderId};
 use seckill_shards::limits::CONFIRM_WITHIN_MS;
@@ -127,6 +129,54 @@ fn what_is_stocked_is_not_here_until_it_is_lent() {
     more.version = 2;
     done(&mut world, publish(more));
     assert_eq!(remaining(&world), 0);
+}
+
+/// Whoever asked had gone, and asked anew while the first record was on its way: both were journaled, and no
+/// start went on with that.
+#[test]
+fn a_lease_changes_by_one_record_after_the_other() {
+    let mut world = shared(1, 100);
+    let again = |world: &mut World, command: Command| {
+        let core = world.owner(&command);
+        let Decision::Pending(sequence) = world.shards[core].decide(command.clone()) else {
+            panic!("{command:?} is not journaled")
+        };
+        refused(world, command, &Refusal::Overloaded);
+        world.go_on();
+        assert_eq!(world.verdicts.remove(&(core, sequence)), Some(Verdict::ActivityChanged));
+    };
+    again(&mut world, Command::Join { activity: SALE, floor: 2 });
+    again(&mut world, Command::EnterEra { activity: SALE, era: ERA });
+    again(&mut world, Command::Lease { activity: SALE, n: 1, quantity: 5 });
+    again(&mut world, Command::ReturnUnits { activity: SALE, at_most: 2 });
+    assert_eq!(lease(&world).net, 3);
+    // Nor is a sale closed with units that are on their way back.
+    done(&mut world, Command::ChangePhase { activity: SALE, change: PhaseChange::End });
+    let returned = Command::ReturnUnits { activity: SALE, at_most: 3 };
+    let core = world.owner(&returned);
+    assert!(matches!(world.shards[core].decide(returned), Decision::Pending(_)));
+    refused(&mut world, Command::Close { activity: SALE, unsold: 0 }, &Refusal::Overloaded);
+    world.go_on();
+    done(&mut world, Command::Close { activity: SALE, unsold: 0 });
+    let world = world.crash(1).unwrap();
+    assert_eq!(lease(&world).net, 0);
+}
+
+/// All that was journaled before a crash had to reach the store before another's pause was followed.
+#[test]
+fn where_an_operator_changed_a_sale_last_is_known_after_a_start() {
+    let mut world = lent(2, 10);
+    let phased_at = |world: &World| world.engine.activity(SALE).unwrap().sale().phased_at;
+    drop(place(&mut world, 0, 1));
+    let mut world = world.crash(2).unwrap();
+    assert_eq!(phased_at(&world), 0);
+    for change in [PhaseChange::Pause, PhaseChange::Resume, PhaseChange::End] {
+        let before = world.engine.journal().durable_position();
+        done(&mut world, Command::ChangePhase { activity: SALE, change });
+        assert_eq!(phased_at(&world), before + 1);
+        world = world.crash(2).unwrap();
+        assert_eq!(phased_at(&world), before + 1);
+    }
 }
 
 #[test]

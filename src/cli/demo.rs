@@ -75,7 +75,7 @@ pub(super) async fn fill(store: &dyn Store, control: &Control) -> anyhow::Result
     for sale in &SALES {
         publish(store, sale, now).await?;
     }
-    control.prepare().await?;
+    control.catch_up().await?;
     Ok(())
 }
 

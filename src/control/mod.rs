@@ -263,6 +263,17 @@ impl Control {
         Ok(())
     }
 
+    /// Takes over what the store has by now, beside what runs.
+    ///
+    /// # Errors
+    /// What the store says, unless it is away.
+    pub async fn catch_up(&self) -> Result<(), StoreError> {
+        unless_away(self.learn_all(&mut *self.learned.lock().await).await)?;
+        self.preheat().await;
+        self.render_pages().await;
+        Ok(())
+    }
+
     /// Makes the memory of newly published activities ready.
     async fn preheat(&self) {
         let engine = Arc::clone(&self.engine);

@@ -432,7 +432,7 @@ impl Shard {
                 return self.refuse(Refusal::OrderState);
             }
         }
-        if activity.is_closing() || self.is_publishing(id) {
+        if activity.is_closing() || self.is_publishing(id) || self.is_leasing(id) {
             return self.refuse(Refusal::Overloaded);
         }
         // What is free of a lease is given back before.

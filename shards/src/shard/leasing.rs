@@ -95,7 +95,7 @@ impl Shard {
         paused: bool,
         ended: bool,
     ) -> Decision {
-        self.change_lease(activity, |shared, at| {
+        self.change_shared(activity, |shared, at| {
             let sale = shared.sale();
             if sale.paused == paused && sale.ended >= ended {
                 return Err(Verdict::ActivityChanged);
@@ -143,8 +143,27 @@ impl Shard {
         })
     }
 
-    /// One record of an activity's lease, or the answer at once.
+    /// One record of an activity's lease, or the answer at once. One after the other: what the next one may be
+    /// is known once the last is applied, and whoever asked for that may have gone.
     fn change_lease(
+        &mut self,
+        activity: ActivityId,
+        record: impl FnOnce(&Activity, Timestamp) -> Result<Record, Verdict>,
+    ) -> Decision {
+        if self.is_leasing(activity) {
+            return self.refuse(Refusal::Overloaded);
+        }
+        self.change_shared(activity, record)
+    }
+
+    /// Whether a record of an activity's lease is on its way to the disk. The activity's owner decides all of
+    /// them, so they are in this lane.
+    pub(super) fn is_leasing(&self, activity: ActivityId) -> bool {
+        self.in_flight.iter().any(|record| record.leased_activity() == Some(activity))
+    }
+
+    /// One record of an activity that others sell as well, or the answer at once.
+    fn change_shared(
         &mut self,
         activity: ActivityId,
         record: impl FnOnce(&Activity, Timestamp) -> Result<Record, Verdict>,
