@@ -62,7 +62,11 @@ impl Scratch {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Copies what is in a folder into another, which is made.
+///
+/// # Panics
+/// Where it cannot be copied.
+pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder can be made");
     for entry in fs::read_dir(from).expect("it is a folder") {
         let path = entry.expect("it can be read").path();

@@ -1,6 +1,7 @@
 //! `seckill serve`: recover, serve, drain.
 
 use std::net::{SocketAddr, TcpListener};
+use std::ops::Deref;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,8 @@ use crate::store::{OutOfStep, Store};
 
 /// How long the last flush may take when the gateway goes down; the rest is flushed at its start.
 const LAST_FLUSH: Duration = Duration::from_secs(10);
+/// How long what else runs may take to end with the gateway.
+const LAST_STEPS: Duration = Duration::from_secs(1);
 
 pub(super) fn run(command: &Serve) -> anyhow::Result<ExitCode> {
     let config = configuration(command)?;
@@ -86,13 +89,13 @@ struct Gateway {
     threads: Threads,
     store: Arc<dyn Store>,
     operations_address: SocketAddr,
-    control_runtime: Runtime,
+    control_runtime: ControlRuntime,
 }
 
 impl Gateway {
     fn start(config: &Config) -> anyhow::Result<Self> {
         let listener = bind(config.listen)?;
-        let control_runtime = control_runtime()?;
+        let control_runtime = ControlRuntime::start()?;
         let ops_listener = bind_operations(&control_runtime, config.ops_listen)?;
         let operations = Operations::new();
         let operations_address = ops_listener.local_addr()?;
@@ -180,7 +183,7 @@ impl Gateway {
         let flushed = self.control_runtime.block_on(last_flush);
         let hand_over = async |to| self.control.hand_over(to, is_whole).await;
         let handed = to.map_or(Ok(()), |to| self.control_runtime.block_on(hand_over(to)));
-        self.control_runtime.shutdown_timeout(Duration::from_secs(1));
+        drop(self.control_runtime);
         // The last hands on the store: it is closed here, and its write-ahead log folded in.
         drop(self.control);
         drop(self.store);
@@ -217,10 +220,29 @@ fn sources_of(
     Recovered { engine, followers, metrics, peers }
 }
 
-/// Where runs what may be slow or dead without touching a sale.
-fn control_runtime() -> std::io::Result<Runtime> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.worker_threads(2).thread_name("control").enable_all().build()
+/// Where runs what may be slow or dead without touching a sale. Its end waits for nobody who blocks: a start
+/// that goes no further ends, too.
+struct ControlRuntime(Option<Runtime>);
+
+impl ControlRuntime {
+    fn start() -> std::io::Result<Self> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(2).thread_name("control").enable_all().build().map(Some).map(Self)
+    }
+}
+
+impl Deref for ControlRuntime {
+    type Target = Runtime;
+
+    fn deref(&self) -> &Runtime {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for ControlRuntime {
+    fn drop(&mut self) {
+        self.0.take().into_iter().for_each(|it| it.shutdown_timeout(LAST_STEPS));
+    }
 }
 
 fn open_engine(config: &Config, clock: &Arc<MachineClock>) -> anyhow::Result<Parts> {

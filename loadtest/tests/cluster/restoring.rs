@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use seckill_loadtest::client::Client;
-use seckill_loadtest::gateway::{Ended, Scratch};
+use seckill_loadtest::gateway::{Ended, Scratch, copy};
 use seckill_loadtest::order::Status;
 use seckill_loadtest::patience::{GENEROUS, until};
 use seckill_loadtest::shop::Sale;
@@ -129,11 +129,17 @@ fn a_damaged_journal_of_an_adopted_gateway_stops_the_start_until_it_is_mended_or
     let orders = ["first", "second"].map(|key| payable(&mut buyer, &activity, key));
     lose(&mut fleet);
     fleet.gateways[ADOPTER].stop();
+    let data = fleet.gateways[ADOPTER].data().to_owned();
+    let journal = data.join(JOURNAL);
+    // Behind one that is open by then, which ends with it.
+    let foreign = journal.with_file_name("2-7");
+    copy(&journal, &foreign);
+    let says = format!("adopted gateway 2 cannot go on by {}", foreign.display());
+    fleet.gateways[ADOPTER].run(&SERVE).refused(&says);
+    fs::remove_dir_all(&foreign).unwrap();
     let scratch = Scratch::new();
     let [out, damaged, newer] = ["out", "damaged", "newer"].map(|name| scratch.path().join(name));
     drop(back_up(&fleet, &out).expect(0));
-    let data = fleet.gateways[ADOPTER].data().to_owned();
-    let journal = data.join(JOURNAL);
     damage(&journal);
     let says = format!("adopted gateway 1 cannot go on by {}", journal.display());
     fleet.gateways[ADOPTER].run(&SERVE).refused(&says);
