@@ -10,6 +10,7 @@ use crate::control::{Behind, Control};
 /// Adds them all, by its control side.
 pub(super) fn figures(page: &mut Families, control: &Control) {
     let gateway = control.engine().origin().gateway.to_string();
+    journal(page, &gateway, control);
     flush(page, &gateway, control);
     refunds(page, &gateway, control);
     orders(page, &gateway, control);
@@ -18,6 +19,13 @@ pub(super) fn figures(page: &mut Families, control: &Control) {
 
 fn load(value: &AtomicU64) -> u64 {
     value.load(Ordering::Relaxed)
+}
+
+fn journal(page: &mut Families, gateway: &str, control: &Control) {
+    let is_latched = control.engine().journal().is_latched();
+    let help = "1 once the journal of an adopted gateway met an I/O error: only a restart goes on";
+    let labels = [("gateway", gateway)];
+    page.gauge("seckill_adopted_journal_latched", help, &labels, f64::from(u8::from(is_latched)));
 }
 
 fn flush(page: &mut Families, gateway: &str, control: &Control) {
