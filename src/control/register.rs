@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use super::Control;
 use super::markers::Marker;
 use crate::store::sift::Subject;
-use crate::store::{JournalFound, OutOfStep, Refusal, StoreError};
+use crate::store::{Fault, JournalFound, OutOfStep, Refusal, StoreError};
 
 /// Rest before a store that is away is asked again.
 const REST: Duration = Duration::from_millis(500);
@@ -37,6 +37,24 @@ impl RegisterError {
         match self {
             Self::Store(error) => error.is_away(),
             Self::Lacks(_) => false,
+        }
+    }
+
+    /// Whether a gateway that sells already goes on beside it: a server that has come back may not let it in
+    /// yet.
+    fn may_pass(&self) -> bool {
+        self.is_away() || self.is_closed()
+    }
+
+    fn is_closed(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Fault(Fault::Unusable(_))))
+    }
+
+    /// Tells what somebody has to mend; a store that is away was told of at the start.
+    fn tell(&self) {
+        if self.is_closed() {
+            let error = self as &dyn std::error::Error;
+            tracing::warn!(error, "the store is there, and not to be used: nothing is flushed");
         }
     }
 }
@@ -99,8 +117,11 @@ impl Control {
         while !self.is_registered() {
             match runtime.block_on(self.register()) {
                 Ok(()) => tracing::info!("the store is there, and follows this journal"),
-                Err(error) if error.is_away() && !self.is_last() => std::thread::sleep(REST),
-                Err(error) if error.is_away() => return false,
+                Err(error) if error.may_pass() && !self.is_last() => {
+                    error.tell();
+                    std::thread::sleep(REST);
+                }
+                Err(error) if error.may_pass() => return false,
                 Err(error) => {
                     self.give_up(&error);
                     return false;
