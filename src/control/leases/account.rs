@@ -34,6 +34,8 @@ pub(super) struct Account {
     rests_until_us: u64,
     /// When what did not come about is tried again.
     again_us: u64,
+    /// A generation that the store gave for an era, and another's came before.
+    pub unbegun: Option<u64>,
     /// Units that the others asked for in vain.
     short: u64,
     /// See [`Figures::drift`].
@@ -114,7 +116,7 @@ impl Account {
         let sale = activity.sale();
         let Some(lease) = sale.lease.filter(|_| !sale.closed) else { return Ok(None) };
         drop(sale);
-        if next(&self.view, &lease, holder) != Next::Lease {
+        if next(&self.view, &lease, holder, self.unbegun) != Next::Lease {
             return Ok(None);
         }
         let now_us = control.engine.clock().elapsed_us();

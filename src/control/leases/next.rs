@@ -43,16 +43,19 @@ pub enum Next {
     Stop,
 }
 
-/// What `holder`, whose journal has `lease`, does next.
+/// What `holder`, whose journal has `lease`, does next. `unbegun` is the latest generation that the store gave it
+/// and another's era came before: it is begun while that one is not live, or whoever joins would take the live
+/// era for one of before, and end it.
 #[must_use]
-pub fn next(view: &View, lease: &Lease, holder: Holder) -> Next {
+pub fn next(view: &View, lease: &Lease, holder: Holder, unbegun: Option<u64>) -> Next {
     let (asked_at, status) = match view {
         View::Unknown => return Next::Look,
         View::Absent => return Next::Begin(None),
         View::Seen { n, status } => (*n, status),
     };
     let forgot = Next::Begin(Some(status.era));
-    if !status.remembers {
+    let is_behind = unbegun.is_some_and(|generation| generation > status.era.generation);
+    if !status.remembers || (is_behind && !status.live) {
         return forgot;
     }
     if lease.era != Some(status.era) {

@@ -28,7 +28,7 @@ impl Round<'_> {
         if closed {
             return self.witness(id).await;
         }
-        let next = next(&account.view, &lease, holder);
+        let next = next(&account.view, &lease, holder, account.unbegun);
         if matches!(next, Next::Look | Next::Lease) {
             return Ok(());
         }
@@ -76,10 +76,20 @@ impl Round<'_> {
         id: ActivityId,
         seen: Option<Era>,
     ) -> Result<Option<Refusal>, Failed> {
-        let generation = self.in_time(self.control.store.next_generation(id)).await?;
+        let account = self.accounts.get_mut(&id).expect("accounts are opened before");
+        let is_later = |it: &u64| seen.is_none_or(|seen| *it > seen.generation);
+        let generation = match account.unbegun.take().filter(is_later) {
+            Some(generation) => generation,
+            None => self.in_time(self.control.store.next_generation(id)).await?,
+        };
         let random = crate::random_bytes().map(u64::from_le_bytes).unwrap_or(generation);
         let begun = self.settling.redis.begin(id, seen, generation, random).await?;
         tracing::warn!(activity = id.0, ?seen, ?begun, "what Redis knew is built anew");
+        if begun.is_err()
+            && let Some(account) = self.accounts.get_mut(&id)
+        {
+            account.unbegun = Some(generation);
+        }
         Ok(begun.err())
     }
 

@@ -339,6 +339,33 @@ fn c9_a_generation_is_begun_once() {
     check(case, 2, Flaw::None, "");
 }
 
+/// The other's generation was never begun, and the newcomer took the era in which all lived for one of before: it
+/// ended that, and with a gateway away nothing was lent any more.
+#[test]
+fn who_joins_ends_no_era_that_all_live_in() {
+    let case: Case = |world| {
+        start(world, 2)?;
+        world.held.extend([0, 1]);
+        world.network().machines.flush();
+        world.calm(1_000)?;
+        world.held.clear();
+        world.calm(3_000)?;
+        world.until_live()?;
+        let generation = |world: &World| {
+            let sale = world.gateways[0].running.as_ref()?.engine().activity(world.sale().id)?;
+            Some(sale.sale().lease?.era?.generation)
+        };
+        let before = generation(world);
+        world.start(2);
+        world.until_live()?;
+        match generation(world) == before {
+            true => Ok(()),
+            false => Err("an era in which all lived has ended".to_owned()),
+        }
+    };
+    check(case, 3, Flaw::None, "");
+}
+
 /// Redis is flushed, and the messages that made its first era come again.
 #[test]
 fn c10_a_replayed_rebuild_makes_no_era() {

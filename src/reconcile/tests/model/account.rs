@@ -165,7 +165,7 @@ impl Account {
             status.remembers |= flaw == Flaw::TrustsNumbers;
         }
         let Self { era, n, net, .. } = *self;
-        next(&view, &Lease { floor: Some(self.floor), era, n, net }, self.holder)
+        next(&view, &Lease { floor: Some(self.floor), era, n, net }, self.holder, None)
     }
 
     /// What it says next, given what it has seen.
