@@ -104,7 +104,10 @@ impl World {
     pub(super) fn add_gateway(&mut self) {
         let number = u16::try_from(self.gateways.len()).expect("a few");
         let seed = self.random.bits();
-        self.gateways.push(Gateway::new(number, seed, &self.network, &self.bank));
+        let gateway = Gateway::new(number, seed, &self.network, &self.bank);
+        // It comes in the time of the others: what was promised by a clock stands until that instant.
+        gateway.clock.advance(self.passed_ms);
+        self.gateways.push(gateway);
         self.cuts.push(Cut::default());
     }
 
