@@ -14,3 +14,4 @@ mod front;
 mod pages;
 mod refusals;
 mod shoppers;
+mod upstream;
