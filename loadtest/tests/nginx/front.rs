@@ -102,9 +102,14 @@ impl Nginx {
         self.address
     }
 
+    /// Where it has its files.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// One of its two logs, as far as it is written.
     pub(crate) fn log(&self, name: &str) -> String {
-        fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
+        fs::read_to_string(self.folder().join(name)).unwrap_or_default()
     }
 
     /// Kills all its processes, as a power cut would: the workers outlive their first one.
@@ -188,6 +193,7 @@ pub(crate) fn configure(
         ("/run/", format!("{here}/")),
         ("/var/log/nginx/", format!("{here}/")),
         ("/var/lib/nginx/", format!("{here}/")),
+        ("/var/lib/seckill/", format!("{here}/")),
         ("\nhttp {", format!("\nhttp {{ {temporary}")),
         (LISTEN, format!("listen {listen} ")),
     ];
@@ -195,11 +201,12 @@ pub(crate) fn configure(
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/nginx");
     for file in fs::read_dir(shipped).unwrap().map(Result::unwrap) {
         let mut text = fs::read_to_string(file.path()).unwrap();
-        for (from, to) in &moved {
-            text = text.replace(from, to);
-        }
         for ((from, to), used) in edits.iter().zip(&mut used) {
             *used |= text.contains(from);
+            text = text.replace(from, to);
+        }
+        // Behind the edits: what they put there is moved, too.
+        for (from, to) in &moved {
             text = text.replace(from, to);
         }
         let lines = text.lines().flat_map(|line| {

@@ -1,7 +1,10 @@
-//! Pages from nginx's own cache, and what is never in it.
+//! Pages from nginx's own cache, and what is never in it; pages from files.
+
+use std::fs;
 
 use base64ct::{Base64, Encoding};
-use seckill_loadtest::client::{Request, Response};
+use seckill_loadtest::client::{Client, Request, Response};
+use seckill_loadtest::gateway::{Gateway, Start};
 use seckill_loadtest::patience::{GENEROUS, until};
 use sha2::{Digest, Sha256};
 
@@ -105,4 +108,68 @@ fn only_what_is_public_and_sets_no_cookie_is_kept() {
         let Some(asked) = asked(path, answer) else { return };
         assert_eq!(asked, expected, "{path} {answer}");
     }
+}
+
+const README: &str = include_str!("../../../deploy/nginx/README.md");
+const SHOP: &str = include_str!("../../../deploy/nginx/shop.conf");
+
+/// What stands in the `location /` of a text.
+fn location(text: &'static str) -> &'static str {
+    let (_, block) = text.split_once("\nlocation / {\n").unwrap();
+    block.split_once("\n}\n").unwrap().0
+}
+
+/// What an answer tells of a page, its tag apart: nginx makes one of a file's time.
+fn told(page: &Response) -> [Option<String>; 7] {
+    [
+        "content-type",
+        "content-encoding",
+        "cache-control",
+        "vary",
+        "x-content-type-options",
+        "referrer-policy",
+        "content-security-policy",
+    ]
+    .map(|name| page.header(name).map(str::to_ascii_lowercase))
+}
+
+/// The README says what to put in the place of which block; here it is done.
+#[test]
+fn exported_pages_come_as_the_gateway_gives_them() {
+    if front::program().is_none() {
+        return;
+    }
+    let gateway = Gateway::start(Start::cores(1));
+    let from_files = [(location(SHOP), location(README))];
+    let nginx = Nginx::start(&[gateway.address()], &from_files).unwrap();
+    let out = nginx.folder().join("pages");
+    drop(gateway.run(&["pages", "export", "--out", out.to_str().unwrap()]).expect(0));
+    let both = |path: &str, encoding: &str| {
+        let request = Request::new("GET", path).header("accept", "text/html");
+        let request = request.header("accept-encoding", encoding);
+        [nginx.answer(&request), Client::new(gateway.address()).send(request)]
+    };
+    for path in ["/", "/sign-in", "/orders", "/orders/7", "/orders/18446744073709551615"] {
+        for encoding in ["identity", "gzip"] {
+            let [page, own] = both(path, encoding);
+            assert_eq!((page.status, told(&page)), (200, told(&own)), "{path} {encoding}");
+            assert_eq!(page.body, own.body, "{path} {encoding}");
+        }
+    }
+    let home = fs::read_to_string(out.join("index.html")).unwrap();
+    for kind in [".js", ".css", ".svg"] {
+        let path = home.split('"').find(|it| it.starts_with("/assets/") && it.ends_with(kind));
+        let [asset, own] = both(path.unwrap(), "identity");
+        assert_eq!((asset.status, &asset.body), (200, &own.body), "{kind}");
+        assert_eq!(asset.header("content-type"), own.header("content-type"), "{kind}");
+    }
+    for path in ["/nothing", "/orders/07", "/pay/7", "/404"] {
+        let [none, own] = both(path, "identity");
+        assert_eq!((none.status, own.status, &none.body), (404, 404, &own.body), "{path}");
+        let policy = "content-security-policy";
+        assert_eq!(none.header(policy), own.header(policy), "{path}");
+        assert_eq!(none.header("cache-control").filter(|it| it.contains("public")), None);
+    }
+    // What is no page is the gateway's yet.
+    drop(nginx.answer(&Request::new("GET", "/api/v1/products")).expect(200));
 }
