@@ -77,12 +77,8 @@ pub(crate) fn check(source: &Source) -> Vec<Broken> {
         }
     }
     if starts(EVERYWHERE) && !starts(&["src/store/"]) {
-        let production: Vec<&str> = source.stripped.production.lines().collect();
-        for (line, literal) in &source.stripped.literals {
-            let is_sql = SQL.iter().any(|begin| literal.trim_start().starts_with(begin));
-            // Literals are blanked; the rest of their line tells whether it is shipped.
-            let is_shipped = production.get(line - 1).is_some_and(|code| !code.trim().is_empty());
-            if is_sql && is_shipped {
+        for (line, literal) in source.shipped_literals() {
+            if SQL.iter().any(|begin| literal.trim_start().starts_with(begin)) {
                 broken.push(format!("{}:{line}: SQL belongs to src/store/", source.path));
             }
         }

@@ -65,6 +65,17 @@ impl Source {
         named.map(|named| (named.line, self.absolute(named))).collect()
     }
 
+    /// The string literals that are shipped, with their lines.
+    pub(crate) fn shipped_literals(&self) -> impl Iterator<Item = (usize, &str)> {
+        let production: Vec<&str> = self.stripped.production.lines().collect();
+        // Literals are blanked; the rest of their line tells whether it is shipped.
+        let is_shipped =
+            move |line: usize| production.get(line - 1).is_some_and(|it| !it.trim().is_empty());
+        let literals = self.stripped.literals.iter();
+        let shipped = literals.filter(move |(line, _)| is_shipped(*line));
+        shipped.map(|(line, literal)| (*line, literal.as_str()))
+    }
+
     fn absolute(&self, named: Named) -> Vec<String> {
         let mut base: Vec<String> = self.krate().map(str::to_owned).into_iter().collect();
         let mut segments = named.segments.into_iter().peekable();
