@@ -16,6 +16,10 @@ left_out = { echo "$(1)"; test -z "$(REQUIRED)"; }
 PROFILE := --locked --profile checked --workspace --all-features
 FUZZ := cargo +nightly fuzz run --fuzz-dir loadtest/fuzz
 REPORT := loadtest/soak-report.txt
+# What the report has of rounds: each fiftieth, what they came to, and of whatever fails the round that it was in
+# and the first line of what it says, cut short.
+ROUNDS_TOLD := sed -unE -e '/^(SEED|test |faults: |round (50|100|150|200): )/p' -e '/^round /h' \
+	-e '/ panicked at /{x;/./p;s/.*//;x;p;n;s/(.{400}).*/\1 .../;p;}'
 BROWSER := loadtest/browser
 # What a browser walks through: everything, or the files named.
 JOURNEYS ?= journeys/*.test.js
@@ -92,9 +96,9 @@ soak-seeds:
 
 soak-rounds:
 	ROUNDS=200 $(CARGO) test $(PROFILE) --test crash -- --nocapture 2>&1 | tee target/soak-crash.log \
-		| grep --line-buffered -E '^round (50|100|150|200)|^SEED|^test ' | tee -a $(REPORT)
+		| $(ROUNDS_TOLD) | tee -a $(REPORT)
 	ROUNDS=200 $(CARGO) test $(PROFILE) --test partitions -- --nocapture 2>&1 | tee target/soak-partitions.log \
-		| grep --line-buffered -E '^round (50|100|150|200): |^SEED|^test ' | tee -a $(REPORT)
+		| $(ROUNDS_TOLD) | tee -a $(REPORT)
 
 bench: tools-bench ## The gateway beside its peers, the engine, stock and wheel
 	$(CARGO) build --release --locked --bin seckill

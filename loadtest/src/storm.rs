@@ -115,7 +115,9 @@ impl Storm {
             (differences.is_empty() || !waits).then_some(())
         };
         until("the audit comes to what is there", GENEROUS, is_sound);
-        assert!(differences.is_empty(), "{} differences: {differences:#?}", differences.len());
+        // The first in the first line, which a report of many rounds takes.
+        let first = differences.first();
+        assert!(first.is_none(), "{} differences, {first:?}: {differences:#?}", differences.len());
     }
 
     /// What every buyer finds in their list.

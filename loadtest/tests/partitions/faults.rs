@@ -2,6 +2,8 @@
 //!
 //! It must not know who notices.
 
+use std::collections::BTreeSet;
+
 use seckill_loadtest::link::Mode;
 use seckill_loadtest::random::Random;
 
@@ -52,14 +54,22 @@ pub(crate) enum Fault {
 /// Some faults that can be there together in a world; whichever is drawn.
 pub(crate) fn draw(world: &World, random: &mut Random) -> Vec<Fault> {
     let mut faults: Vec<Fault> = Vec::new();
-    let kinds = if world.has_ways_to_store() { KINDS + 2 } else { KINDS };
     for _ in 0..=random.below(FAULTS_MAX) {
-        let fault = one(random, kinds);
+        let fault = one(random, kinds(world));
         if faults.iter().all(|&it| fault.goes_with(it)) && !loses_all(&faults, fault) {
             faults.push(fault);
         }
     }
     faults
+}
+
+/// The names of all that can be drawn in a world.
+pub(crate) fn drawable(world: &World) -> BTreeSet<String> {
+    (0..kinds(world)).map(|kind| of_kind(kind, 0, 1, Mode::Cut).name()).collect()
+}
+
+fn kinds(world: &World) -> usize {
+    if world.has_ways_to_store() { KINDS + 2 } else { KINDS }
 }
 
 /// Whether nobody would be there who could go on for the others.
@@ -72,7 +82,11 @@ fn one(random: &mut Random, kinds: usize) -> Fault {
     let gateway = random.below(GATEWAYS);
     let other = (gateway + 1 + random.below(GATEWAYS - 1)) % GATEWAYS;
     let mode = *random.one_of(&MODES);
-    match random.below(kinds) {
+    of_kind(random.below(kinds), gateway, other, mode)
+}
+
+fn of_kind(kind: usize, gateway: usize, other: usize, mode: Mode) -> Fault {
+    match kind {
         0..3 => Fault::GatewayKilled(gateway),
         3 => Fault::RedisKilled,
         4 => Fault::RedisStopped,
@@ -91,6 +105,12 @@ fn one(random: &mut Random, kinds: usize) -> Fault {
 }
 
 impl Fault {
+    /// What it is, whomever it is about.
+    pub(crate) fn name(self) -> String {
+        let shown = format!("{self:?}");
+        shown.split('(').take(1).collect()
+    }
+
     /// Whether another may be there as well.
     fn goes_with(self, other: Self) -> bool {
         let is_of_both = self.is_of_redis() && other.is_of_redis();
