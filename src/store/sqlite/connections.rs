@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 
 use super::schema;
@@ -24,6 +24,9 @@ const READS_WAITING_MAX: usize = 1_024;
 const AUDITS_WAITING_MAX: usize = 4;
 /// How long a writer waits for the writer of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a file is asked to keep a write-ahead log, a rest apart: for as long as that.
+const LOG_ATTEMPTS_MAX: u32 = 5_000;
+const LOG_REST: Duration = Duration::from_millis(1);
 /// Page cache of a connection, in KiB.
 const CACHE_KIB: i64 = 16 * 1024;
 /// Statements that a connection keeps prepared: more than there are.
@@ -69,7 +72,7 @@ impl Connections {
     pub(super) fn open(path: &Path) -> Stored<Self> {
         let mut db = Connection::open(path)?;
         set_up(&db)?;
-        db.pragma_update(None, "journal_mode", "WAL")?;
+        keep_log(&db, || thread::sleep(LOG_REST))?;
         // Accounts and products have no other copy, and the journal recycles what was flushed.
         db.pragma_update(None, "synchronous", "FULL")?;
         db.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
@@ -188,6 +191,22 @@ fn set_up(db: &Connection) -> rusqlite::Result<()> {
     db.busy_timeout(BUSY_TIMEOUT)?;
     db.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     db.pragma_update(None, "cache_size", -CACHE_KIB)
+}
+
+/// Has a file keep a write-ahead log, from then on. Of those that open a fresh one together each would
+/// write that into it, from within a read; so SQLite waits for none of them, and says at once that the
+/// file is busy.
+pub(super) fn keep_log(db: &Connection, rest: impl Fn()) -> rusqlite::Result<()> {
+    let mut attempt = 1;
+    loop {
+        let done = db.pragma_update(None, "journal_mode", "WAL");
+        let error = done.as_ref().err().and_then(rusqlite::Error::sqlite_error_code);
+        if error != Some(ErrorCode::DatabaseBusy) || attempt == LOG_ATTEMPTS_MAX {
+            return done;
+        }
+        attempt += 1;
+        rest();
+    }
 }
 
 #[cfg(test)]

@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, fs, process};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use seckill_shards::clock::Timestamp;
 use seckill_shards::ids::{ActivityId, PaymentId, UserId};
 use seckill_shards::record::NO_KEY;
 
-use super::{Sqlite, orders, payments, schema};
+use super::{Sqlite, connections, orders, payments, schema};
 use crate::store::conformance::conformance;
 use crate::store::{Fault, Migrated, NewUser, OrdersOf, PasswordReset, Roles, Store, StoreError};
 
@@ -89,6 +89,20 @@ async fn several_gateways_share_a_file_and_it_outlives_them() {
     tokio::join!(write(&*fresh, "left"), write(&neighbour, "right"));
     drop(neighbour);
     assert_eq!(fresh.again().user(UserId(51)).await.unwrap().roles, Roles::ADMIN);
+}
+
+/// Of two gateways that started together on a fresh file one went away again: the file was locked.
+#[test]
+fn a_fresh_file_that_another_writes_to_is_waited_for_in_bounds() {
+    let fresh = Fresh::open();
+    let file = fresh.folder.join("new.db");
+    let [own, other] = [(); 2].map(|()| Connection::open(&file).unwrap());
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = connections::keep_log(&own, || {}).unwrap_err();
+    assert_eq!(refused.sqlite_error_code(), Some(ErrorCode::DatabaseBusy));
+    connections::keep_log(&own, || other.execute_batch("ROLLBACK").unwrap()).unwrap();
+    let kept = own.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0));
+    assert_eq!(kept.as_deref(), Ok("wal"));
 }
 
 #[tokio::test]
