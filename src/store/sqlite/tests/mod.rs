@@ -3,9 +3,10 @@
 mod plans;
 
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::{env, fs, process};
+use std::{env, fs, process, thread};
 
 use rusqlite::{Connection, ErrorCode};
 use seckill_shards::clock::Timestamp;
@@ -17,6 +18,9 @@ use crate::store::conformance::conformance;
 use crate::store::{Fault, Migrated, NewUser, OrdersOf, PasswordReset, Roles, Store, StoreError};
 
 conformance!(Fresh::open());
+
+/// Gateways that start together.
+const TOGETHER: usize = 8;
 
 /// A store in a folder of its own, removed in the end.
 struct Fresh {
@@ -103,6 +107,52 @@ fn a_fresh_file_that_another_writes_to_is_waited_for_in_bounds() {
     connections::keep_log(&own, || other.execute_batch("ROLLBACK").unwrap()).unwrap();
     let kept = own.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0));
     assert_eq!(kept.as_deref(), Ok("wal"));
+}
+
+#[tokio::test]
+async fn of_gateways_that_start_together_one_makes_the_schema() {
+    let fresh = Fresh::open();
+    let [new, older] = ["new.db", "older.db"].map(|name| fresh.folder.join(name));
+    let db = Connection::open(&older).unwrap();
+    db.pragma_update(None, "journal_mode", "WAL").unwrap();
+    db.execute_batch(include_str!("../schema.sql")).unwrap();
+    db.pragma_update(None, "user_version", 1).unwrap();
+    drop(db);
+    let to = schema::newest();
+    for (file, from) in [(new, 0), (older, 1)] {
+        let mut found = Vec::new();
+        for store in open_together(&file) {
+            let migrated = store.migrate().await.unwrap();
+            found.push((migrated.from, migrated.to));
+        }
+        found.sort_unstable();
+        let others = [(to, to); TOGETHER - 1];
+        assert_eq!((found[0], &found[1..]), ((from, to), &others[..]));
+        assert_eq!(schema_of(&file), schema_of(&fresh.file()), "from schema {from}");
+    }
+}
+
+/// The stores of gateways that open a file at one instant.
+fn open_together(file: &Path) -> Vec<Sqlite> {
+    let all = Barrier::new(TOGETHER);
+    let open = || {
+        all.wait();
+        Sqlite::open(file)
+    };
+    thread::scope(|scope| {
+        let started = [(); TOGETHER].map(|()| scope.spawn(open));
+        started.map(|opening| opening.join().unwrap().unwrap()).into()
+    })
+}
+
+/// Everything that a file's schema consists of, and its version.
+fn schema_of(file: &Path) -> (u32, Vec<String>) {
+    let db = Connection::open(file).unwrap();
+    let version = db.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    let sql = "SELECT name || ': ' || coalesce(sql, '') FROM sqlite_schema ORDER BY type, name";
+    let mut select = db.prepare(sql).unwrap();
+    let parts = select.query_map([], |row| row.get(0)).unwrap();
+    (version, parts.map(Result::unwrap).collect())
 }
 
 #[tokio::test]
