@@ -5,10 +5,11 @@ use std::sync::Arc;
 use seckill_shards::ids::{ActivityId, OrderId, Origin, PaymentId, UserId};
 use seckill_shards::record::{
     Digest, NO_KEY, OrderMoved, OrderPaid, OrderPlaced, OrderRefunded, PaymentMoved,
-    PaymentStarted, PaymentStatus, PhaseChanged, Record, Status, UnitsLeft, UnitsLeftOnce,
+    PaymentStarted, PaymentStatus, PhaseChanged, Record, Status, UnitsLeft,
 };
 
-use super::{at, draft, first, refusal, sale};
+use super::history::{history, picture};
+use super::{at, draft, refusal, sale};
 use crate::store::{
     Activity, ActivityUpdate, Batch, Fault, FlushBatch, JournalFound, JournalPosition, OrderCursor,
     OrderFilter, OrdersOf, OutOfStep, Page, Refusal, StatusSum, Store, StoreError, Stored,
@@ -55,7 +56,7 @@ fn started_by(key: Digest, body: Digest, payment: u64, number: u64, ms: u64) -> 
     Record::PaymentStarted(PaymentStarted { payment, order, amount: 19_800, at: at(ms), key, body })
 }
 
-fn settled(payment: u64, number: u64, ms: u64) -> PaymentMoved {
+pub(super) fn settled(payment: u64, number: u64, ms: u64) -> PaymentMoved {
     PaymentMoved { payment: PaymentId(payment), order: order(number), amount: 19_800, at: at(ms) }
 }
 
@@ -63,7 +64,7 @@ pub(super) fn paid(payment: u64, moved: OrderMoved) -> Record {
     Record::OrderPaid(OrderPaid { moved, payment: PaymentId(payment) })
 }
 
-fn refunded(payment: u64, moved: OrderMoved) -> Record {
+pub(super) fn refunded(payment: u64, moved: OrderMoved) -> Record {
     let payment = PaymentId(payment);
     Record::OrderRefunded(OrderRefunded { moved, payment, units_returned: true })
 }
@@ -76,53 +77,6 @@ pub(super) fn batch(from: u64, records: &[Record]) -> Arc<FlushBatch> {
         batch.push(record);
     }
     Arc::new(batch.finish(from + u64::try_from(records.len()).unwrap()))
-}
-
-/// What a whole journal tells of one activity: every kind of record that the store follows.
-fn history(activity: ActivityId) -> Vec<Record> {
-    let phase = PhaseChanged { activity, at: at(30) };
-    let units = UnitsLeft { activity, quantity: 3, at: at(40) };
-    vec![
-        placed(1, activity, 71, 1),
-        placed(2, activity, 72, 2),
-        placed(3, activity, 71, 3),
-        placed(4, activity, 73, 4),
-        placed(5, activity, 74, 5),
-        Record::OrderExpired(moved(2, activity, 10)),
-        started(100, 1, 11),
-        Record::PaymentFailed(settled(100, 1, 12)),
-        started(101, 1, 13),
-        paid(101, moved(1, activity, 14)),
-        Record::OrderCancelled(moved(3, activity, 15)),
-        started(102, 3, 15),
-        Record::PaymentRefundDue(settled(102, 3, 16)),
-        Record::PaymentRefunded(settled(102, 3, 17)),
-        started(103, 4, 18),
-        paid(103, moved(4, activity, 19)),
-        refunded(103, moved(4, activity, 20)),
-        Record::ActivityPaused(phase),
-        Record::ActivityResumed(phase),
-        Record::ActivityPaused(phase),
-        Record::UnitsWithdrawn(UnitsLeft { quantity: 2, ..units }),
-        Record::UnitsWithdrawnOnce(UnitsLeftOnce {
-            left: UnitsLeft { quantity: 1, ..units },
-            key: [1; 16],
-            body: [2; 16],
-        }),
-        Record::ActivityEnded(phase),
-        Record::OrderRejected(moved(5, activity, 50)),
-        Record::ActivityClosed(UnitsLeft { quantity: 5, ..units }),
-    ]
-}
-
-/// Everything of the store that a history may change.
-pub(super) async fn picture(store: &dyn Store, activity: &Activity) -> String {
-    let filter = OrderFilter { of: OrdersOf::Activity(activity.id), status: None };
-    let orders = store.orders(filter, first(100)).await.unwrap();
-    let row = Activity { version: 0, ..store.activity(activity.id).await.unwrap() };
-    let stock = store.product(activity.product).await.unwrap().stock;
-    let sums = store.sums(activity.id).await.unwrap();
-    format!("{orders:#?} {row:#?} {stock} {sums:?}")
 }
 
 pub(in crate::store) async fn registration_names_what_happened(store: &dyn Store) {

@@ -4,6 +4,7 @@
 
 pub(super) mod flushes;
 pub(super) mod gateways;
+mod history;
 pub(super) mod leases;
 pub(super) mod poison;
 pub(super) mod sales;

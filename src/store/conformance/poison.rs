@@ -5,7 +5,8 @@ use std::sync::Arc;
 use seckill_shards::ids::{ActivityId, PaymentId};
 use seckill_shards::record::{PaymentStatus, PhaseChanged, Record, Status, UnitsLeft};
 
-use super::flushes::{FOUND, batch, moved, order, paid, picture, placed, started};
+use super::flushes::{FOUND, batch, moved, order, paid, placed, started};
+use super::history::picture;
 use super::{at, sale};
 use crate::store::sift::{LEFT_OUT_MAX, Subject, sift};
 use crate::store::{Fault, FlushBatch, PAGE_ROWS_MAX, SetAside, Store, StoreError};
