@@ -8,11 +8,12 @@ use seckill_shards::record::{
     PaymentStarted, PaymentStatus, PhaseChanged, Record, Status, UnitsLeft,
 };
 
-use super::history::{history, picture};
+use super::history::{history, picture, whole};
 use super::{at, draft, refusal, sale};
 use crate::store::{
-    Activity, ActivityUpdate, Batch, Fault, FlushBatch, JournalFound, JournalPosition, OrderCursor,
-    OrderFilter, OrdersOf, OutOfStep, Page, Refusal, StatusSum, Store, StoreError, Stored,
+    Activity, ActivityUpdate, Batch, Fault, FlushBatch, JournalFound, JournalPosition, LeaseHeld,
+    OrderCursor, OrderFilter, OrderRow, OrdersOf, OutOfStep, Page, Refusal, SetAside, StatusSum,
+    Store, StoreError, Stored, StoredOrder,
 };
 
 const JOURNAL: [u8; 16] = [1; 16];
@@ -89,21 +90,23 @@ pub(in crate::store) async fn registration_names_what_happened(store: &dyn Store
     let refused = out_of_step(store.register(JournalFound { begin: 9, ..FOUND }).await);
     assert_eq!(refused, OutOfStep::BeforeBegin { stored: 0, begin: 9 }, "another store");
     assert_eq!(store.register(FOUND).await.unwrap(), 0);
-    store.flush(batch(0, &history(sale(store, 20).await.id))).await.unwrap();
-    assert_eq!(store.register(FOUND).await.unwrap(), 25);
-    let stored = JournalPosition { journal_id: JOURNAL, epoch: 2, position: 25 };
+    let records = history(&sale(store, 20).await);
+    let end = records.len() as u64;
+    store.flush(batch(0, &records)).await.unwrap();
+    assert_eq!(store.register(FOUND).await.unwrap(), end);
+    let stored = JournalPosition { journal_id: JOURNAL, epoch: 2, position: end };
     assert_eq!(store.position(3).await.unwrap(), Some(stored));
     assert_eq!(store.position(4).await.unwrap(), None);
 
-    let short = JournalFound { end: 24, ..FOUND };
+    let short = JournalFound { end: end - 1, ..FOUND };
     assert_eq!(
         out_of_step(store.register(short).await),
-        OutOfStep::BeyondEnd { stored: 25, end: 24 }
+        OutOfStep::BeyondEnd { stored: end, end: end - 1 }
     );
-    let recycled = JournalFound { begin: 26, ..FOUND };
+    let recycled = JournalFound { begin: end + 1, ..FOUND };
     assert_eq!(
         out_of_step(store.register(recycled).await),
-        OutOfStep::BeforeBegin { stored: 25, begin: 26 }
+        OutOfStep::BeforeBegin { stored: end, begin: end + 1 }
     );
     for other in [JournalFound { journal_id: [2; 16], ..FOUND }, JournalFound { epoch: 3, ..FOUND }]
     {
@@ -115,7 +118,7 @@ pub(in crate::store) async fn registration_names_what_happened(store: &dyn Store
     let succeeded = JournalFound { journal_id: [2; 16], epoch: 3, ..FOUND };
     assert_eq!(store.register(succeeded).await.unwrap(), 0);
     let retired = OutOfStep::Retired { gateway: 3 };
-    let late = out_of_step(store.flush(batch(25, &[])).await);
+    let late = out_of_step(store.flush(batch(end, &[])).await);
     assert_eq!(late, retired, "the lost journal is not followed");
     let again = JournalFound { journal_id: [3; 16], epoch: 1, ..FOUND };
     assert_eq!(out_of_step(store.register(again).await), retired);
@@ -124,7 +127,7 @@ pub(in crate::store) async fn registration_names_what_happened(store: &dyn Store
 pub(in crate::store) async fn a_run_becomes_rows(store: &dyn Store) {
     let activity = sale(store, 20).await;
     store.register(FOUND).await.unwrap();
-    store.flush(batch(0, &history(activity.id))).await.unwrap();
+    store.flush(batch(0, &history(&activity))).await.unwrap();
     let status = async |number| {
         let stored = store.order(order(number)).await.unwrap();
         (stored.order.status, stored.order.moved_at.map(|moved| moved.ms_since(at(0))))
@@ -156,58 +159,100 @@ pub(in crate::store) async fn a_run_becomes_rows(store: &dyn Store) {
 }
 
 pub(in crate::store) async fn d10_replaying_the_journal_changes_nothing(store: &dyn Store) {
-    let (whole, pieces) = (sale(store, 20).await, sale(store, 20).await);
-    let records = history(whole.id);
-    store.register(FOUND).await.unwrap();
-    store.flush(batch(0, &records)).await.unwrap();
-    let once = picture(store, &whole).await;
+    let [alone, shared] = sales_of(store, FOUND.gateway).await;
+    let records = whole(&alone, &shared);
+    let mut run = FlushBatch::clone(&batch(0, &records));
+    run.set_aside.push(SetAside {
+        subject: "order 9".to_owned(),
+        records: "9 OrderPlaced".to_owned(),
+        reason: "poison".to_owned(),
+    });
+    let run = Arc::new(run);
+    store.flush(Arc::clone(&run)).await.unwrap();
+    let (activity, generation, kept) = (shared.id, 0, Some(5));
+    let held = LeaseHeld { activity, kept, withdrawn: 3, written_off: 2, generation };
+    assert_eq!(store.leases_of(FOUND.gateway).await.unwrap(), [held]);
+    let pictures = async || [picture(store, &alone).await, picture(store, &shared).await];
+    let once = pictures().await;
+    store.flush(run).await.unwrap();
     for piece in 1..=records.len() {
         store.flush(batch(0, &records[..piece])).await.unwrap();
     }
-    assert_eq!(picture(store, &whole).await, once);
+    assert_eq!(pictures().await, once);
 
     // The same history again, as another gateway's, a record a batch: the same rows.
     let other = |at: u64, records: &[Record]| {
         let mut batch = FlushBatch::clone(&batch(at, records));
         batch.gateway = 4;
         for order in &mut batch.orders.new {
-            order.id.0 += 1 << 30;
+            order.id = twin(order.id);
         }
-        batch.orders.moves.iter_mut().for_each(|moved| moved.id.0 += 1 << 30);
+        batch.orders.moves.iter_mut().for_each(|moved| moved.id = twin(moved.id));
         for payment in &mut batch.payments.new {
-            (payment.id.0, payment.order.0) = (payment.id.0 + 500, payment.order.0 + (1 << 30));
+            (payment.id.0, payment.order) = (payment.id.0 + 500, twin(payment.order));
         }
         batch.payments.moves.iter_mut().for_each(|moved| moved.id.0 += 500);
         Arc::new(batch)
     };
-    store.register(JournalFound { gateway: 4, ..FOUND }).await.unwrap();
-    for (position, record) in (0..).zip(history(pieces.id)) {
+    let [pieces, shared_pieces] = sales_of(store, 4).await;
+    for (position, record) in (0..).zip(whole(&pieces, &shared_pieces)) {
         let step = other(position, &[record]);
         store.flush(Arc::clone(&step)).await.unwrap();
         store.flush(step).await.unwrap();
     }
-    assert_eq!(store.sums(pieces.id).await.unwrap(), store.sums(whole.id).await.unwrap());
-    let status = |id: OrderId| async move { store.order(id).await.unwrap().order.status };
-    for number in 1..=5 {
-        let twin = OrderId(order(number).0 + (1 << 30));
-        assert_eq!(status(twin).await, status(order(number)).await);
+    let held = LeaseHeld { activity: shared_pieces.id, ..held };
+    assert_eq!(store.leases_of(4).await.unwrap(), [held]);
+    are_twins(store, [&alone, &pieces], 28).await;
+    are_twins(store, [&shared, &shared_pieces], 23).await;
+    assert_eq!(pictures().await, once);
+}
+
+/// A gateway's own sale, and one that it shares with another, which is not done with it.
+async fn sales_of(store: &dyn Store, gateway: u16) -> [Activity; 2] {
+    store.register(JournalFound { gateway, ..FOUND }).await.unwrap();
+    let [alone, shared] = [sale(store, 20).await, sale(store, 20).await];
+    let journal = JournalPosition { journal_id: JOURNAL, epoch: FOUND.epoch, position: 0 };
+    for member in [gateway, 5] {
+        store.join(shared.id, member, journal).await.unwrap();
     }
-    assert_eq!(store.product(pieces.product).await.unwrap().stock, 28);
-    assert_eq!(picture(store, &whole).await, once);
+    [alone, shared]
+}
+
+fn twin(order: OrderId) -> OrderId {
+    OrderId(order.0 + (1 << 30))
+}
+
+/// The store has the same of the orders of both sales, and as many units of both products.
+async fn are_twins(store: &dyn Store, [sale, other]: [&Activity; 2], stock: i64) {
+    assert_eq!(store.sums(sale.id).await.unwrap(), store.sums(other.id).await.unwrap());
+    let filter = OrderFilter { of: OrdersOf::Activity(sale.id), status: None };
+    for first in store.orders(filter, Page { after: None, limit: 100 }).await.unwrap() {
+        let order = OrderRow { id: twin(first.order.id), activity: other.id, ..first.order };
+        let second = store.order(order.id).await.unwrap();
+        assert_eq!(second.order, order);
+        let payments = |it: &StoredOrder| {
+            it.payments.iter().map(|it| (it.status, it.moved_at)).collect::<Vec<_>>()
+        };
+        assert_eq!(payments(&second), payments(&first));
+    }
+    for sale in [sale, other] {
+        assert_eq!(store.product(sale.product).await.unwrap().stock, stock);
+    }
 }
 
 pub(in crate::store) async fn a_run_that_does_not_follow_is_refused(store: &dyn Store) {
     let activity = sale(store, 20).await;
-    let records = history(activity.id);
+    let records = history(&activity);
+    let end = records.len() as u64;
     let unknown = out_of_step(store.flush(batch(0, &records)).await);
     assert_eq!(unknown, OutOfStep::NotRegistered { gateway: 3 });
     store.register(FOUND).await.unwrap();
     let gap = out_of_step(store.flush(batch(5, &records[5..])).await);
-    assert_eq!(gap, OutOfStep::NotNext { stored: 0, from: 5, to: 25 });
+    assert_eq!(gap, OutOfStep::NotNext { stored: 0, from: 5, to: end });
     store.flush(batch(0, &records[..10])).await.unwrap();
     let before = picture(store, &activity).await;
     let overlap = out_of_step(store.flush(batch(5, &records[5..])).await);
-    assert_eq!(overlap, OutOfStep::NotNext { stored: 10, from: 5, to: 25 });
+    assert_eq!(overlap, OutOfStep::NotNext { stored: 10, from: 5, to: end });
     for (journal_id, epoch, is_retired) in [([9; 16], 2, false), (JOURNAL, 1, true)] {
         let mut foreign = FlushBatch::clone(&batch(10, &records[10..]));
         (foreign.from.journal_id, foreign.from.epoch) = (journal_id, epoch);
@@ -220,7 +265,7 @@ pub(in crate::store) async fn a_run_that_does_not_follow_is_refused(store: &dyn 
     }
     assert_eq!(picture(store, &activity).await, before);
     store.flush(batch(10, &records[10..])).await.unwrap();
-    assert_eq!(store.register(FOUND).await.unwrap(), 25);
+    assert_eq!(store.register(FOUND).await.unwrap(), end);
 }
 
 pub(in crate::store) async fn what_the_store_lacks_is_not_moved(store: &dyn Store) {
