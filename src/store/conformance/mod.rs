@@ -29,7 +29,8 @@ macro_rules! conformance {
                 a_user_has_one_reset, a_new_password_closes_the_reset;
             sales: products_are_listed_and_searched, product_updates_need_the_version,
                 drafts_follow_their_product_until_published, publishing_moves_the_units_once,
-                racing_publishers_never_oversell, only_a_draft_changes_what_was_promised,
+                racing_publishers_never_oversell, of_racing_changes_of_one_version_one_is_made,
+                only_a_draft_changes_what_was_promised,
                 restocking_moves_units_once, keys_name_one_request, pollers_see_every_change,
                 poisoned_text_comes_back_as_it_was;
             flushes: registration_names_what_happened, a_run_becomes_rows,

@@ -6,7 +6,7 @@ use seckill_shards::limits::STOCKED_MAX;
 use super::{at, draft, first, new_activity, new_product, once, product, refusal, sale};
 use crate::store::{
     Activity, ActivityUpdate, NewProduct, ONCE_MS, Once, Outcome, Page, Product, ProductUpdate,
-    Refusal, Store,
+    Refusal, Store, Stored,
 };
 
 pub(in crate::store) async fn products_are_listed_and_searched(store: &dyn Store) {
@@ -139,6 +139,57 @@ pub(in crate::store) async fn racing_publishers_never_oversell(store: &dyn Store
     let lost = if race.0.is_ok() { race.1 } else { race.0 };
     assert_eq!(refusal(lost), Refusal::InsufficientStock { remaining: 3 });
     assert_eq!(store.product(product).await.unwrap().stock, 3);
+}
+
+pub(in crate::store) async fn of_racing_changes_of_one_version_one_is_made(store: &dyn Store) {
+    race_by_version(store, store).await;
+}
+
+/// Two operators change what both have read, each by a way of their own to one store.
+pub(in crate::store) async fn race_by_version(one: &dyn Store, other: &dyn Store) {
+    let id = product(one, 10).await;
+    for price in [10, 20, 30, 40] {
+        let version = one.product(id).await.unwrap().version;
+        let to = |price| ProductUpdate { price: Some(price), ..ProductUpdate::default() };
+        let (won, lost) = finish(tokio::join!(
+            one.update_product(id, version, to(price)),
+            other.update_product(id, version, to(price + 1)),
+        ));
+        assert_eq!(lost, Refusal::Stale { current: won.version });
+        assert_eq!(one.product(id).await.unwrap(), won);
+    }
+    let id = draft(one, id, 4).await;
+    let version = one.activity(id).await.unwrap().version;
+    let to = |stocked| ActivityUpdate { stocked: Some(stocked), ..ActivityUpdate::default() };
+    let (changed, lost) = finish(tokio::join!(
+        one.update_activity(id, version, to(2)),
+        other.update_activity(id, version, to(3)),
+    ));
+    assert_eq!(lost, Refusal::Stale { current: changed.version });
+    let (won, lost) = finish(tokio::join!(
+        one.publish(id, Some(changed.version)),
+        other.publish(id, Some(changed.version)),
+    ));
+    assert_eq!((lost, won.stocked), (Refusal::State, changed.stocked));
+    let stock = one.product(won.product).await.unwrap().stock;
+    assert_eq!(stock, 10 - i64::from(won.stocked));
+
+    let id = draft(one, won.product, 4).await;
+    let version = one.activity(id).await.unwrap().version;
+    let (won, lost) = finish(tokio::join!(
+        one.publish(id, Some(version)),
+        other.update_activity(id, version, to(1)),
+    ));
+    assert_eq!(lost, Refusal::Stale { current: won.version });
+    assert_eq!(one.activity(id).await.unwrap(), won);
+}
+
+/// What came of a race: what the one made that won, and what the other was told.
+fn finish<T: std::fmt::Debug>(race: (Stored<T>, Stored<T>)) -> (T, Refusal) {
+    match race {
+        (Ok(won), lost) | (lost, Ok(won)) => (won, refusal(lost)),
+        neither => panic!("nobody has won: {neither:?}"),
+    }
 }
 
 pub(in crate::store) async fn only_a_draft_changes_what_was_promised(store: &dyn Store) {

@@ -14,7 +14,7 @@ use seckill_shards::ids::{ActivityId, PaymentId, UserId};
 use seckill_shards::record::NO_KEY;
 
 use super::{Sqlite, connections, orders, payments, schema};
-use crate::store::conformance::conformance;
+use crate::store::conformance::{conformance, sales};
 use crate::store::{Fault, Migrated, NewUser, OrdersOf, PasswordReset, Roles, Store, StoreError};
 
 conformance!(Fresh::open());
@@ -107,6 +107,12 @@ fn a_fresh_file_that_another_writes_to_is_waited_for_in_bounds() {
     connections::keep_log(&own, || other.execute_batch("ROLLBACK").unwrap()).unwrap();
     let kept = own.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0));
     assert_eq!(kept.as_deref(), Ok("wal"));
+}
+
+#[tokio::test]
+async fn of_racing_changes_at_two_gateways_one_is_made() {
+    let fresh = Fresh::open();
+    sales::race_by_version(&*fresh, &fresh.again()).await;
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio_util::compat::TokioAsyncWriteCompatExt;
 
 use super::{SqlServer, schema};
-use crate::store::conformance::conformance;
+use crate::store::conformance::{conformance, sales};
 use crate::store::{Fault, Migrated, Store, StoreError};
 
 conformance!(match Fresh::open().await {
@@ -84,6 +84,12 @@ async fn of_gateways_that_start_together_one_makes_the_schema() {
     assert_eq!(from, [(0, to), (to, to)]);
     let version = fresh.again().migrate().await.unwrap();
     assert_eq!(version, Migrated { from: to, to });
+}
+
+#[tokio::test]
+async fn of_racing_changes_at_two_gateways_one_is_made() {
+    let Some(fresh) = Fresh::open().await else { return };
+    sales::race_by_version(&*fresh, &fresh.again()).await;
 }
 
 #[tokio::test]
