@@ -6,6 +6,7 @@ pub(super) mod flushes;
 pub(super) mod gateways;
 mod history;
 pub(super) mod leases;
+pub(super) mod migrations;
 pub(super) mod poison;
 pub(super) mod sales;
 pub(super) mod trail;

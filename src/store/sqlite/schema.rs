@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::store::{Fault, Migrated, Stored};
 
 /// Each makes the next schema out of the one before: the first, schema 1 out of nothing.
-const MIGRATIONS: &[&str] = &[
+pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("schema.sql"),
     include_str!("schema_2_debts.sql"),
     include_str!("schema_3_resets.sql"),

@@ -14,7 +14,7 @@ use seckill_shards::ids::{ActivityId, PaymentId, UserId};
 use seckill_shards::record::NO_KEY;
 
 use super::{Sqlite, connections, orders, payments, schema};
-use crate::store::conformance::{conformance, sales};
+use crate::store::conformance::{conformance, migrations, sales};
 use crate::store::{Fault, Migrated, NewUser, OrdersOf, PasswordReset, Roles, Store, StoreError};
 
 conformance!(Fresh::open());
@@ -159,6 +159,14 @@ fn schema_of(file: &Path) -> (u32, Vec<String>) {
     let mut select = db.prepare(sql).unwrap();
     let parts = select.query_map([], |row| row.get(0)).unwrap();
     (version, parts.map(Result::unwrap).collect())
+}
+
+#[test]
+fn no_migration_takes_away_what_older_releases_use() {
+    let taken_away = |all: &[&str]| migrations::taken_away(all, schema::SERVES_SINCE);
+    assert_eq!(taken_away(schema::MIGRATIONS), Vec::<String>::new());
+    let canary = "ALTER TABLE product DROP COLUMN stock";
+    assert_eq!(taken_away(&[schema::MIGRATIONS, &[canary]].concat()).len(), 1);
 }
 
 #[tokio::test]

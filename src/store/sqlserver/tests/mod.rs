@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio_util::compat::TokioAsyncWriteCompatExt;
 
 use super::{SqlServer, schema};
-use crate::store::conformance::{conformance, sales};
+use crate::store::conformance::{conformance, migrations, sales};
 use crate::store::{Fault, Migrated, Store, StoreError};
 
 conformance!(match Fresh::open().await {
@@ -104,6 +104,14 @@ async fn an_older_schema_is_brought_up_to_date() {
     assert_eq!(fresh.migrate().await.unwrap(), Migrated { from: 1, to: schema::newest() });
     assert_eq!(fresh.position(3).await.unwrap().unwrap().position, 5);
     assert!(fresh.all_set_aside(3).await.unwrap().is_empty());
+}
+
+#[test]
+fn no_migration_takes_away_what_older_releases_use() {
+    let taken_away = |all: &[&str]| migrations::taken_away(all, schema::SERVES_SINCE);
+    assert_eq!(taken_away(schema::MIGRATIONS), Vec::<String>::new());
+    let canary = "ALTER TABLE product DROP COLUMN stock";
+    assert_eq!(taken_away(&[schema::MIGRATIONS, &[canary]].concat()).len(), 1);
 }
 
 #[tokio::test]
