@@ -36,13 +36,13 @@ use tiberius::{Config, IsolationLevel};
 use tokio::sync::{OnceCell, mpsc};
 
 use self::counters::hold_versions;
-use self::sessions::{EXCHANGE, Transaction, Transactions, is_deadlock};
+use self::sessions::{EXCHANGE, Transaction, Transactions, is_deadlock, is_lost};
 use super::{
     Act, Activity, ActivityUpdate, Begun, FlushBatch, GatewayRow, JournalFound, JournalPosition,
     LeaseHeld, LeaseMember, LeaseRoll, Migrated, NewActivity, NewProduct, NewUser, Noted, Once,
     OrderCursor, OrderFilter, Outcome, Page, PasswordReset, PaymentRow, Product, ProductUpdate,
-    Retired, Revocation, SetAside, Snapshot, StatusSum, Store, Stored, StoredOrder, User,
-    UserUpdate,
+    Retired, Revocation, SetAside, Snapshot, StatusSum, Store, StoreError, Stored, StoredOrder,
+    User, UserUpdate,
 };
 
 /// Chunks of an audit that wait to be taken.
@@ -89,21 +89,37 @@ impl SqlServer {
     }
 }
 
-/// Does work in a transaction of a kind, `read` or `write`, and again where it was chosen to end a
-/// deadlock: nothing of it was done then.
+/// Does work in a transaction of a kind, `read` or `write`, and again where that may be.
 macro_rules! within {
-    ($self:ident.$kind:ident, |$tx:ident| $work:expr) => {{
+    ($self:ident.read, |$tx:ident| $work:expr) => {
+        within!($self.read while may_read_again, |$tx| $work)
+    };
+    ($self:ident.write, |$tx:ident| $work:expr) => {
+        within!($self.write while may_write_again, |$tx| $work)
+    };
+    ($self:ident.$kind:ident while $may:ident, |$tx:ident| $work:expr) => {{
         let mut attempt = 1;
         loop {
             let mut transaction = $self.$kind().await?;
             let $tx = &mut transaction;
             let done = $work.await;
             match transaction.end(done).await {
-                Err(error) if is_deadlock(&error) && attempt < ATTEMPTS_MAX => attempt += 1,
+                Err(error) if $may(&error, attempt) => attempt += 1,
                 done => break done,
             }
         }
     }};
+}
+
+/// Where it was chosen to end a deadlock nothing of it was done.
+fn may_write_again(error: &StoreError, attempt: u32) -> bool {
+    is_deadlock(error) && attempt < ATTEMPTS_MAX
+}
+
+/// What only reads has done nothing, either, where its session was lost: another session is asked, once. Who
+/// was late or refused is not asked again, for the server is there.
+fn may_read_again(error: &StoreError, attempt: u32) -> bool {
+    may_write_again(error, attempt) || (is_lost(error) && attempt == 1)
 }
 
 #[async_trait]

@@ -293,16 +293,25 @@ pub(super) fn is_taken(error: &tiberius::error::Error) -> bool {
     error.code().is_some_and(is_duplicate)
 }
 
+/// What an exchange came to, where the store is unavailable for that.
+fn told(error: &StoreError) -> Option<&tiberius::error::Error> {
+    let StoreError::Fault(Fault::Unavailable(source)) = error else { return None };
+    source.downcast_ref()
+}
+
 /// Whether the server has answered, and not done it: neither lost nor late.
 pub(super) fn is_answer(error: &StoreError) -> bool {
-    let StoreError::Fault(Fault::Unavailable(source)) = error else { return false };
-    let source = source.downcast_ref::<tiberius::error::Error>();
-    source.is_some_and(|it| matches!(it, tiberius::error::Error::Server(_)))
+    matches!(told(error), Some(tiberius::error::Error::Server(_)))
+}
+
+/// Whether the connection has ended before the answer: neither refused nor late.
+pub(super) fn is_lost(error: &StoreError) -> bool {
+    let Some(tiberius::error::Error::Io { kind, .. }) = told(error) else { return false };
+    *kind != std::io::ErrorKind::TimedOut
 }
 
 /// Whether the server chose this transaction to end a deadlock: nothing of it was done, and it may
 /// be tried again.
 pub(super) fn is_deadlock(error: &StoreError) -> bool {
-    let StoreError::Fault(Fault::Unavailable(source)) = error else { return false };
-    source.downcast_ref::<tiberius::error::Error>().is_some_and(tiberius::error::Error::is_deadlock)
+    told(error).is_some_and(tiberius::error::Error::is_deadlock)
 }

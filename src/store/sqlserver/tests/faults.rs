@@ -87,6 +87,37 @@ async fn a_reply_that_is_cut_off_costs_the_session_and_undoes_the_rest() {
 }
 
 #[tokio::test]
+async fn a_read_whose_session_is_lost_is_asked_once_more() {
+    for asked in [POSITION, Asked::Commit] {
+        for wrong in [Wrong::Cut, Wrong::Lost] {
+            let server = StandIn::open().await;
+            let store = server.store();
+            store.migrate().await.unwrap();
+            server.next(asked, wrong);
+            let read = store.position(3).await.unwrap().unwrap();
+            let times = || (server.times(POSITION), server.times(Asked::Login));
+            assert_eq!((read.position, times()), (0, (2, 2)), "{asked:?} {wrong:?}");
+            server.next(asked, wrong);
+            server.next(asked, wrong);
+            assert!(is_away(store.position(3).await.map(drop)), "{asked:?} {wrong:?}: once");
+            assert_eq!(times(), (4, 3), "{asked:?} {wrong:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_read_that_is_refused_or_late_is_not_asked_again() {
+    let server = StandIn::open().await;
+    let store = server.impatient(Duration::from_secs(1));
+    store.migrate().await.unwrap();
+    for (times, wrong) in (1..).zip([Wrong::Error(208), Wrong::Silence]) {
+        server.next(POSITION, wrong);
+        assert!(is_away(store.position(3).await.map(drop)), "{wrong:?}");
+        assert_eq!(server.times(POSITION), times, "{wrong:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_error_in_the_middle_undoes_the_batch_and_keeps_the_session() {
     for (code, lies_in_a_row) in [(547, true), (2627, true), (8115, true), (208, false)] {
         for wrong in [Wrong::Error(code), Wrong::ErrorBehindOther(code)] {
