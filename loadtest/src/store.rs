@@ -4,12 +4,13 @@
 //! It must not know its tables.
 
 use std::env;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
+use socket2::{Domain, Socket, Type};
 use tiberius::{Client, Config};
 use tokio::net::TcpStream;
 use tokio_util::compat::TokioAsyncWriteCompatExt;
@@ -112,6 +113,33 @@ impl Drop for Held {
         if let Hold::Ways(ways) = &self.0 {
             ways.iter().for_each(|way| way.set_all(Mode::Well));
         }
+    }
+}
+
+/// Where no store is: whoever connects is refused, for as long as it is there. Its port is taken and not
+/// listened to, so that nobody else comes to listen there meanwhile.
+#[derive(Debug)]
+pub struct Nowhere(Socket);
+
+impl Nowhere {
+    /// Takes a port.
+    ///
+    /// # Panics
+    /// Where there is none.
+    #[must_use]
+    pub fn take() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket can be made");
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        socket.bind(&any_port.into()).expect("a port is free");
+        Self(socket)
+    }
+
+    /// What gateways are told.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let address = self.0.local_addr().ok().and_then(|it| it.as_socket());
+        let port = address.expect("it was bound to a port").port();
+        format!("sqlserver:Server=tcp:127.0.0.1,{port};User Id=sa;Password=x")
     }
 }
 

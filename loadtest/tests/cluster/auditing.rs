@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::fleet::{Fleet, START, buy};
 
 /// The audit of a sale as an administrator gets it at a gateway.
-fn audit(fleet: &Fleet, gateway: usize, activity: &str) -> Value {
+pub(crate) fn audit(fleet: &Fleet, gateway: usize, activity: &str) -> Value {
     let token = fleet.shop.admin.token.as_ref().unwrap();
     let mut admin = Client::with_token(fleet.gateways[gateway].address(), token);
     admin.get(&format!("/api/v1/admin/audit/{activity}")).expect(200).json()

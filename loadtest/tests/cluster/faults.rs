@@ -5,7 +5,10 @@ use seckill_loadtest::gateway::Scratch;
 use seckill_loadtest::order::Status;
 use seckill_loadtest::patience::{GENEROUS, until};
 use seckill_loadtest::shop::Sale;
+use seckill_loadtest::store::Nowhere;
+use serde_json::json;
 
+use crate::auditing::audit;
 use crate::fleet::{Fleet, SERVE, START, await_status, buy};
 
 #[test]
@@ -92,6 +95,117 @@ fn with_redis_and_the_store_away_a_gateway_that_crashed_starts_and_sells() {
     fleet.redis.restart();
     let client = &mut fleet.clients(&tokens[1])[1];
     await_status(client, &order.id, Status::AwaitingPayment);
+}
+
+/// The power was cut for all of them at once, and only the gateways have it again: none can hear of another.
+#[test]
+fn gateways_that_all_start_without_redis_and_store_sell_what_they_have_and_lose_nothing() {
+    let mut fleet = Fleet::start(2);
+    let activity = fleet.sale(Sale::of(40));
+    // Of a gateway that was lent all there is somebody is sent away.
+    let buyers = ["here", "there"].map(|name| fleet.tokens(name, 41));
+    let mut sold = sell_to_two_each(&mut fleet, &activity, &buyers);
+    let nowhere = Nowhere::take();
+    fleet.restart_all(&nowhere.url());
+    for (at, (buyers, sold)) in buyers.iter().zip(&mut sold).enumerate() {
+        expect_alone(&fleet, at, &activity);
+        sell_all_it_has(&fleet, at, &activity, buyers, sold);
+    }
+
+    fleet.redis.restart();
+    fleet.kill_all();
+    let store = fleet.store.url(0);
+    fleet.restart_all(&store);
+    for (at, (buyers, sold)) in buyers.iter().zip(&sold).enumerate() {
+        for (token, order) in buyers.iter().zip(sold) {
+            await_status(&mut client(&fleet, at, token), order, Status::AwaitingPayment);
+        }
+    }
+    let held: usize = sold.iter().map(Vec::len).sum();
+    for at in 0..2 {
+        let whole = until("all books have all orders", GENEROUS, || {
+            let audit = audit(&fleet, at, &activity);
+            assert_eq!(audit["difference_count"], 0, "{audit}");
+            let agrees = audit["balanced"] == true && audit["unanswered"] == json!([]);
+            (agrees && audit["sources"]["journal_orders"] == held).then_some(audit)
+        });
+        let units = ["stock_total", "held", "remaining"].map(|name| &whole[name]);
+        assert_eq!(units, [40, held, 40 - held], "{whole}");
+    }
+}
+
+fn client(fleet: &Fleet, at: usize, token: &str) -> Client {
+    Client::with_token(fleet.gateways[at].address(), token)
+}
+
+/// Each gateway's first buyer has an order that can be paid, the second one that only its journal has; then
+/// all gateways and Redis are killed. The orders by gateway.
+fn sell_to_two_each(
+    fleet: &mut Fleet,
+    activity: &str,
+    buyers: &[Vec<String>; 2],
+) -> [Vec<String>; 2] {
+    let mut sold = [0, 1].map(|at| {
+        let client = &mut client(fleet, at, &buyers[at][0]);
+        let order = until("they are served", GENEROUS, || buy(client, activity, "key").ok());
+        await_status(client, &order.id, Status::AwaitingPayment);
+        vec![order.id]
+    });
+    for at in 0..2 {
+        until("there is more to sell", GENEROUS, || {
+            (fleet.figure(at, "seckill_lease_units", activity)? > 3).then_some(())
+        });
+    }
+    let store = fleet.hold_store();
+    for (at, sold) in sold.iter_mut().enumerate() {
+        let order = buy(&mut client(fleet, at, &buyers[at][1]), activity, "key").unwrap();
+        assert_eq!(order.status, Status::Accepted);
+        sold.push(order.id);
+    }
+    fleet.kill_all();
+    fleet.redis.kill();
+    drop(store);
+    sold
+}
+
+/// A gateway asks for traffic and shows the sale, and knows nobody else.
+fn expect_alone(fleet: &Fleet, at: usize, activity: &str) {
+    let gateway = &fleet.gateways[at];
+    drop(Client::new(gateway.operations()).get("/readyz").expect(200));
+    assert_eq!(fleet.labelled(at, "seckill_peers{state=\"present\"}"), Some(0));
+    let mut visitor = Client::new(gateway.address());
+    let page = visitor.get(&format!("/activities/{activity}")).expect(200).text();
+    assert!(page.contains("Kettles for a song"), "{page}");
+    let state = visitor.get(&format!("/api/v1/activities/{activity}/state")).expect(200).json();
+    assert_eq!(state["phase"], "live", "{state}");
+}
+
+/// Who has bought is told of their order, and the others are served until all is sold that the gateway
+/// was lent.
+fn sell_all_it_has(
+    fleet: &Fleet,
+    at: usize,
+    activity: &str,
+    buyers: &[String],
+    sold: &mut Vec<String>,
+) {
+    let lent = until("it says what it has", GENEROUS, || {
+        fleet.figure(at, "seckill_lease_units", activity)
+    });
+    for (number, token) in buyers.iter().enumerate() {
+        match (buy(&mut client(fleet, at, token), activity, "key"), sold.get(number)) {
+            (Ok(order), Some(before)) => assert_eq!(order.id, *before),
+            (Ok(order), None) => {
+                assert_eq!(order.status, Status::Accepted);
+                sold.push(order.id);
+            }
+            (Err(refusal), before) => {
+                assert!(before.is_none() && refusal.ends_with("sold-out"), "{refusal}");
+                break;
+            }
+        }
+    }
+    assert_eq!(sold.len() as u64, lent, "neither more nor less");
 }
 
 /// What is amiss was built anew before anybody could see it: the figure was 0 whatever Redis said.

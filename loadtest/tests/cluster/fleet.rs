@@ -172,12 +172,32 @@ impl Fleet {
         self.gateways[gateway].kill();
         self.gateways[gateway].restart(START);
     }
+
+    /// Kills all gateways as a power cut would.
+    pub(crate) fn kill_all(&mut self) {
+        self.gateways.iter_mut().for_each(Gateway::kill);
+    }
+
+    /// Starts all gateways again, which were killed, and has them look for the store there.
+    pub(crate) fn restart_all(&mut self, store: &str) {
+        for (number, gateway) in self.gateways.iter_mut().enumerate() {
+            let mut settings = settings(number, &self.common);
+            // Behind the one that all had: the last one counts.
+            settings.push(("SECKILL_STORE_URL".to_owned(), store.to_owned()));
+            gateway.restart_with(START, settings);
+        }
+    }
+}
+
+/// What a gateway is started with.
+fn settings(number: usize, common: &[(String, String)]) -> Vec<(String, String)> {
+    let own = vec![("SECKILL_GATEWAY_ID".to_owned(), number.to_string())];
+    [common, &own].concat()
 }
 
 /// Starts a gateway on a data directory of its own.
 fn gateway(number: usize, common: &[(String, String)]) -> Gateway {
-    let own = vec![("SECKILL_GATEWAY_ID".to_owned(), number.to_string())];
-    Gateway::start_with(START, [common, &own].concat())
+    Gateway::start_with(START, settings(number, common))
 }
 
 /// A buy at one gateway: the order, or the slug of the refusal.

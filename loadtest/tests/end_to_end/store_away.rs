@@ -5,6 +5,7 @@ use seckill_loadtest::client::Client;
 use seckill_loadtest::gateway::{Gateway, Start};
 use seckill_loadtest::patience::{GENEROUS, until};
 use seckill_loadtest::shop::{self, Sale, Shop, buy};
+use seckill_loadtest::store::Nowhere;
 use serde_json::json;
 
 /// A figure of the metrics without labels.
@@ -182,10 +183,9 @@ fn a_gateway_that_starts_without_its_store_sells_and_catches_up() {
     let mut clients = [ann, bob];
     drop(clients[0].send(buy(&activity, "a", 1)).expect(202));
     gateway.kill();
-    // A port that was given and is free again: connecting to it is refused.
-    let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let url = format!("sqlserver:Server=tcp:127.0.0.1,{};User Id=sa;Password=x", nowhere.port());
-    gateway.restart_with(Start::cores(1), vec![("SECKILL_STORE_URL".to_owned(), url)]);
+    let nowhere = Nowhere::take();
+    let store = vec![("SECKILL_STORE_URL".to_owned(), nowhere.url())];
+    gateway.restart_with(Start::cores(1), store);
     let again = |gateway: &Gateway, client: &Client| {
         Client::with_token(gateway.address(), client.token.as_ref().unwrap())
     };
