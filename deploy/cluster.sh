@@ -42,6 +42,7 @@ secret_of_all() {
 }
 
 start_redis() {
+    rm -f "$socket" # of an earlier Redis that was killed: it would be taken for this one's
     redis-server --port 0 --unixsocket "$socket" --dir "$data" --save '' --appendonly no \
         --logfile "$data/redis.log" &
     until_there redis test -S "$socket"
