@@ -7,6 +7,7 @@ use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -15,9 +16,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use seckill_loadtest::client::Client;
 use seckill_loadtest::gateway::{Scratch, binary};
-use seckill_loadtest::order::Status;
+use seckill_loadtest::order::{Order, Status};
 use seckill_loadtest::patience::{GENEROUS, until};
-use seckill_loadtest::shop::{self, id_of, items, orders};
+use seckill_loadtest::shop::{self, id_of, items};
 use serde_json::json;
 
 use crate::front;
@@ -26,69 +27,137 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/cluster.sh"
 /// Five processes come one after the other.
 const START: Duration = GENEROUS.saturating_mul(4);
 const FRONT: u16 = 8080;
+/// Where the gateway that is killed answers whoever does not come through nginx.
+const SECOND: u16 = 8082;
 const OPERATIONS: [u16; 3] = [9091, 9092, 9093];
 
 #[test]
-fn make_cluster_starts_a_fleet_that_sells_and_ends_whole() {
-    let Some(mut cluster) = Cluster::start() else { return };
-    cluster.inside(|cluster| {
-        for port in OPERATIONS {
-            until("it knows both others", GENEROUS, || {
-                let metrics = client(port).get("/metrics").expect(200).text();
-                metrics.contains("seckill_peers{state=\"present\"} 2\n").then_some(())
-            });
-            until("it is ready", GENEROUS, || {
-                (client(port).get("/readyz").status == 200).then_some(())
-            });
-        }
-        let mut shopper = cluster.sign_in("ada");
-        let sales = items(&mut shopper, "/api/v1/activities?");
-        let open = sales.iter().find(|it| it["title"] == "A storm of umbrellas").unwrap();
-        let bought = until("there is something to buy", GENEROUS, || {
-            let answer = shopper.send(shop::buy(&id_of(open), "first", 1));
-            (answer.status == 202).then_some(answer)
-        });
-        let order = id_of(&bought.json());
-        until("it can be paid", GENEROUS, || {
-            let order = orders(&mut shopper).into_iter().find(|it| it.id == order)?;
-            (order.status == Status::AwaitingPayment).then_some(())
-        });
-        let mut other = cluster.sign_in("grace");
-        for part in ["redis", "gateway-2"] {
-            cluster.kill(part);
-        }
-        until("the others sell", GENEROUS, || {
-            let answer = other.send(shop::buy(&id_of(open), "second", 1));
-            (answer.status == 202).then_some(())
-        });
-    });
+fn make_cluster_starts_a_fleet_that_sells_ends_whole_and_goes_on_the_next_time() {
+    let data = Scratch::new();
+    let Some(mut cluster) = Cluster::start(data.path()) else { return };
+    let sold = cluster.inside(sell);
     for part in ["redis", "gateway 2"] {
         let told = format!("{part} has ended");
         until(&told, GENEROUS, || cluster.output().contains(&told).then_some(()));
     }
-    assert_eq!(cluster.end(), Some(0), "{}", cluster.output());
-    let socket = cluster.data.path().join("redis.socket");
-    assert!(UnixStream::connect(socket).is_err(), "Redis is still there");
-    for number in [1, 3] {
-        let log = cluster.data.path().join(format!("gateway-{number}.log"));
-        let log = fs::read_to_string(log).unwrap();
-        assert!(log.contains("\"message\":\"stopped\",\"whole\":true"), "{log}");
+    cluster.expect_whole_end(&[1, 3]);
+    let mut cluster = Cluster::start(data.path()).unwrap();
+    cluster.inside(|cluster| find_again(cluster, &sold));
+    cluster.expect_whole_end(&[1, 2, 3]);
+}
+
+/// What was sold before the script was ended.
+struct Sold {
+    sale: String,
+    /// Each with who bought it, as it was seen last.
+    orders: [(&'static str, Order); 3],
+}
+
+/// Sells while all parts are there, and while Redis and a gateway are killed that has an order by then.
+fn sell(cluster: &Cluster<'_>) -> Sold {
+    await_fleet();
+    let mut ada = cluster.sign_in("ada");
+    let sales = items(&mut ada, "/api/v1/activities?");
+    let sale = id_of(sales.iter().find(|it| it["title"] == "A storm of umbrellas").unwrap());
+    let first = buy(&mut ada, &sale, "first");
+    let first = until("it can be paid", GENEROUS, || {
+        seen(&mut ada, &first).filter(|order| order.status == Status::AwaitingPayment)
+    });
+    let mut direct = Client::with_token(address(SECOND), ada.token.as_ref().unwrap());
+    let second = buy(&mut direct, &sale, "second");
+    assert_eq!(second.gateway(), 2);
+    for port in OPERATIONS {
+        until("it can sell without Redis", GENEROUS, || {
+            figure(port, "seckill_lease_units", &sale).filter(|&units| units > 0)
+        });
+    }
+    let mut grace = cluster.sign_in("grace");
+    for part in ["redis", "gateway-2"] {
+        cluster.kill(part);
+    }
+    let third = buy(&mut grace, &sale, "third");
+    Sold { sale, orders: [("ada", first), ("ada", second), ("grace", third)] }
+}
+
+/// What was sold is there the next time, and all books agree on it.
+fn find_again(cluster: &Cluster<'_>, sold: &Sold) {
+    await_fleet();
+    for (name, before) in &sold.orders {
+        let mut shopper = cluster.sign_in(name);
+        let now = until("it is settled", GENEROUS, || {
+            let now = seen(&mut shopper, before)?;
+            assert!(before.status.may_become(now.status), "{before:?} is {now:?}");
+            (now.status != Status::Accepted).then_some(now)
+        });
+        // The demo's orders wait two minutes for their payment.
+        assert!(Status::AwaitingPayment.may_become(now.status), "{now:?}");
+    }
+    let mut operator = cluster.sign_in("operator");
+    until("all books have all orders", GENEROUS, || {
+        let audit = operator.get(&format!("/api/v1/admin/audit/{}", sold.sale)).expect(200).json();
+        assert_eq!(audit["difference_count"], 0, "{audit}");
+        let orders = ["journal_orders", "store_orders"].map(|books| &audit["sources"][books]);
+        let agrees = audit["balanced"] == true && audit["unanswered"] == json!([]);
+        (agrees && orders == [sold.orders.len(); 2]).then_some(())
+    });
+    for port in OPERATIONS {
+        assert_eq!(figure(port, "seckill_lease_drift_units", &sold.sale), Some(0), "{port}");
     }
 }
 
+/// Waits until each gateway knows both others, and asks for traffic.
+fn await_fleet() {
+    for port in OPERATIONS {
+        until("it knows both others", GENEROUS, || {
+            let metrics = client(port).get("/metrics").expect(200).text();
+            metrics.contains("seckill_peers{state=\"present\"} 2\n").then_some(())
+        });
+        until("it is ready", GENEROUS, || {
+            (client(port).get("/readyz").status == 200).then_some(())
+        });
+    }
+}
+
+/// Buys a unit, as soon as there is one to buy.
+fn buy(shopper: &mut Client, sale: &str, key: &str) -> Order {
+    let bought = until("there is something to buy", GENEROUS, || {
+        let answer = shopper.send(shop::buy(sale, key, 1));
+        (answer.status == 202).then_some(answer)
+    });
+    Order::of(&bought.json())
+}
+
+/// An order as it is now; none while its gateway is away, and it is told of as the store has it, if at all.
+fn seen(shopper: &mut Client, order: &Order) -> Option<Order> {
+    let answer = shopper.get(&format!("/api/v1/orders/{}", order.id));
+    let order = (answer.status == 200).then(|| answer.json());
+    order.filter(|it| it.get("as_of").is_none()).as_ref().map(Order::of)
+}
+
+/// A figure of a sale from a gateway's metrics.
+fn figure(port: u16, name: &str, sale: &str) -> Option<u64> {
+    let metrics = client(port).get("/metrics").expect(200).text();
+    let head = format!("{name}{{activity=\"{sale}\"}} ");
+    metrics.lines().find_map(|line| line.strip_prefix(&head)?.parse().ok())
+}
+
+fn address(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
 fn client(port: u16) -> Client {
-    Client::new(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+    Client::new(address(port))
 }
 
-/// The script, which runs.
-struct Cluster {
+/// The script, which runs; what it keeps outlives it.
+struct Cluster<'a> {
     child: Child,
-    data: Scratch,
+    data: &'a Path,
 }
 
-impl Cluster {
+impl<'a> Cluster<'a> {
     /// None where there is no nginx or no network, which is said.
-    fn start() -> Option<Self> {
+    fn start(data: &'a Path) -> Option<Self> {
         front::program()?;
         let alone = ["--net", "bash", "-c", "ip link set lo up && exec \"$@\"", "alone"];
         let has_network = Command::new("unshare").args(alone).arg("true").output();
@@ -98,12 +167,11 @@ impl Cluster {
             drop(told);
             return None;
         }
-        let data = Scratch::new();
-        let output = File::create(data.path().join("output")).unwrap();
+        let output = File::create(data.join("output")).unwrap();
         let child = Command::new("unshare")
             .args(alone)
             .arg(SCRIPT)
-            .args([binary().as_path(), data.path()])
+            .args([binary().as_path(), data])
             .env_remove("SECKILL_STORE_URL")
             .env_remove("FRONT")
             .stdin(Stdio::null())
@@ -121,21 +189,22 @@ impl Cluster {
     }
 
     fn output(&self) -> String {
-        fs::read_to_string(self.data.path().join("output")).unwrap()
+        fs::read_to_string(self.data.join("output")).unwrap()
     }
 
     /// Does something in its network.
-    fn inside(&self, work: impl FnOnce(&Self) + Send) {
+    fn inside<T: Send>(&self, work: impl FnOnce(&Self) -> T + Send) -> T {
         let network = File::open(format!("/proc/{}/ns/net", self.child.id())).unwrap();
         let work = || {
             let kind = Some(LinkNameSpaceType::Network);
             move_into_link_name_space(network.as_fd(), kind).unwrap();
-            work(self);
+            work(self)
         };
-        thread::scope(|scope| scope.spawn(work).join().unwrap());
+        thread::scope(|scope| scope.spawn(work).join().unwrap())
     }
 
-    /// A demo account that has signed in through nginx, with the password that was printed.
+    /// A demo account that has signed in through nginx, with the password that is printed: at each start,
+    /// though it was made at the first.
     fn sign_in(&self, name: &str) -> Client {
         let output = self.output();
         let mut words = output.lines().map(str::split_whitespace).map(Vec::from_iter);
@@ -149,9 +218,22 @@ impl Cluster {
 
     /// Kills a part as a power cut would.
     fn kill(&self, part: &str) {
-        let pid = fs::read_to_string(self.data.path().join(format!("{part}.pid"))).unwrap();
+        let pid = fs::read_to_string(self.data.join(format!("{part}.pid"))).unwrap();
         let pid = Pid::from_raw(pid.trim().parse().unwrap()).unwrap();
         kill_process(pid, Signal::KILL).expect("it runs");
+    }
+
+    /// Ends it, and with it Redis and these gateways, which answer what is under way before.
+    #[track_caller]
+    fn expect_whole_end(&mut self, gateways: &[u16]) {
+        assert_eq!(self.end(), Some(0), "{}", self.output());
+        let socket = self.data.join("redis.socket");
+        assert!(UnixStream::connect(socket).is_err(), "Redis is still there");
+        for number in gateways {
+            let log = self.data.join(format!("gateway-{number}.log"));
+            let log = fs::read_to_string(log).unwrap();
+            assert!(log.contains("\"message\":\"stopped\",\"whole\":true"), "{log}");
+        }
     }
 
     /// Its exit code.
@@ -164,7 +246,7 @@ impl Cluster {
     }
 }
 
-impl Drop for Cluster {
+impl Drop for Cluster<'_> {
     fn drop(&mut self) {
         self.end();
     }
