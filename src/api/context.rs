@@ -307,7 +307,7 @@ impl Context {
         let call = call(Arc::clone(&self.shared.store));
         let clock = Arc::clone(&self.shared.clock);
         let done = self.shared.runtime.spawn(async move {
-            let done = watch(call, deadline, pass, &*clock).await;
+            let done = watch(call, [STORE_SLOW, deadline], pass, &*clock).await;
             drop(permit);
             done
         });
@@ -326,7 +326,7 @@ impl Context {
 /// is known: for a slow one before it ends, so that others do not wait as long.
 async fn watch<T>(
     call: impl Future<Output = Stored<T>>,
-    deadline: Duration,
+    [slow, deadline]: [Duration; 2],
     pass: Option<Pass>,
     clock: &dyn Clock,
 ) -> Option<Stored<T>> {
@@ -336,14 +336,14 @@ async fn watch<T>(
         }
     };
     let mut call = pin!(call);
-    match timeout(STORE_SLOW, &mut call).await {
+    match timeout(slow, &mut call).await {
         Ok(done) => {
             tell(!done.as_ref().is_err_and(StoreError::is_outage));
             Some(done)
         }
         Err(_) => {
             tell(false);
-            timeout(deadline - STORE_SLOW, call).await.ok()
+            timeout(deadline - slow, call).await.ok()
         }
     }
 }
@@ -352,5 +352,50 @@ async fn watch<T>(
 fn tell(error: &StoreError) {
     if !matches!(error, StoreError::Refused(_)) {
         tracing::warn!(%error, "a call of the store failed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use futures_util::future::join_all;
+    use seckill_shards::clock::MachineClock;
+    use tokio::task::yield_now;
+
+    use super::super::limits::STORE_BREAKER;
+    use super::*;
+    use crate::flow::BreakerState;
+
+    /// What has its answer at once is in time, and nothing else: so nobody waits for a call to be slow.
+    const BOUNDS: [Duration; 2] = [Duration::ZERO, STORE_WRITE];
+
+    #[tokio::test]
+    async fn slow_calls_open_the_breaker_before_they_end_though_all_are_answered_well() {
+        let (StoreBreakers { read: breaker, .. }, clock) =
+            (StoreBreakers::default(), MachineClock::start());
+        let pass = || Some(breaker.ask(clock.elapsed_us()).expect("it is closed"));
+        for _ in 0..STORE_BREAKER.calls {
+            assert!(matches!(watch(ready(Ok(1)), BOUNDS, pass(), &clock).await, Some(Ok(1))));
+        }
+        assert_eq!((breaker.state(), breaker.opened()), (BreakerState::Closed, 0));
+
+        let calls = (0..STORE_BREAKER.bad).map(|_| oneshot::channel());
+        let (answers, calls): (Vec<_>, Vec<_>) = calls.unzip();
+        let calls = calls.into_iter().map(|answered| {
+            let call = async { answered.await.expect("it is answered") };
+            watch(call, BOUNDS, pass(), &clock)
+        });
+        let calls = join_all(calls);
+        let answering = async {
+            while breaker.state() == BreakerState::Closed {
+                yield_now().await;
+            }
+            answers.into_iter().for_each(|answer| answer.send(Ok(2)).expect("it is waited for"));
+        };
+        let (done, answered) = tokio::join!(calls, timeout(STORE_WRITE, answering));
+        answered.expect("they are bad while they are waited for");
+        assert!(done.iter().all(|it| matches!(it, Some(Ok(2)))), "{done:?}");
+        assert_eq!((breaker.state(), breaker.opened()), (BreakerState::Open, 1));
     }
 }
