@@ -378,8 +378,8 @@ fn a_newer_format_stops_the_start() {
     let world = stopped_world();
     with_head(&world, 1, |head| head[8] = 2);
     let error = open_again(&world).expect_err("it is newer");
-    let OpenError::Read(ReadError::Head { source, .. }) = error else { panic!("{error}") };
-    assert_eq!(source, HeadError::Newer { found: 2 });
+    let OpenError::Read(ReadError::Head { why, .. }) = error else { panic!("{error}") };
+    assert_eq!(why, HeadError::Newer { found: 2 });
 }
 
 #[test]

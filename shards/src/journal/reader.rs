@@ -27,12 +27,12 @@ pub enum ReadError {
         source: io::Error,
     },
     /// A header that is not one.
-    #[error("{name}: {source}")]
+    #[error("{name}: {why}")]
     Head {
         /// The file.
         name: String,
         /// The cause.
-        source: HeadError,
+        why: HeadError,
     },
     /// A file of another journal, or under another's name.
     #[error("{name} belongs to another journal or to another place in it")]
@@ -59,14 +59,14 @@ pub enum ReadError {
         expected: u64,
     },
     /// A record inside a whole group makes no sense.
-    #[error("{name}, byte {offset}: {source}")]
+    #[error("{name}, byte {offset}: {why}")]
     Record {
         /// The file.
         name: String,
         /// Where the group begins.
         offset: u64,
         /// The cause.
-        source: crate::record::DecodeError,
+        why: crate::record::DecodeError,
     },
 }
 
@@ -235,7 +235,7 @@ impl SegmentReader {
 pub(super) fn read_head(name: &str, file: &dyn DiskFile) -> Result<SegmentHead, ReadError> {
     let mut sector = [0; SECTOR_BYTES];
     file.read_at(0, &mut sector).map_err(|source| disk_error(name, source))?;
-    SegmentHead::decode(&sector).map_err(|source| ReadError::Head { name: name.to_owned(), source })
+    SegmentHead::decode(&sector).map_err(|why| ReadError::Head { name: name.to_owned(), why })
 }
 
 pub(super) fn disk_error(name: &str, source: io::Error) -> ReadError {

@@ -105,10 +105,10 @@ pub(super) fn for_each_record(
 ) -> Result<(), ReadError> {
     let mut payload = frame.payload;
     for position in frame.head.first_position..frame.head.end_position() {
-        let record = Record::decode(&mut payload).map_err(|source| ReadError::Record {
+        let record = Record::decode(&mut payload).map_err(|why| ReadError::Record {
             name: name.to_owned(),
             offset: frame.offset,
-            source,
+            why,
         })?;
         apply(position, record);
     }

@@ -102,7 +102,10 @@ pub enum DecodeError {
     #[error("the bytes end inside a record")]
     Short,
     /// A newer version wrote it.
-    #[error("record kind {kind} is not known: a newer version of seckill wrote it")]
+    #[error(
+        "record kind {kind} is not known: a newer version of seckill wrote it, and one that knows \
+         kind {kind} is needed"
+    )]
     UnknownKind {
         /// The number found.
         kind: u8,
