@@ -1,5 +1,6 @@
 //! The gateway as a process: its operations listener, its way down, its command line.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -281,8 +282,8 @@ fn the_journal_is_verified_and_dumped() {
     }
 }
 
-/// The segment of a journal that has the most in it, and where that ends.
-fn written_segment(journal: &Path) -> (PathBuf, Vec<u8>) {
+/// The files of a journal, and what is in each before nothing but zeros follows.
+fn written(journal: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let files = fs::read_dir(journal).unwrap().map(|entry| entry.unwrap().path());
     let files = files.filter(|path| path.is_file()).map(|path| {
         let mut bytes = fs::read(&path).unwrap();
@@ -290,7 +291,12 @@ fn written_segment(journal: &Path) -> (PathBuf, Vec<u8>) {
         bytes.truncate(end);
         (path, bytes)
     });
-    files.max_by_key(|(_, bytes)| bytes.len()).unwrap()
+    files.collect()
+}
+
+/// The segment of a journal that has the most in it, and where that ends.
+fn written_segment(journal: &Path) -> (PathBuf, Vec<u8>) {
+    written(journal).into_iter().max_by_key(|(_, bytes)| bytes.len()).unwrap()
 }
 
 /// A bad group with a good one of the same run behind it is no torn tail.
@@ -318,6 +324,51 @@ fn a_torn_tail_is_dropped_whole() {
     // Behind the last group: half a sector of what was never a whole group.
     let at = u64::try_from(bytes.len().next_multiple_of(512)).unwrap();
     file.write_all_at(&[0xa5; 256], at).unwrap();
+    gateway.restart(Start::cores(1));
+    assert_eq!(gateway.audit(&activity)["held"], 20);
+}
+
+/// CRC32C of a segment's number and of some bytes of it, bit by bit.
+fn checksum(segment: u64, bytes: &[u8]) -> u32 {
+    let all = segment.to_le_bytes().into_iter().chain(bytes.iter().copied());
+    let bit = |crc: u32| (crc >> 1) ^ (0x82f6_3b78 & (crc & 1).wrapping_neg());
+    !all.fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(byte), |crc, _| bit(crc)))
+}
+
+/// A header, or a group with its records, as somebody would have written it who has another byte there.
+fn written_otherwise(segment: u64, whole: &[u8], at: usize, byte: u8) -> Vec<u8> {
+    let sum = |bytes: &[u8]| checksum(segment, &bytes[8..]).to_le_bytes();
+    assert_eq!(whole[4..8], sum(whole), "as shards/JOURNAL.md says");
+    let mut bytes = whole.to_vec();
+    bytes[at] = byte;
+    let sum = sum(&bytes);
+    bytes[4..8].copy_from_slice(&sum);
+    bytes
+}
+
+/// Damage is a person's to look at; a newer release only has to be put back.
+#[test]
+fn a_journal_of_a_newer_release_stops_the_start_and_stays_as_it_is() {
+    let (mut gateway, activity) = killed_gateway();
+    let journal = gateway.data().join("journal");
+    let (segment, bytes) = written_segment(&journal);
+    let number = u64::from_le_bytes(bytes[32..40].try_into().unwrap());
+    let records: [u8; 4] = bytes[520..524].try_into().unwrap();
+    let group = 512..552 + usize::try_from(u32::from_le_bytes(records)).unwrap();
+    let file = fs::OpenOptions::new().write(true).open(&segment).unwrap();
+    for (part, at, byte, says) in [
+        (0..48, 8, 2, "it has format 2, and this version of seckill reads format 1"),
+        (group, 40, 99, "record kind 99 is not known: a newer version of seckill"),
+    ] {
+        let (whole, from) = (&bytes[part.clone()], part.start.try_into().unwrap());
+        file.write_all_at(&written_otherwise(number, whole, at, byte), from).unwrap();
+        let newer = written(&journal);
+        let ended = serve(&gateway);
+        assert_eq!(ended.stderr.matches(says).count(), 1, "{}", ended.stderr);
+        ended.refused(" is needed");
+        assert!(written(&journal) == newer, "nothing is written after {says:?}");
+        file.write_all_at(whole, from).unwrap();
+    }
     gateway.restart(Start::cores(1));
     assert_eq!(gateway.audit(&activity)["held"], 20);
 }
