@@ -332,6 +332,14 @@ fn a_segment_has_the_bytes_it_had() {
 }
 
 #[test]
+fn a_header_says_whose_the_journal_is() {
+    let head = SegmentHead { journal: JOURNAL, gateway: Some(0x0102), segment: 5, run: 2 };
+    assert_eq!(head.encode().as_slice()[12..16], [3, 1, 0, 0]);
+    let unknown = SegmentHead { gateway: None, ..head };
+    assert_eq!(unknown.encode().as_slice()[12..16], [0; 4]);
+}
+
+#[test]
 fn a_checkpoint_has_the_bytes_it_had() {
     let disk = SimulatedDisk::new(0, 1 << 20);
     let kept = first_records(true);

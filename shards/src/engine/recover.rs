@@ -15,7 +15,7 @@ use super::OpenError;
 pub struct Found {
     /// The journal's name; none where there is no journal yet.
     pub journal: Option<JournalId>,
-    /// The number of the gateway that has written it, where its newest file says.
+    /// The number of the gateway that has written the newest of it, where that file says.
     pub gateway: Option<u16>,
     /// The checkpoint that was read.
     pub checkpoint: Option<u64>,
@@ -51,14 +51,12 @@ pub fn read_fold(disk: &dyn Disk, until: Option<u64>) -> Result<(Found, Fold), O
     let (passed, needed) = listing.segments.iter().partition(|&&segment| segment < oldest);
     found.empty = passed;
     let needed: Vec<u64> = needed;
-    let files = names(found.checkpoint, &needed);
-    let (Some(oldest), Some(newest)) = (files.first(), files.last()) else {
+    let oldest = found.checkpoint.map(checkpoint_name);
+    let Some(oldest) = oldest.or_else(|| needed.first().map(|&it| segment_name(it))) else {
         return Ok((found, fold));
     };
-    let journal = SegmentReader::read_head(disk, oldest)?.journal;
+    let journal = SegmentReader::read_head(disk, &oldest)?.journal;
     found.journal = Some(journal);
-    // Older files may be of a time when no numbers were noted.
-    found.gateway = SegmentReader::read_head(disk, newest)?.gateway;
     if let Some(segment) = found.checkpoint {
         let position =
             read_checkpoint(disk, (journal, segment), &mut |record| fold.apply(&record))?;
@@ -82,11 +80,11 @@ pub fn read_fold(disk: &dyn Disk, until: Option<u64>) -> Result<(Found, Fold), O
         }
         before = segment.end_position;
     }
+    // Files without a record say nothing: a start that the store has refused leaves some. Older ones may be of
+    // a time when no numbers were noted.
+    let newest = found.segments.last().map(|it| segment_name(it.segment));
+    if let Some(newest) = newest.or_else(|| found.checkpoint.map(checkpoint_name)) {
+        found.gateway = SegmentReader::read_head(disk, &newest)?.gateway;
+    }
     Ok((found, fold))
-}
-
-/// The files of a journal that are read, in order.
-fn names(checkpoint: Option<u64>, segments: &[u64]) -> Vec<String> {
-    let segments = segments.iter().map(|&number| segment_name(number));
-    checkpoint.map(checkpoint_name).into_iter().chain(segments).collect()
 }

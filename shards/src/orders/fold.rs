@@ -34,7 +34,8 @@ pub struct FoldedActivity {
     pub totals: Totals,
     /// Wrapping sum of the fingerprints of orders that were folded away.
     pub folded_away: u64,
-    /// A position behind the record by which an operator changed it last; 0 where a checkpoint has it.
+    /// A position behind the record by which an operator changed it last; 0 where a checkpoint has it, which has
+    /// nothing that the store lacks.
     pub phased_at: u64,
     /// Its buyers' places.
     pub places: Places,
