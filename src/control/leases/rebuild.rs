@@ -6,6 +6,7 @@
 use seckill_shards::command::Command;
 use seckill_shards::ids::{ActivityId, Era};
 
+use super::account::Account;
 use super::next::{Next, View, next};
 use super::{Failed, Round, Stop, alarm};
 use crate::reconcile::{Declaration, Holder, Holding, Member, Place, Refusal, Roll, Stock};
@@ -21,7 +22,7 @@ impl Round<'_> {
             return Ok(());
         }
         let (holder, now_us) = (self.holder(), self.engine().clock().elapsed_us());
-        let account = self.accounts.get_mut(&id).expect("accounts are opened before");
+        let account = self.account(id);
         if account.rests(now_us) {
             return Ok(());
         }
@@ -71,24 +72,32 @@ impl Round<'_> {
         Ok(())
     }
 
+    fn account(&mut self, id: ActivityId) -> &mut Account {
+        self.accounts.get_mut(&id).expect("accounts are opened before")
+    }
+
     async fn begin(
         &mut self,
         id: ActivityId,
         seen: Option<Era>,
     ) -> Result<Option<Refusal>, Failed> {
-        let account = self.accounts.get_mut(&id).expect("accounts are opened before");
-        let is_later = |it: &u64| seen.is_none_or(|seen| *it > seen.generation);
-        let generation = match account.unbegun.take().filter(is_later) {
+        let lease = self.activity(id).and_then(|it| it.sale().lease).unwrap_or_default();
+        // One that is of no use any more is not begun below what the journals have.
+        let is_later = |&generation: &u64| {
+            seen.is_none_or(|seen| generation > seen.generation)
+                && lease.may_enter(Era { generation, nonce: 0 })
+        };
+        let generation = match self.account(id).unbegun.filter(is_later) {
             Some(generation) => generation,
             None => self.in_time(self.control.store.next_generation(id)).await?,
         };
+        // Nor is one lost with a message.
+        self.account(id).unbegun = Some(generation);
         let random = crate::random_bytes().map(u64::from_le_bytes).unwrap_or(generation);
         let begun = self.settling.redis.begin(id, seen, generation, random).await?;
         tracing::warn!(activity = id.0, ?seen, ?begun, "what Redis knew is built anew");
-        if begun.is_err()
-            && let Some(account) = self.accounts.get_mut(&id)
-        {
-            account.unbegun = Some(generation);
+        if begun.is_ok() {
+            self.account(id).unbegun = None;
         }
         Ok(begun.err())
     }

@@ -323,7 +323,7 @@ fn c8_a_newcomer_enters_no_era_before_its_floor() {
     assert!(violation.contains("units of 2 are lent"), "{violation}");
 }
 
-/// Two begin at once, each with a generation of its own: the first wins, the other enters its era.
+/// Two begin at once, each with a generation of its own: the later one wins.
 #[test]
 fn c9_a_generation_is_begun_once() {
     let case: Case = |world| {

@@ -57,6 +57,8 @@ pub(super) struct Account {
     pub(super) position: usize,
     pub(super) flushed: usize,
     pub(super) view: View,
+    /// A generation that it was given, and may have begun.
+    unbegun: Option<u64>,
     pub(super) stock: Stock,
     /// It gives back whatever is free and asks for nothing.
     pub(super) idle: bool,
@@ -78,6 +80,7 @@ impl Account {
             position: 0,
             flushed: 0,
             view: View::Unknown,
+            unbegun: None,
             stock: store.stock,
             idle: false,
         }
@@ -164,8 +167,12 @@ impl Account {
         if let View::Seen { status, .. } = &mut view {
             status.remembers |= flaw == Flaw::TrustsNumbers;
         }
-        let Self { era, n, net, .. } = *self;
-        next(&view, &Lease { floor: Some(self.floor), era, n, net }, self.holder, None)
+        next(&view, &self.lease(), self.holder, self.unbegun)
+    }
+
+    fn lease(&self) -> Lease {
+        let Self { floor, era, n, net, .. } = *self;
+        Lease { floor: Some(floor), era, n, net }
     }
 
     /// What it says next, given what it has seen.
@@ -188,7 +195,17 @@ impl Account {
         }
         Some(match next {
             Next::Look => Message::Status(self.n),
-            Next::Begin(seen) => Message::Begin(seen, store.next_generation()),
+            Next::Begin(seen) => {
+                let lease = self.lease();
+                let is_later = |&generation: &u64| {
+                    seen.is_none_or(|seen| generation > seen.generation)
+                        && lease.may_enter(Era { generation, nonce: 0 })
+                };
+                let unbegun = self.unbegun.filter(is_later);
+                let generation = unbegun.unwrap_or_else(|| store.next_generation());
+                self.unbegun = Some(generation);
+                Message::Begin(seen, generation)
+            }
             Next::Enter(era) => {
                 // Journaled before it is declared: from here on no older era's answer counts.
                 self.era = Some(era);
