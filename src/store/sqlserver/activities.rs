@@ -190,16 +190,17 @@ pub(super) async fn restock(tx: &mut Transaction, id: ActivityId, quantity: u32)
     Ok(())
 }
 
-/// What a gateway did to an activity; the units that left it are the product's again.
-pub(super) async fn apply(tx: &mut Transaction, change: &ActivityChange) -> Stored<()> {
-    let key = number(change.activity);
-    if let Some(copied) = change.copied {
-        published_row(tx, change.activity).await?;
-        let sql = "UPDATE activity SET copied = @P2 WHERE id = @P1";
-        tx.run(sql, &[&key, &i64::from(copied)]).await?;
-    }
-    if !change.is_news() {
-        // The version stays: a copy is no reason for another copy.
+/// What a gateway did to an activity; the units that left it are the product's again, and so are those that
+/// nobody keeps, where all who shared it are done with it. In one statement: the second time that a transaction
+/// changes a row its keys are looked up, which Babelfish 4.3 fails at where the session has made its first
+/// temporary table since it did so before.
+pub(super) async fn apply(
+    tx: &mut Transaction,
+    change: &ActivityChange,
+    unkept: Option<u32>,
+) -> Stored<()> {
+    let is_news = change.is_news() || unkept.is_some();
+    if !is_news && change.copied.is_none() {
         return Ok(());
     }
     let activity = published_row(tx, change.activity).await?;
@@ -208,24 +209,36 @@ pub(super) async fn apply(tx: &mut Transaction, change: &ActivityChange) -> Stor
         let (id, left) = (change.activity, change.left);
         Fault::Diverged(format!("{left} units left activity {id}, which has fewer"))
     })?;
-    let uncopied = if change.closed { uncopied(tx, &activity).await? } else { 0 };
+    let uncopied = match change.closed {
+        true => uncopied(tx, &activity, change.copied).await?,
+        false => 0,
+    };
+    let left = left + unkept.unwrap_or(0);
     if left + uncopied > 0 {
         products::give(tx, activity.product, left + uncopied).await?;
     }
+    // A copy alone is no reason for another copy.
+    let version = if is_news { next_version(tx).await? } else { number(activity.version) };
     let sql = "UPDATE activity SET
                    paused = @P2, ended = @P3, closed = @P4,
-                   left_units = left_units + @P5, stocked = stocked - @P6, version = @P7
+                   left_units = left_units + @P5, stocked = stocked - @P6, version = @P7,
+                   copied = COALESCE(@P8, copied)
                WHERE id = @P1";
     let paused = change.paused.unwrap_or(activity.paused);
-    let (ended, closed) = (change.ended || activity.ended, change.closed || activity.closed);
-    let (left, uncopied, version) = (i64::from(left), i64::from(uncopied), next_version(tx).await?);
-    tx.run(sql, &[&key, &paused, &ended, &closed, &left, &uncopied, &version]).await?;
+    let ended = change.ended || activity.ended;
+    let closed = change.closed || unkept.is_some() || activity.closed;
+    let (key, copied) = (number(change.activity), change.copied.map(i64::from));
+    let (left, uncopied) = (i64::from(left), i64::from(uncopied));
+    tx.run(sql, &[&key, &paused, &ended, &closed, &left, &uncopied, &version, &copied]).await?;
     Ok(())
 }
 
 /// Units that were moved into a sale while it was being closed: the gateway has never known of
 /// them, so its record of the closing does not give them back.
-async fn uncopied(tx: &mut Transaction, activity: &Activity) -> Stored<u32> {
+async fn uncopied(tx: &mut Transaction, activity: &Activity, copied: Option<u32>) -> Stored<u32> {
+    if let Some(copied) = copied {
+        return Ok(activity.stocked.saturating_sub(copied));
+    }
     let sql = "SELECT COALESCE(copied, stocked) FROM activity WHERE id = @P1";
     let row = tx.row(sql, &[&number(activity.id)]).await?.ok_or(Refusal::NotFound)?;
     Ok(activity.stocked.saturating_sub(Columns::of(&row).count()?))

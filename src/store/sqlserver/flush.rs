@@ -92,8 +92,8 @@ pub(super) async fn flush(tx: &mut Transaction, batch: &FlushBatch) -> Stored<()
         hold_versions(tx).await?;
     }
     for change in &batch.activities {
-        activities::apply(tx, change).await?;
-        leases::apply(tx, gateway, change).await?;
+        let unkept = leases::apply(tx, gateway, change).await?;
+        activities::apply(tx, change, unkept).await?;
         once::done(tx, gateway, &change.withdrawals).await?;
     }
     set_aside::insert(tx, batch).await?;

@@ -6,10 +6,10 @@
 use seckill_shards::clock::Timestamp;
 use seckill_shards::ids::ActivityId;
 
-use super::counters::{hold_versions, next_version};
+use super::counters::hold_versions;
 use super::sessions::Transaction;
 use super::values::{Columns, number};
-use super::{activities, flush, gateway_number, products};
+use super::{activities, flush, gateway_number};
 use crate::store::flush::ActivityChange;
 use crate::store::rows::NO_JOURNAL;
 use crate::store::{
@@ -127,13 +127,17 @@ pub(super) async fn rest(
 }
 
 /// What a gateway did to its part in an activity. Units that were withdrawn or written off it is lent
-/// for good, and nobody sells them. Of an activity that one gateway sells alone there is no member.
+/// for good, and nobody sells them. Of an activity that one gateway sells alone there is no member. Once the
+/// last member is done with it: the units that none of them keeps.
 pub(super) async fn apply(
     tx: &mut Transaction,
     gateway: u16,
     change: &ActivityChange,
-) -> Stored<()> {
-    let ActivityChange { activity, left, written_off, kept, .. } = *change;
+) -> Stored<Option<u32>> {
+    if let Some(kept) = change.kept {
+        return close(tx, gateway, change, kept).await;
+    }
+    let ActivityChange { activity, left, written_off, .. } = *change;
     if left + written_off > 0 {
         let sql = "UPDATE lease_member
                    SET withdrawn = withdrawn + @P3, written_off = written_off + @P4
@@ -142,22 +146,26 @@ pub(super) async fn apply(
         let (left, written_off) = (number(left), number(written_off));
         tx.run(sql, &[&key, &member, &left, &written_off]).await?;
     }
-    match kept {
-        Some(kept) => close(tx, activity, gateway, kept).await,
-        None => Ok(()),
-    }
+    Ok(None)
 }
 
-/// A gateway is done with an activity. After the last, what none of them keeps is the product's.
-async fn close(tx: &mut Transaction, activity: ActivityId, gateway: u16, kept: u32) -> Stored<()> {
-    hold_versions(tx).await?;
+/// The same of a gateway that is done with the activity, in one statement, as [`activities::apply`].
+async fn close(
+    tx: &mut Transaction,
+    gateway: u16,
+    change: &ActivityChange,
+    kept: u32,
+) -> Stored<Option<u32>> {
+    let ActivityChange { activity, left, written_off, .. } = *change;
     let (key, member) = (number(activity), gateway_number(gateway));
-    let sql = "UPDATE lease_member SET kept = @P3
+    let sql = "UPDATE lease_member
+               SET kept = @P3, withdrawn = withdrawn + @P4, written_off = written_off + @P5
                WHERE activity_id = @P1 AND gateway = @P2 AND kept IS NULL";
-    let rows = tx.run(sql, &[&key, &member, &i64::from(kept)]).await?;
+    let (left, written_off) = (number(left), number(written_off));
+    let rows = tx.run(sql, &[&key, &member, &i64::from(kept), &left, &written_off]).await?;
     if rows != 1 && kept == 0 {
         // It knew of the activity, and never joined, or is done with it already.
-        return Ok(());
+        return Ok(None);
     }
     if rows != 1 {
         let text =
@@ -171,19 +179,12 @@ async fn close(tx: &mut Transaction, activity: ActivityId, gateway: u16, kept: u
     let mut sums = Columns::of(&sums);
     let (busy, kept) = (sums.count()?, sums.count()?);
     if busy > 0 {
-        return Ok(());
+        return Ok(None);
     }
     let row = activities::by_id(tx, activity).await?;
     // What was withdrawn is among what they keep, and is the product's already.
     let left = row.stocked.checked_sub(kept).ok_or_else(|| {
         Fault::Diverged(format!("{kept} units of activity {activity} are kept, which has fewer"))
     })?;
-    if left > 0 {
-        products::give(tx, row.product, left).await?;
-    }
-    let sql = "UPDATE activity SET closed = 1, left_units = left_units + @P2, version = @P3
-               WHERE id = @P1";
-    let version = next_version(tx).await?;
-    tx.run(sql, &[&key, &i64::from(left), &version]).await?;
-    Ok(())
+    Ok(Some(left))
 }
