@@ -302,7 +302,7 @@ impl Control {
         self.backlog.lock().expect("nobody panics under this lock")
     }
 
-    fn flush_fault(&self, error: &(dyn std::error::Error + 'static), what: &str) {
+    pub(super) fn flush_fault(&self, error: &(dyn std::error::Error + 'static), what: &str) {
         tracing::warn!(error, "{what}");
         // Relaxed: a figure for people.
         self.flush.faults.fetch_add(1, Ordering::Relaxed);

@@ -172,6 +172,7 @@ impl Control {
         let owner = row.id.owner(self.engine.cores());
         let command = Command::FollowPhase { activity: row.id, paused, ended };
         let verdict = self.owners.ask(owner, command).await;
+        self.stale.notify_one();
         is_known && matches!(verdict, Verdict::ActivityChanged | Verdict::Refused(Refusal::Ended))
     }
 }
@@ -184,6 +185,7 @@ mod tests {
     use seckill_shards::record::{PhaseChanged, Record};
     use tokio::task::LocalSet;
 
+    use super::super::flush::{Reach, next_batch};
     use super::super::testing::{Desk, runtime, sale};
     use super::*;
     use crate::store::{Batch, JournalFound, JournalPosition};
@@ -242,8 +244,18 @@ mod tests {
                 control.flush.is_awaited(sale.phased_at - 1),
                 "its own word is to be there soon"
             );
-            let row = store.activity(activity).await.unwrap();
-            assert!(learned.activity_version < row.version, "the row is looked at again");
+            let version = async || store.activity(activity).await.unwrap().version;
+            assert!(learned.activity_version < version().await, "the row is looked at again");
+            let mut tail = control.engine.tail(control.engine.flushed_position());
+            while let Some(batch) =
+                next_batch(&control.engine, &mut tail, &Reach::default()).unwrap()
+            {
+                store.flush(Arc::clone(&batch)).await.unwrap();
+                control.flushed(&batch);
+            }
+            control.learn_all(&mut learned).await.unwrap();
+            assert!(known.sale().paused, "as the row has it by now");
+            assert_eq!(learned.activity_version, version().await);
         });
     }
 }

@@ -41,21 +41,9 @@ impl RegisterError {
     }
 
     /// Whether a gateway that sells already goes on beside it: a server that has come back may not let it in
-    /// yet.
-    fn may_pass(&self) -> bool {
-        self.is_away() || self.is_closed()
-    }
-
-    fn is_closed(&self) -> bool {
-        matches!(self, Self::Store(StoreError::Fault(Fault::Unusable(_))))
-    }
-
-    /// Tells what somebody has to mend; a store that is away was told of at the start.
-    fn tell(&self) {
-        if self.is_closed() {
-            let error = self as &dyn std::error::Error;
-            tracing::warn!(error, "the store is there, and not to be used: nothing is flushed");
-        }
+    /// yet, or have another database in the place of its own.
+    pub(super) fn may_pass(&self) -> bool {
+        self.is_away() || matches!(self, Self::Store(StoreError::Fault(Fault::Unusable(_))))
     }
 }
 
@@ -118,7 +106,10 @@ impl Control {
             match runtime.block_on(self.register()) {
                 Ok(()) => tracing::info!("the store is there, and follows this journal"),
                 Err(error) if error.may_pass() && !self.is_last() => {
-                    error.tell();
+                    // Somebody has to mend it, and sees it; that the store is away was told at the start.
+                    if !error.is_away() {
+                        self.flush_fault(&error, "the store cannot be used");
+                    }
                     std::thread::sleep(REST);
                 }
                 Err(error) if error.may_pass() => return false,

@@ -377,7 +377,7 @@ async fn settle(control: Arc<Control>, clock: Arc<SimulatedClock>) {
 /// As the thread of the flush does.
 async fn follow(control: Arc<Control>, clock: Arc<SimulatedClock>) {
     while let Err(error) = control.register().await {
-        if !error.is_away() {
+        if !error.may_pass() {
             return control.give_up(&error);
         }
         rest(&clock, flush::REST_AFTER_FAULT).await;
