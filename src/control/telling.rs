@@ -58,21 +58,14 @@ impl Control {
     /// Tells a word to all others that are there, and waits for them a moment; whom it does not reach within
     /// some seconds the store tells.
     pub(super) async fn tell_all(&self, word: Word) {
-        let Some(peers) = &self.peers else { return };
-        let said_at = self.now();
-        if let Word::Phase(activity, _) = word {
-            // Of this gateway's own words, too, the newest counts.
-            self.newest.note(activity, Said { at: said_at, by: peers.own() });
-            // Whom it does not reach is not to wait for the end of a storm.
-            self.flush.hasten(self.engine.journal().durable_position());
-        }
+        let (Some(peers), Some(said)) = (&self.peers, self.say(word)) else { return };
         let others = peers.all().into_iter().filter(|peer| peer.is_present());
         // By the clock that runs on: the other may stand still for hours.
         let until_us = self.engine.clock().elapsed_us() + TELL_US_MAX;
         let told = others.map(|peer| {
             let (peers, clock) = (Arc::clone(peers), Arc::clone(self.engine.clock()));
             tokio::spawn(async move {
-                while !tell(&peers, &peer, word, said_at).await && clock.elapsed_us() < until_us {
+                while !tell(&peers, &peer, word, said.at).await && clock.elapsed_us() < until_us {
                     sleep(TELL_AGAIN).await;
                 }
             })
@@ -80,6 +73,18 @@ impl Control {
         let told: Vec<_> = told.collect();
         // Those that were not heard in time go on.
         drop(timeout(TELL, join_all(told)).await);
+    }
+
+    /// Says a word, whoever is told of it: when, and by whom; none where there is nobody else.
+    pub(super) fn say(&self, word: Word) -> Option<Said> {
+        let said = Said { at: self.now(), by: self.peers.as_ref()?.own() };
+        if let Word::Phase(activity, _) = word {
+            // Of this gateway's own words, too, the newest counts.
+            self.newest.note(activity, said);
+            // Whom it does not reach is not to wait for the end of a storm.
+            self.flush.hasten(self.engine.journal().durable_position());
+        }
+        Some(said)
     }
 
     /// Does what was done at another gateway, unless something newer is known; false where that cannot

@@ -102,6 +102,30 @@ impl World {
         })
     }
 
+    /// Whether the sale is paused and has ended at a gateway.
+    fn phase(&self, at: usize) -> Option<(bool, bool)> {
+        let running = self.gateways[at].running.as_ref()?;
+        let known = running.engine().activity(self.sale().id)?;
+        let sale = known.sale();
+        Some((sale.paused, sale.ended))
+    }
+
+    /// Goes on for a second at most, until all are at the same.
+    fn phase_within_a_second(&mut self, expected: (bool, bool)) -> Result<(), Violation> {
+        let other =
+            |world: &Self| (0..world.gateways.len()).find(|&at| world.phase(at) != Some(expected));
+        for _ in 0..50 {
+            if other(self).is_none() {
+                return Ok(());
+            }
+            self.go_on(20)?;
+        }
+        match other(self) {
+            None => Ok(()),
+            Some(at) => Err(format!("gateway {at} does not do as an operator says in a second")),
+        }
+    }
+
     /// A gateway's messages wait: the next that gives units back is lost.
     fn lose_give_back(&mut self, from: u16) -> Result<(), Violation> {
         let who = from.to_string();
@@ -600,6 +624,50 @@ fn the_last_unit_anywhere_is_sold_to_a_buyer_at_another_gateway_within_a_second(
     for case in [right_after_a_sale, idle, though_a_message_is_lost] {
         check(case, 2, Flaw::None, "");
     }
+}
+
+/// Among three, so that more than one is told. Simulated time is no wall clock, as above.
+#[test]
+fn what_an_operator_does_at_one_gateway_holds_at_all_within_a_second_redis_and_store_or_not() {
+    fn everything_holds(world: &mut World, cut: fn(&mut World)) -> Result<(), Violation> {
+        start(world, 3)?;
+        // Each has seen that the others are there.
+        world.calm(2_000)?;
+        cut(world);
+        for (change, expected) in [
+            (PhaseChange::Pause, (true, false)),
+            (PhaseChange::Resume, (false, false)),
+            (PhaseChange::Pause, (true, false)),
+            (PhaseChange::End, (true, true)),
+        ] {
+            world.change_phase(0, world.sale().id, change);
+            world.phase_within_a_second(expected)?;
+        }
+        Ok(())
+    }
+    fn cut_all_from_store(world: &mut World) {
+        (0..3).for_each(|at| world.cut_from_store(at));
+    }
+    let with_both: Case = |world| everything_holds(world, |_| {});
+    let without_redis: Case = |world| everything_holds(world, |world| world.held.extend([0, 1, 2]));
+    let without_store: Case = |world| everything_holds(world, cut_all_from_store);
+    let without_both: Case = |world| {
+        everything_holds(world, |world| {
+            world.held.extend([0, 1, 2]);
+            cut_all_from_store(world);
+        })
+    };
+    for case in [with_both, without_redis, without_store, without_both] {
+        check(case, 3, Flaw::None, "");
+    }
+    let without_words: Case = |world| {
+        everything_holds(world, |world| {
+            world.cut_from_peers(1);
+            cut_all_from_store(world);
+        })
+    };
+    let violation = run(without_words, 3, Flaw::None).expect_err("nobody tells the second");
+    assert!(violation.starts_with("gateway 1 does not do as an operator says"), "{violation}");
 }
 
 /// It learned of the sale, and Redis never heard of it; the others closed the sale while it was down. It

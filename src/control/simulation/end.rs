@@ -64,6 +64,7 @@ impl World {
         for _ in 0..40 {
             self.go_on(ROUND_MS)?;
         }
+        self.check_phases()?;
         for sale in self.sales.clone() {
             if !self.row(sale).is_over() {
                 if !self.is_crowd() {
@@ -90,6 +91,31 @@ impl World {
     fn row(&mut self, sale: Sale) -> Activity {
         let row = self.store.ask(async |store| store.activity(sale.id).await);
         row.expect("it was published")
+    }
+
+    /// Whatever words were lost, or came late: the store has them all by now, and everybody does as it says.
+    fn check_phases(&mut self) -> Result<(), Violation> {
+        for sale in self.sales.clone() {
+            let row = self.row(sale);
+            let ended = row.ended || row.closed;
+            for gateway in &self.gateways {
+                let running = gateway.running.as_ref();
+                let Some(known) = running.and_then(|it| it.engine().activity(sale.id)) else {
+                    continue;
+                };
+                let known = known.sale();
+                // Of a sale that has ended nobody asks whether it is paused.
+                let differs = known.ended != ended || (!ended && known.paused != row.paused);
+                if differs && !known.closed {
+                    let (number, is) = (gateway.number, (known.paused, known.ended));
+                    let row = (row.paused, ended);
+                    return Err(format!(
+                        "gateway {number} has {is:?} of {sale:?}, the store {row:?}"
+                    ));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Units that may be sold yet.

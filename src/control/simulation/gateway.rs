@@ -101,6 +101,8 @@ pub(super) struct Running {
     cores: Vec<Task<()>>,
     parts: [Task<()>; Part::ALL.len()],
     calls: Vec<(Command, Task<Verdict>)>,
+    /// What is told to other gateways, and heard of them.
+    words: Vec<Task<()>>,
     tail: Tail,
 }
 
@@ -203,9 +205,20 @@ impl Gateway {
             Box::pin(announce(Arc::clone(&control), clock)),
             adopt,
         ];
-        let (cores, calls) = (tasks, Vec::new());
-        let running =
-            Running { control, line, shards, read, writer, keeper, cores, parts, calls, tail };
+        let (cores, calls, words) = (tasks, Vec::new(), Vec::new());
+        let running = Running {
+            control,
+            line,
+            shards,
+            read,
+            writer,
+            keeper,
+            cores,
+            parts,
+            calls,
+            words,
+            tail,
+        };
         self.running = Some(running);
     }
 
@@ -329,9 +342,20 @@ impl Running {
         heard
     }
 
+    /// A word is told, or heard, beside all else, until that is done.
+    pub(super) fn begin_word(&mut self, word: impl Future<Output = ()> + 'static) {
+        self.words.push(Box::pin(word));
+    }
+
+    pub(super) fn run_words(&mut self) {
+        let mut context = Context::from_waker(Waker::noop());
+        self.words.retain_mut(|word| word.as_mut().poll(&mut context).is_pending());
+    }
+
     /// Everything goes on until nothing does by itself.
     pub(super) fn run_all(&mut self) {
         for _ in 0..3 {
+            self.run_words();
             for core in 0..self.shards.len() {
                 self.run_core(core);
             }
@@ -352,7 +376,7 @@ fn go_on(task: &mut Task<()>) {
 }
 
 /// Waits on the simulated clock.
-async fn rest(clock: &SimulatedClock, rest: Duration) {
+pub(super) async fn rest(clock: &SimulatedClock, rest: Duration) {
     let until_us = clock.elapsed_us() + u64::try_from(rest.as_micros()).expect("a short rest");
     poll_fn(|_| match clock.elapsed_us() >= until_us {
         true => Poll::Ready(()),

@@ -16,6 +16,7 @@ mod gateway;
 mod ledger;
 mod losses;
 mod shoppers;
+mod words;
 mod world;
 
 use std::cell::Cell;

@@ -8,6 +8,7 @@ use seckill_shards::record::{NO_KEY, Status};
 use seckill_shards::testing::world::CURRENCY;
 
 use super::world::{Sale, World};
+use crate::api::Word;
 
 /// Shoppers; few, so that they meet their limits.
 pub(super) const USERS: u64 = 4;
@@ -133,6 +134,11 @@ impl World {
                 Verdict::PaymentStarted(payment) => {
                     self.bank.open(payment);
                     self.payments.push((payment.id, payment.amount));
+                }
+                Verdict::ActivityChanged => {
+                    if let Command::ChangePhase { activity, change } = &command {
+                        self.tell(at, Word::Phase(*activity, *change));
+                    }
                 }
                 _ => {}
             }

@@ -15,6 +15,7 @@ use seckill_shards::testing::world::{CURRENCY, NOON};
 use super::Violation;
 use super::bank::Bank;
 use super::gateway::{Fate, Gateway, Part};
+use super::words::UnderWay;
 use crate::reconcile::testing::{Flaw, Machines, Network, Way};
 use crate::store::sqlite::SimulatedStore;
 use crate::store::{NewActivity, NewProduct, Store};
@@ -41,6 +42,7 @@ pub(super) struct Sale {
 struct Cut {
     redis: u64,
     store: u64,
+    peers: u64,
     /// Whether it meets the other Redis of two.
     strays: bool,
 }
@@ -61,6 +63,8 @@ pub(super) struct World {
     pub(super) held: BTreeSet<u16>,
     /// A gateway whose messages wait once it has said this.
     pub(super) held_after: Option<(u16, &'static str)>,
+    /// What gateways tell each other.
+    pub(super) words: UnderWay,
     /// Whether shoppers are many, and come together.
     is_crowd: bool,
     cuts: Vec<Cut>,
@@ -91,6 +95,7 @@ impl World {
             bank: Arc::default(),
             held: BTreeSet::new(),
             held_after: None,
+            words: UnderWay::default(),
             is_crowd: false,
             passed_ms: 0,
             is_told: false,
@@ -256,7 +261,7 @@ impl World {
             let random = &mut self.random;
             let running = self.gateways[at].running.as_mut().expect("it runs");
             let core = random.index(running.shards.len());
-            match random.index(13) {
+            match random.index(14) {
                 0 => running.run_core(core),
                 1 => running.write_group(),
                 2 => running.keep(),
@@ -265,6 +270,7 @@ impl World {
                 5 if random.once_in(2) => running.run_part(Part::Announce),
                 5 => running.run_part(Part::Adopt),
                 6..9 => running.run_part(Part::Settle),
+                9 => running.run_words(),
                 _ => running.run_all(),
             }
             self.hear(at);
@@ -292,8 +298,11 @@ impl World {
         self.note(|| format!("gateway {at} ends, power fails: {power_fails}"));
     }
 
-    /// A message goes on to Redis, or comes again.
+    /// A message goes on to Redis, or comes again; or a word does to another gateway.
     fn carry(&mut self) {
+        if !self.words.borrow().is_empty() && self.random.once_in(2) {
+            return self.carry_word();
+        }
         let mut network = self.network.lock().expect("nobody panics under this lock");
         let is_split = network.machines.is_split();
         let strays = self.random.once_in(if is_split { 2 } else { 30 });
@@ -349,7 +358,7 @@ impl World {
 
     fn befall(&mut self) -> Result<(), Violation> {
         let at = self.random.index(self.gateways.len());
-        let what = self.random.index(17);
+        let what = self.random.index(19);
         match what {
             0 => self.network().machines.flush(),
             1 => self.network().machines.restart(),
@@ -380,10 +389,14 @@ impl World {
             11 => {
                 self.cuts[at].store = self.passed_ms + self.random.below(3_000);
             }
-            12 => self.operate(at),
-            13 => self.lose_any(),
-            14 => self.retire_lost()?,
-            15 => self.withdraw(at),
+            12 => {
+                // Now and then for longer than anybody is told anything.
+                self.cuts[at].peers = self.passed_ms + self.random.below(9_000);
+            }
+            13 | 14 => self.operate(at),
+            15 => self.lose_any(),
+            16 => self.retire_lost()?,
+            17 => self.withdraw(at),
             _ if self.random.once_in(6) => self.pass(ACCEPTED_TOO_LONG_MS),
             _ => self.pass(PAY_WINDOW_MS),
         }
@@ -412,6 +425,10 @@ impl World {
 
     /// An operator pauses, resumes or ends a sale at a gateway.
     fn operate(&mut self, at: usize) {
+        // One that was adopted has no door of its own.
+        if !self.is_own(at) {
+            return;
+        }
         let sale = self.sales[self.random.index(self.sales.len())];
         let change = match self.random.index(12) {
             0 => PhaseChange::End,
@@ -455,6 +472,7 @@ impl World {
             self.take_over(at)?;
             // Before the keeper recycles what was flushed.
             self.check()?;
+            waits |= self.carry_words();
             if !self.carry_all() && !waits {
                 break;
             }
@@ -480,6 +498,16 @@ impl World {
             self.note(|| told);
             carried = true;
         }
+    }
+
+    /// Whether a gateway's calls to others go out, and those of others reach it.
+    pub(super) fn reaches_peers(&self, number: u16) -> bool {
+        self.cuts[usize::from(number)].peers <= self.passed_ms
+    }
+
+    /// A gateway reaches no other any more.
+    pub(super) fn cut_from_peers(&mut self, at: usize) {
+        self.cuts[at].peers = u64::MAX;
     }
 
     /// The store hears nothing more of a gateway.
