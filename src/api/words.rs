@@ -30,8 +30,8 @@ pub enum Word {
     SignOut(Revoked, Timestamp),
 }
 
-/// When a word was said, by the clock of the gateway that says it, and by which: of two words the later
-/// one counts, for everybody the same one.
+/// When a word was said, by the clock of the gateway that says it, or behind what was heard there, and by
+/// which: of two words the later one counts, for everybody the same one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Said {
     /// Its record is durable there.

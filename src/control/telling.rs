@@ -36,6 +36,16 @@ impl Newest {
         *newest == said
     }
 
+    /// Notes a word of this gateway's own, and when it counts as said: behind all that was known here, though
+    /// the clock of whoever said that may be ahead.
+    fn note_own(&self, activity: ActivityId, said: Said) -> Said {
+        let mut all = self.lock();
+        let known = all.get(&activity).map(|known| known.at.plus_ms(1));
+        let said = Said { at: known.unwrap_or_default().max(said.at), ..said };
+        all.insert(activity, said);
+        said
+    }
+
     /// Whether something was said of a sale that the store may lack.
     pub(super) fn awaits_store(&self, activity: ActivityId) -> bool {
         self.lock().contains_key(&activity)
@@ -58,7 +68,7 @@ impl Control {
     /// Tells a word to all others that are there, and waits for them a moment; whom it does not reach within
     /// some seconds the store tells.
     pub(super) async fn tell_all(&self, word: Word) {
-        let (Some(peers), Some(said)) = (&self.peers, self.say(word)) else { return };
+        let (Some(peers), Some(said)) = (&self.peers, self.say(word).await) else { return };
         let others = peers.all().into_iter().filter(|peer| peer.is_present());
         // By the clock that runs on: the other may stand still for hours.
         let until_us = self.engine.clock().elapsed_us() + TELL_US_MAX;
@@ -76,15 +86,28 @@ impl Control {
     }
 
     /// Says a word, whoever is told of it: when, and by whom; none where there is nobody else.
-    pub(super) fn say(&self, word: Word) -> Option<Said> {
+    pub(super) async fn say(&self, word: Word) -> Option<Said> {
         let said = Said { at: self.now(), by: self.peers.as_ref()?.own() };
-        if let Word::Phase(activity, _) = word {
-            // Of this gateway's own words, too, the newest counts.
-            self.newest.note(activity, said);
-            // Whom it does not reach is not to wait for the end of a storm.
-            self.flush.hasten(self.engine.journal().durable_position());
+        let Word::Phase(activity, change) = word else { return Some(said) };
+        let _turn = self.newest.turn.lock().await;
+        // Of this gateway's own words, too, the newest counts.
+        let said = self.newest.note_own(activity, said);
+        if !self.is_at(activity, change) {
+            // Something older was heard while this was written down, and done behind it.
+            let command = Command::ChangePhase { activity, change };
+            self.owners.ask(activity.owner(self.engine.cores()), command).await;
         }
+        // Whom it does not reach is not to wait for the end of a storm.
+        self.flush.hasten(self.engine.journal().durable_position());
         Some(said)
+    }
+
+    /// Whether a sale is as a change leaves it, or has ended.
+    fn is_at(&self, activity: ActivityId, change: PhaseChange) -> bool {
+        let Some(known) = self.engine.activity(activity) else { return true };
+        let sale = known.sale();
+        let is_paused = change == PhaseChange::Pause;
+        sale.ended || (change != PhaseChange::End && sale.paused == is_paused)
     }
 
     /// Does what was done at another gateway, unless something newer is known; false where that cannot
@@ -316,6 +339,24 @@ mod tests {
             fleet.flush().await;
             assert!(!fleet.desk.store.activity(activity).await.unwrap().paused);
             fleet.learn().await;
+            assert!(!fleet.sale().paused);
+        });
+    }
+
+    /// Whoever does something has seen what they undo: by a clock that is behind they said so before it, and
+    /// what came while it was written down was done behind it.
+    #[test]
+    fn what_is_done_here_is_newer_than_all_that_was_heard_and_done_last() {
+        in_fleet(async |fleet| {
+            let (control, activity) = (&fleet.desk.control, fleet.activity);
+            let ahead = control.now().plus_ms(5_000);
+            let resume = Command::ChangePhase { activity, change: RESUME };
+            assert_eq!(control.owners.ask(0, resume).await, Verdict::ActivityChanged);
+            fleet.hear(PAUSE, Said { at: ahead, by: 3 }).await;
+            assert!(fleet.sale().paused);
+            let own = control.say(Word::Phase(activity, RESUME)).await.unwrap();
+            assert!(own.at > ahead && !fleet.sale().paused);
+            fleet.hear(PAUSE, Said { at: ahead, by: 9 }).await;
             assert!(!fleet.sale().paused);
         });
     }

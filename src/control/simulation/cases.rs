@@ -8,7 +8,7 @@ use seckill_shards::ids::{OrderId, UserId};
 use seckill_shards::record::Status;
 
 use super::world::{Sale, World};
-use super::{Violation, in_a_runtime};
+use super::{Violation, in_a_runtime, seeds};
 use crate::reconcile::testing::{Flaw, Way};
 
 /// What a case does to a fleet.
@@ -668,6 +668,69 @@ fn what_an_operator_does_at_one_gateway_holds_at_all_within_a_second_redis_and_s
     };
     let violation = run(without_words, 3, Flaw::None).expect_err("nobody tells the second");
     assert!(violation.starts_with("gateway 1 does not do as an operator says"), "{violation}");
+}
+
+/// No two clocks agree, and whoever resumes a sale has seen that it was paused: it said so with an earlier
+/// instant, and the others stayed as they were until the store was there.
+#[test]
+fn what_is_done_after_something_was_heard_is_newer_whatever_the_clocks_say() {
+    let case: Case = |world| {
+        start(world, 3)?;
+        world.calm(2_000)?;
+        (0..3).for_each(|at| world.cut_from_store(at));
+        for (at, change, expected) in [
+            (0, PhaseChange::Pause, (true, false)),
+            (1, PhaseChange::Resume, (false, false)),
+            (2, PhaseChange::Pause, (true, false)),
+            (0, PhaseChange::Resume, (false, false)),
+            (2, PhaseChange::Pause, (true, false)),
+            (1, PhaseChange::Resume, (false, false)),
+            (0, PhaseChange::Pause, (true, false)),
+            (1, PhaseChange::End, (true, true)),
+        ] {
+            world.change_phase(at, world.sale().id, change);
+            world.phase_within_a_second(expected)?;
+        }
+        Ok(())
+    };
+    check(case, 3, Flaw::None, "");
+}
+
+/// Operators at all gateways pause and resume a sale at once, with the store away. What a gateway heard while
+/// its own word was written down was done behind that, and it alone stayed so.
+#[test]
+fn of_words_that_cross_the_same_one_counts_everywhere() {
+    fn all_agree(world: &mut World) -> Result<(), Violation> {
+        start(world, 3)?;
+        world.calm(2_000)?;
+        (0..3).for_each(|at| world.cut_from_store(at));
+        for _ in 0..20 {
+            let at = world.random.index(3);
+            let change = [PhaseChange::Pause, PhaseChange::Resume][world.random.index(2)];
+            world.change_phase(at, world.sale().id, change);
+            for _ in 0..world.random.index(40) {
+                world.work()?;
+                world.carry();
+                let ms = world.random.below(5);
+                world.pass(ms);
+            }
+        }
+        // No word is said any more.
+        world.calm(9_000)?;
+        let phases = [0, 1, 2].map(|at| world.phase(at));
+        match phases.iter().all(|it| *it == phases[0]) {
+            true => Ok(()),
+            false => Err(format!("they do not agree: {phases:?}")),
+        }
+    }
+    let failed = seeds().find_map(|seed| {
+        in_a_runtime(|| {
+            let mut world = World::new(seed, 3, Flaw::None);
+            world.publish(2, 1);
+            all_agree(&mut world).err().map(|violation| format!("SEED={seed}: {violation}"))
+        })
+    });
+    assert_eq!(failed, None);
 }
 
 /// It learned of the sale, and Redis never heard of it; the others closed the sale while it was down. It

@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join_all, select};
 use seckill_shards::clock::Clock;
 use seckill_shards::testing::SimulatedClock;
 use tokio::sync::oneshot;
@@ -36,14 +36,18 @@ impl World {
     /// Something was done at a gateway, which tells all others that are there, as far as it knows.
     pub(super) fn tell(&mut self, at: usize, word: Word) {
         let gateway = &mut self.gateways[at];
-        let (clock, running) = (&gateway.clock, gateway.running.as_mut());
-        let Some(running) = running.filter(|_| gateway.host.is_none()) else { return };
-        let said = running.control.say(word).expect("there are others");
-        let peers = running.control.peers().expect("there are others").all();
-        for peer in peers.into_iter().filter(|peer| peer.is_present()) {
-            let (under_way, clock) = (Rc::clone(&self.words), Arc::clone(clock));
-            running.begin_word(tell(under_way, clock, peer.number, (word, said)));
-        }
+        let (under_way, clock) = (Rc::clone(&self.words), Arc::clone(&gateway.clock));
+        let Some(running) = gateway.running.as_mut().filter(|_| gateway.host.is_none()) else {
+            return;
+        };
+        let control = Arc::clone(&running.control);
+        running.begin_word(async move {
+            let said = control.say(word).await.expect("there are others");
+            let peers = control.peers().expect("there are others").all();
+            let others = peers.into_iter().filter(|peer| peer.is_present());
+            // They are few, so that each goes on whenever one does.
+            join_all(others.map(|it| tell(&under_way, &clock, it.number, (word, said)))).await;
+        });
     }
 
     /// A call goes on to another gateway, not always the first one first.
@@ -93,21 +97,16 @@ impl World {
 }
 
 /// As [`Control::tell_all`](crate::control::Control::tell_all) does with each of the others.
-async fn tell(
-    under_way: UnderWay,
-    clock: Arc<SimulatedClock>,
-    to: u16,
-    (word, said): (Word, Said),
-) {
+async fn tell(under_way: &UnderWay, clock: &SimulatedClock, to: u16, (word, said): (Word, Said)) {
     let until_us = clock.elapsed_us() + TELL_US_MAX;
     loop {
         let (answer, answered) = oneshot::channel();
         under_way.borrow_mut().push(Call { to, word, said, answer });
-        let patience = pin!(rest(&clock, TELL_PATIENCE));
+        let patience = pin!(rest(clock, TELL_PATIENCE));
         let is_done = matches!(select(answered, patience).await, Either::Left((Ok(true), _)));
         if is_done || clock.elapsed_us() >= until_us {
             return;
         }
-        rest(&clock, TELL_AGAIN).await;
+        rest(clock, TELL_AGAIN).await;
     }
 }

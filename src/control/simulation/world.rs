@@ -255,7 +255,7 @@ impl World {
     }
 
     /// A gateway goes on for a while, or a part of it does.
-    fn work(&mut self) -> Result<(), Violation> {
+    pub(super) fn work(&mut self) -> Result<(), Violation> {
         let Some(at) = self.any_running() else { return Ok(()) };
         for _ in 0..=self.random.index(6) {
             let random = &mut self.random;
@@ -299,7 +299,7 @@ impl World {
     }
 
     /// A message goes on to Redis, or comes again; or a word does to another gateway.
-    fn carry(&mut self) {
+    pub(super) fn carry(&mut self) {
         if !self.words.borrow().is_empty() && self.random.once_in(2) {
             return self.carry_word();
         }
