@@ -94,7 +94,7 @@ impl World {
     }
 
     /// Whatever words were lost, or came late: the store has them all by now, and everybody does as it says.
-    fn check_phases(&mut self) -> Result<(), Violation> {
+    pub(super) fn check_phases(&mut self) -> Result<(), Violation> {
         for sale in self.sales.clone() {
             let row = self.row(sale);
             let ended = row.ended || row.closed;

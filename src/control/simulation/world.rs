@@ -520,9 +520,14 @@ impl World {
         self.cuts[at].strays = strays;
     }
 
+    /// Everybody reaches everything again.
+    pub(super) fn link(&mut self) {
+        self.cuts.fill(Cut::default());
+    }
+
     /// Nothing befalls anybody any more, and everybody is there who ever will be.
     pub(super) fn mend(&mut self) {
-        self.cuts.fill(Cut::default());
+        self.link();
         self.held.clear();
         self.held_after = None;
         let mut network = self.network();
