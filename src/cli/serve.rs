@@ -296,9 +296,18 @@ fn register(runtime: &Runtime, control: &Control, config: &Config) -> Result<(),
 
 /// What is to be known before shoppers are served, those of adopted gateways among them.
 fn prepare(runtime: &Runtime, control: &Arc<Control>) -> Result<(), Unusable> {
-    let opened = runtime.block_on(control.open_adopted());
+    let prepared = runtime.block_on(prepared(control));
+    if prepared.is_err() {
+        // What goes on for others by then is not cut off in the middle of a call.
+        let _is_whole = runtime.block_on(control.close_adopted(LAST_FLUSH));
+    }
+    prepared
+}
+
+async fn prepared(control: &Arc<Control>) -> Result<(), Unusable> {
+    let opened = control.open_adopted().await;
     opened.map_err(|error| Unusable(format!("{error:#}")))?;
-    runtime.block_on(control.prepare()).map_err(|error| Unusable::from(&error))?;
+    control.prepare().await.map_err(|error| Unusable::from(&error))?;
     // The others were asked: nobody is to be told what is not to stand.
     match control.ending() {
         Some(Ending::Unusable(why)) => Err(Unusable(why)),
