@@ -138,8 +138,10 @@ impl Control {
             PhaseChange::Resume => (false, sale.ended),
             PhaseChange::End => (sale.paused, true),
         };
-        // An older word of this gateway's own would come to the store later, and be its last.
-        let command = match sale.phased_at > self.engine.flushed_position() {
+        // An older word of this gateway's own would come to the store later, and be its last. An end is for good,
+        // and comes to the store from whoever has heard it: the journal of whoever said it may be lost.
+        let is_told = change == PhaseChange::End;
+        let command = match is_told || sale.phased_at > self.engine.flushed_position() {
             true => Command::ChangePhase { activity, change },
             false => Command::FollowPhase { activity, paused, ended },
         };
