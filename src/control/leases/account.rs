@@ -34,7 +34,7 @@ pub(super) struct Account {
     rests_until_us: u64,
     /// When what did not come about is tried again.
     again_us: u64,
-    /// A generation that the store gave for an era, and another's came before.
+    /// A generation that the store gave for an era, and of which nobody knows whether it was begun.
     pub unbegun: Option<u64>,
     /// Units that the others asked for in vain.
     short: u64,
