@@ -253,12 +253,19 @@ impl Shard {
         self.orders.order_mut(id).expect("it was marked").moving = false;
     }
 
-    /// What the others are to be told of an order that was recovered.
+    /// What the others are to be told of an order that was recovered; orders come by their age. Of a gateway
+    /// that was lost each of its accepted ones may have had its place, an older one before a newer, and all
+    /// of them stand with the others now: the newest is asked for first, so that one which never had a place
+    /// does not stand against one that can be paid already.
     pub(super) fn recall(&mut self, order: OrderId, position: u64) {
         let found = self.orders.order(order).expect("it was recovered a moment ago");
         let (id, is_accepted) = (found.activity, found.status == Status::Accepted);
+        let may_have_its_place = found.confirmed;
         let activity = self.shared.activity(id).filter(|it| !it.sale().closed);
         match activity {
+            Some(_) if is_accepted && may_have_its_place => {
+                self.untold.entry(id).or_default().accepted.push_front((position, order));
+            }
             Some(_) if is_accepted => self.ask_for_place(id, order, position),
             Some(activity) => self.tell_end(&activity, order, position),
             None => {}

@@ -534,6 +534,32 @@ fn c18_what_can_be_paid_is_in_the_store() {
     assert!(violation.contains("is AwaitingPayment, and is lost"), "{violation}");
 }
 
+/// A buyer has a unit elsewhere and two orders at a gateway, of which one more is let: it is told so, and
+/// is lost before the store has it. Who goes on cannot tell which it was.
+#[test]
+fn c20_of_a_buyers_orders_the_one_that_could_be_paid_goes_on() {
+    let case: Case = |world| {
+        world.sales.clear();
+        world.publish(4, 2);
+        start(world, 2)?;
+        world.payable(1, 1)?;
+        let other = world.try_buy(0, 2, 2)?.ok_or("nothing is sold")?;
+        world.until("it is payable", |it| it.status(0, other) == Status::AwaitingPayment)?;
+        world.held.insert(0);
+        world.cancel(0, other);
+        let order = world.try_buy(0, 1, 1)?.ok_or("nothing is sold")?;
+        world.buy(0, world.sale(), UserId(1), 1);
+        world.calm(1_000)?;
+        world.cut_from_store(0);
+        world.held.clear();
+        world.until("one is payable", |it| it.status(0, order) == Status::AwaitingPayment)?;
+        world.lose(0);
+        world.adopt_first()?;
+        world.until("it can be paid", |it| it.status(0, order) == Status::AwaitingPayment)
+    };
+    check(case, 2, Flaw::None, "");
+}
+
 /// A gateway writes down that an order is paid, and is lost before the store has it.
 #[test]
 fn c19_the_provider_is_asked_before_an_order_ends() {

@@ -178,17 +178,24 @@ impl World {
         Ok(())
     }
 
-    /// Whether other lost gateways had orders of the same buyer that together with it pass the limit.
-    /// Whoever goes on for them cannot tell which had been confirmed, and one has to yield.
+    /// Whether another lost gateway had orders of the same buyer, and this one, those, and what had a place
+    /// elsewhere pass the limit. Whoever goes on cannot tell which had been confirmed, and one has to yield.
     fn is_contested(&self, order: OrderId) -> bool {
         let at = usize::from(order.origin().gateway);
         let entry = &self.gateways[at].ledger.orders[&order];
         let limit = self.sales.iter().find(|sale| sale.id == entry.activity).map(|sale| sale.limit);
-        let others = self.gateways.iter().enumerate().filter(|(other, _)| *other != at);
-        let lost = others.filter(|(_, it)| it.origin().epoch > 0);
         let is_rival = |it: &&Entry| it.user == entry.user && it.activity == entry.activity;
-        let rivals = lost.flat_map(|(_, it)| it.ledger.orders.values().filter(is_rival));
-        let wanted = rivals.map(|it| it.quantity).sum::<u32>();
-        wanted > 0 && limit.is_some_and(|limit| entry.quantity + wanted > limit)
+        let (mut lost, mut placed) = (0, entry.quantity);
+        for (_, gateway) in self.gateways.iter().enumerate().filter(|(other, _)| *other != at) {
+            let rivals = gateway.ledger.orders.values().filter(is_rival);
+            match gateway.origin().epoch > 0 {
+                true => lost += rivals.map(|it| it.quantity).sum::<u32>(),
+                false => {
+                    let rivals = rivals.filter(|it| it.status != Status::Rejected);
+                    placed += rivals.map(|it| it.quantity).sum::<u32>();
+                }
+            }
+        }
+        lost > 0 && limit.is_some_and(|limit| placed + lost > limit)
     }
 }
