@@ -167,6 +167,10 @@ impl Account {
         let gone = u64::from(net.saturating_sub(free)).saturating_sub(activity.withdrawn());
         self.demand.look(now_us, (gone, free), in_vain);
         let supply = self.supply(free);
+        if supply.pool == 0 && activity.ending() > 0 {
+            // What others may want comes free once the store has those ends: no storm is waited for.
+            control.flush.hasten(control.engine.journal().durable_position());
+        }
         let spare = if is_over { free } else { self.demand.give(now_us, &supply) };
         if spare > 0 {
             let (id, at_most) = (activity.id, spare);

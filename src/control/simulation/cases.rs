@@ -181,7 +181,11 @@ fn start(world: &mut World, gateways: usize) -> Result<(), Violation> {
     world.until_live()
 }
 
-fn run(case: Case, gateways: u16, flaw: Flaw) -> Result<(), Violation> {
+fn run(
+    case: impl Fn(&mut World) -> Result<(), Violation>,
+    gateways: u16,
+    flaw: Flaw,
+) -> Result<(), Violation> {
     in_a_runtime(|| {
         let mut world = fleet(gateways, flaw);
         let done = case(&mut world).and_then(|()| world.finish());
@@ -191,10 +195,15 @@ fn run(case: Case, gateways: u16, flaw: Flaw) -> Result<(), Violation> {
 }
 
 /// A case holds, and what its rule keeps away comes about without it.
-fn check(case: Case, gateways: u16, flaw: Flaw, expected: &str) {
-    run(case, gateways, Flaw::None).unwrap_or_else(|violation| panic!("{violation}"));
+fn check(
+    case: impl Fn(&mut World) -> Result<(), Violation>,
+    gateways: u16,
+    flaw: Flaw,
+    expected: &str,
+) {
+    run(&case, gateways, Flaw::None).unwrap_or_else(|violation| panic!("{violation}"));
     if flaw != Flaw::None {
-        let violation = run(case, gateways, flaw).expect_err("the rule is left out");
+        let violation = run(&case, gateways, flaw).expect_err("the rule is left out");
         let head = violation.lines().next().unwrap_or_default();
         assert!(head.contains(expected), "{violation}");
     }
@@ -649,6 +658,45 @@ fn the_last_unit_anywhere_is_sold_to_a_buyer_at_another_gateway_within_a_second(
     };
     for case in [right_after_a_sale, idle, though_a_message_is_lost] {
         check(case, 2, Flaw::None, "");
+    }
+}
+
+/// It is at the third, and comes free a moment before or long before whoever wants it comes, in a storm of
+/// other orders there or not.
+#[test]
+fn the_last_unit_of_three_gateways_is_sold_within_a_second_however_many_want_it() {
+    fn within_a_second(
+        world: &mut World,
+        later_ms: u64,
+        rages: bool,
+        many: u64,
+    ) -> Result<(), Violation> {
+        world.sales.clear();
+        world.publish(1, 1);
+        start(world, 3)?;
+        let order = world.try_buy(2, 1, 1)?.ok_or("nothing is sold")?;
+        world.until("it is in the store", |it| it.status(2, order) == Status::AwaitingPayment)?;
+        world.gateways[2].storm.set(rages);
+        world.cancel(2, order);
+        world.calm(later_ms)?;
+        world.go_on(later_ms % ROUND_MS)?;
+        for _ in 0..50 {
+            for user in 2..2 + many {
+                world.buy(usize::from(user % 2 == 1), world.sale(), UserId(user), 1);
+            }
+            world.go_on(20)?;
+            if world.entries().any(|it| it.status.is_open()) {
+                world.gateways[2].storm.set(false);
+                return Ok(());
+            }
+        }
+        Err(format!("{many} may not have it within a second, {later_ms} ms later, {rages}"))
+    }
+    let moments = (0..10).flat_map(|at| [20 + 25 * at, 5_000 + 25 * at]);
+    for (later_ms, rages) in moments.flat_map(|at| [(at, false), (at, true)]) {
+        for many in 1..5 {
+            check(|world| within_a_second(world, later_ms, rages, many), 3, Flaw::None, "");
+        }
     }
 }
 

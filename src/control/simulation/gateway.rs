@@ -4,7 +4,7 @@
 //!
 //! It must not know the other gateways, nor what should come of anything.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -81,6 +81,8 @@ pub(super) struct Gateway {
     pub(super) host: Option<usize>,
     /// Whether its provider is asked before its orders end, where it was adopted.
     pub(super) asks: bool,
+    /// Whether orders pour in, so that the flush lets the store alone.
+    pub(super) storm: Rc<Cell<bool>>,
     /// How far the store has followed its journal, at least.
     flushed: u64,
     seed: u64,
@@ -127,6 +129,7 @@ impl Gateway {
             fate: Fate::Here,
             host: None,
             asks: true,
+            storm: Rc::default(),
             flushed: 0,
             seed,
             disk: SimulatedDisk::new(seed, DISK_BYTES),
@@ -200,7 +203,7 @@ impl Gateway {
         };
         let parts: [Task<()>; Part::ALL.len()] = [
             Box::pin(settle(Arc::clone(&control), Arc::clone(&clock))),
-            Box::pin(follow(Arc::clone(&control), Arc::clone(&clock))),
+            Box::pin(follow(Arc::clone(&control), Arc::clone(&clock), Rc::clone(&self.storm))),
             Box::pin(learn(Arc::clone(&control), Arc::clone(&clock))),
             Box::pin(announce(Arc::clone(&control), clock)),
             adopt,
@@ -399,7 +402,7 @@ async fn settle(control: Arc<Control>, clock: Arc<SimulatedClock>) {
 }
 
 /// As the thread of the flush does.
-async fn follow(control: Arc<Control>, clock: Arc<SimulatedClock>) {
+async fn follow(control: Arc<Control>, clock: Arc<SimulatedClock>, storm: Rc<Cell<bool>>) {
     while let Err(error) = control.register().await {
         if !error.may_pass() {
             return control.give_up(&error);
@@ -409,6 +412,10 @@ async fn follow(control: Arc<Control>, clock: Arc<SimulatedClock>) {
     let (mut tail, reach) =
         (control.engine.tail(control.engine.flushed_position()), flush::Reach::default());
     loop {
+        if storm.get() && !control.flush.is_awaited(control.engine.flushed_position()) {
+            rest(&clock, flush::REST).await;
+            continue;
+        }
         if let Some(batch) =
             flush::next_batch(&control.engine, &mut tail, &reach).expect("it is durable")
         {
