@@ -150,6 +150,7 @@ impl Control {
     /// says nothing of a pause. An end is for good. `flushed` is how far the store was, at least.
     async fn follow_phase(&self, row: &Activity, flushed: u64) -> bool {
         let Some(activity) = self.engine.activity(row.id) else { return true };
+        let _turn = self.newest.turn().await;
         let sale = activity.sale();
         if sale.lease.is_none() {
             return true;

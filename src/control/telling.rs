@@ -23,11 +23,16 @@ use crate::peers::{self, Peer, Peers};
 #[derive(Debug, Default)]
 pub(super) struct Newest {
     words: Mutex<BTreeMap<ActivityId, Said>>,
-    /// Words are carried out one after the other: of two that come together the newer one is the last.
     turn: tokio::sync::Mutex<()>,
 }
 
 impl Newest {
+    /// Words and rows are carried out one after the other: of two words that come together the newer one is
+    /// the last, and what is said here is behind whatever was carried out before.
+    pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
+    }
+
     /// Notes a word; false where a newer one is known, which stands.
     pub(super) fn note(&self, activity: ActivityId, said: Said) -> bool {
         let mut all = self.lock();
@@ -85,29 +90,35 @@ impl Control {
         drop(timeout(TELL, join_all(told)).await);
     }
 
-    /// Says a word, whoever is told of it: when, and by whom; none where there is nobody else.
+    /// Says a word, whoever is told of it: when, and by whom; none where there is nobody else, or where it does
+    /// not stand.
     pub(super) async fn say(&self, word: Word) -> Option<Said> {
-        let said = Said { at: self.now(), by: self.peers.as_ref()?.own() };
-        let Word::Phase(activity, change) = word else { return Some(said) };
-        let _turn = self.newest.turn.lock().await;
-        // Of this gateway's own words, too, the newest counts.
-        let said = self.newest.note_own(activity, said);
-        if !self.is_at(activity, change) {
-            // Something older was heard while this was written down, and done behind it.
-            let command = Command::ChangePhase { activity, change };
-            self.owners.ask(activity.owner(self.engine.cores()), command).await;
+        let by = self.peers.as_ref()?.own();
+        let Word::Phase(activity, change) = word else { return Some(Said { at: self.now(), by }) };
+        let _turn = self.newest.turn().await;
+        if !self.stands(activity, change).await {
+            return None;
         }
+        // Now, when the record that makes it stand is durable. Of this gateway's own words, too, the newest counts.
+        let said = self.newest.note_own(activity, Said { at: self.now(), by });
         // Whom it does not reach is not to wait for the end of a storm.
         self.flush.hasten(self.engine.journal().durable_position());
         Some(said)
     }
 
-    /// Whether a sale is as a change leaves it, or has ended.
-    fn is_at(&self, activity: ActivityId, change: PhaseChange) -> bool {
-        let Some(known) = self.engine.activity(activity) else { return true };
-        let sale = known.sale();
+    /// Whether a sale is as a change that was made here leaves it. What was heard while that was written down was
+    /// done behind it, so it is made once more; where that cannot be, what was heard stands, as it does elsewhere.
+    async fn stands(&self, activity: ActivityId, change: PhaseChange) -> bool {
+        let Some(known) = self.engine.activity(activity) else { return false };
+        let (paused, ended) = (known.sale().paused, known.sale().ended);
         let is_paused = change == PhaseChange::Pause;
-        sale.ended || (change != PhaseChange::End && sale.paused == is_paused)
+        // An end is for good, and nothing stands behind it.
+        if change == PhaseChange::End || ended || paused == is_paused {
+            return change == PhaseChange::End || !ended;
+        }
+        let command = Command::ChangePhase { activity, change };
+        let verdict = self.owners.ask(activity.owner(self.engine.cores()), command).await;
+        verdict == Verdict::ActivityChanged
     }
 
     /// Does what was done at another gateway, unless something newer is known; false where that cannot
@@ -124,26 +135,27 @@ impl Control {
 
     async fn hear_phase(&self, activity: ActivityId, change: PhaseChange, said: Said) -> bool {
         let Some(known) = self.engine.activity(activity) else { return false };
-        let _turn = self.newest.turn.lock().await;
+        let _turn = self.newest.turn().await;
         let sale = known.sale();
+        if sale.ended || sale.closed || sale.lease.is_none() {
+            return true;
+        }
+        // An end is for good, whatever else was said, and comes to the store from whoever has heard it: the journal
+        // of whoever said it may be lost.
+        let is_end = change == PhaseChange::End;
         // What the store has already is in its row, with whatever came behind it.
         let teller = self.peers.as_ref().and_then(|peers| peers.find(said.by));
         let is_stored = teller.is_some_and(|teller| teller.as_of() > said.at);
-        let is_over = sale.closed || sale.lease.is_none() || is_stored;
-        if is_over || !self.newest.note(activity, said) {
+        if !is_end && (is_stored || !self.newest.note(activity, said)) {
             return true;
         }
-        let (paused, ended) = match change {
-            PhaseChange::Pause => (true, sale.ended),
-            PhaseChange::Resume => (false, sale.ended),
-            PhaseChange::End => (sale.paused, true),
-        };
-        // An older word of this gateway's own would come to the store later, and be its last. An end is for good,
-        // and comes to the store from whoever has heard it: the journal of whoever said it may be lost.
-        let is_told = change == PhaseChange::End;
-        let command = match is_told || sale.phased_at > self.engine.flushed_position() {
+        // An older word of this gateway's own would come to the store later, and be its last.
+        let command = match is_end || sale.phased_at > self.engine.flushed_position() {
             true => Command::ChangePhase { activity, change },
-            false => Command::FollowPhase { activity, paused, ended },
+            false => {
+                let paused = change == PhaseChange::Pause;
+                Command::FollowPhase { activity, paused, ended: false }
+            }
         };
         let verdict = self.owners.ask(activity.owner(self.engine.cores()), command).await;
         self.stale.notify_one();
@@ -186,8 +198,9 @@ async fn tell(peers: &Peers, peer: &Arc<Peer>, word: Word, said_at: Timestamp) -
 
 #[cfg(test)]
 mod tests {
+    use futures_util::future::join;
     use seckill_shards::engine::Sale;
-    use tokio::task::LocalSet;
+    use tokio::task::{LocalSet, yield_now};
 
     use super::super::flush::{Reach, next_batch};
     use super::super::learn::Learned;
@@ -197,6 +210,7 @@ mod tests {
 
     const PAUSE: PhaseChange = PhaseChange::Pause;
     const RESUME: PhaseChange = PhaseChange::Resume;
+    const END: PhaseChange = PhaseChange::End;
 
     /// Gateway 7, with another that the store has all of up to an instant.
     struct Fleet {
@@ -290,8 +304,46 @@ mod tests {
             assert_eq!(fleet.desk.control.engine.journal().durable_position(), before);
             fleet.hear(PAUSE, said(200, 4)).await;
             assert!(fleet.sale().paused);
-            fleet.hear(PhaseChange::End, said(300, 3)).await;
+            fleet.hear(END, said(300, 3)).await;
             assert!(fleet.sale().paused && fleet.sale().ended);
+        });
+    }
+
+    /// It was dropped, and whoever told it took it for done: with its teller's journal lost nobody had it.
+    #[test]
+    fn an_end_counts_whatever_newer_word_came_first() {
+        in_fleet(async |fleet| {
+            fleet.store_has(150);
+            fleet.hear(RESUME, said(200, 3)).await;
+            fleet.hear(END, said(100, 3)).await;
+            assert!(fleet.sale().ended);
+            let resume = Word::Phase(fleet.activity, RESUME);
+            assert_eq!(fleet.desk.control.say(resume).await, None, "nothing stands behind an end");
+        });
+    }
+
+    /// Its instant was from before its record was durable: with the store a moment behind, the others took it for
+    /// stored, and did as the row said.
+    #[test]
+    fn a_word_that_is_done_once_more_is_said_when_that_is_durable() {
+        in_fleet(async |fleet| {
+            let (control, activity) = (&fleet.desk.control, fleet.activity);
+            let resume = Command::ChangePhase { activity, change: RESUME };
+            assert_eq!(control.owners.ask(0, resume).await, Verdict::ActivityChanged);
+            fleet.hear(PAUSE, said(100, 3)).await;
+            let durable = || control.engine.journal().durable_position();
+            let before = durable();
+            let durable_at = async {
+                while durable() == before {
+                    fleet.desk.clock.advance(1);
+                    yield_now().await;
+                }
+                control.now()
+            };
+            let (said, durable_at) =
+                join(control.say(Word::Phase(activity, RESUME)), durable_at).await;
+            assert!(!fleet.sale().paused);
+            assert!(said.unwrap().at >= durable_at);
         });
     }
 

@@ -25,6 +25,7 @@ use crate::store::{NewActivity, NewProduct, Store};
 pub(super) struct Desk {
     pub(super) control: Arc<Control>,
     pub(super) store: Arc<dyn Store>,
+    pub(super) clock: Arc<SimulatedClock>,
     folder: PathBuf,
 }
 
@@ -61,7 +62,7 @@ impl Desk {
         std::fs::create_dir_all(&folder).unwrap();
         let store: Arc<dyn Store> = Arc::new(Sqlite::open(&folder.join("store.db")).unwrap());
         let (disk, clock) = (SimulatedDisk::new(1, DISK_BYTES), Arc::new(SimulatedClock::at(NOON)));
-        let world = World::open(disk, clock, options).unwrap();
+        let world = World::open(disk, Arc::clone(&clock), options).unwrap();
         let World { engine, mut shards, mut writer, .. } = world;
         let owners = Owners::new(1);
         let shards = Rc::new(Shards::new(shards.pop().unwrap(), owners.clone()));
@@ -88,7 +89,7 @@ impl Desk {
             peers,
             adopted: folder.join("adopted"),
         });
-        Self { control, store, folder }
+        Self { control, store, clock, folder }
     }
 }
 

@@ -42,7 +42,7 @@ impl World {
         };
         let control = Arc::clone(&running.control);
         running.begin_word(async move {
-            let said = control.say(word).await.expect("there are others");
+            let Some(said) = control.say(word).await else { return };
             let peers = control.peers().expect("there are others").all();
             let others = peers.into_iter().filter(|peer| peer.is_present());
             // They are few, so that each goes on whenever one does.
