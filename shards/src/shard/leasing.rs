@@ -34,7 +34,12 @@ pub struct Untold {
     pub quantity: u32,
     /// It has ended: its place is free. Otherwise its place is asked for.
     pub ended: bool,
+    /// Of those with one position the smaller is told first: after a start all that were recovered have one.
+    pub turn: Turn,
 }
+
+/// An order's turn among those that were recovered: an instant and a number.
+pub type Turn = (u64, u64);
 
 /// A place that the other gateways must count, should Redis have forgotten it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,7 +80,7 @@ impl Shard {
         untold.extend(earliest(&mut queues.accepted, until, may_ask, |id| {
             orders.order(id).filter(|it| is_accepted(it))
         }));
-        untold.sort_by_key(|it| (it.position, !it.ended));
+        untold.sort_by_key(|it| (it.position, !it.ended, it.turn));
         untold.truncate(ORDERS_PER_RECORD_MAX);
         untold
     }
@@ -253,19 +258,12 @@ impl Shard {
         self.orders.order_mut(id).expect("it was marked").moving = false;
     }
 
-    /// What the others are to be told of an order that was recovered; orders come by their age. Of a gateway
-    /// that was lost each of its accepted ones may have had its place, an older one before a newer, and all
-    /// of them stand with the others now: the newest is asked for first, so that one which never had a place
-    /// does not stand against one that can be paid already.
+    /// What the others are to be told of an order that was recovered; they come by their turns.
     pub(super) fn recall(&mut self, order: OrderId, position: u64) {
         let found = self.orders.order(order).expect("it was recovered a moment ago");
         let (id, is_accepted) = (found.activity, found.status == Status::Accepted);
-        let may_have_its_place = found.confirmed;
         let activity = self.shared.activity(id).filter(|it| !it.sale().closed);
         match activity {
-            Some(_) if is_accepted && may_have_its_place => {
-                self.untold.entry(id).or_default().accepted.push_front((position, order));
-            }
             Some(_) if is_accepted => self.ask_for_place(id, order, position),
             Some(activity) => self.tell_end(&activity, order, position),
             None => {}
@@ -287,6 +285,16 @@ impl Shard {
     }
 }
 
+/// When an order that was recovered is told of: an older one before a newer. Of a gateway that was lost each of its
+/// accepted ones may have had its place, the older before the newer, and all of them stand with the others now:
+/// the newest is asked for first, so that one which never had a place does not stand against one that can be
+/// paid already.
+pub(super) fn turn(order: &Order) -> Turn {
+    let may_have_its_place = order.confirmed && order.status == Status::Accepted;
+    let (at, number) = (order.placed_at.0, order.id.0);
+    if may_have_its_place { (u64::MAX - at, u64::MAX - number) } else { (at, number) }
+}
+
 /// The first orders of a queue that stand before `until`, that may be told, and of which the others have
 /// not heard; those of which they have are dropped from its front.
 fn earliest<'a>(
@@ -305,6 +313,7 @@ fn earliest<'a>(
         user: it.user,
         quantity: it.quantity,
         ended: !it.status.is_open(),
+        turn: turn(it),
     };
     due.map(tell).take(ORDERS_PER_RECORD_MAX).collect()
 }

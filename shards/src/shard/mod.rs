@@ -23,7 +23,7 @@ use arc_swap::ArcSwap;
 pub use activity::{Activities, Activity, Phase, Sale};
 pub(crate) use ahead::share_out;
 pub use counters::ShardCounters;
-pub use leasing::{Placed, Untold};
+pub use leasing::{Placed, Turn, Untold};
 
 use self::asking::{Unasked, may_be_paid};
 use self::leasing::Untolds;
@@ -182,7 +182,7 @@ impl Shard {
                 activity.count_out(self.index, order.quantity);
             }
             if order.unreleased {
-                untold.push((order.placed_at, order.id));
+                untold.push((leasing::turn(order), order.id));
             }
             if self.shared.asks && may_be_paid(order) {
                 self.unasked.insert(order.id);

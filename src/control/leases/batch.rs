@@ -47,7 +47,7 @@ pub(super) fn batch(shards: Vec<Vec<Untold>>) -> Batch {
     };
     let cut = shards.iter().filter_map(cut).min();
     let mut untold = shards.concat();
-    untold.sort_by_key(|it| (it.position, !it.ended));
+    untold.sort_by_key(|it| (it.position, !it.ended, it.turn));
     let reach = untold.partition_point(|it| cut.is_none_or(|cut| it.position <= cut));
     let is_full = reach.min(ORDERS_PER_MESSAGE_MAX) < untold.len() || cut.is_some();
     untold.truncate(reach.min(ORDERS_PER_MESSAGE_MAX));
@@ -74,7 +74,8 @@ mod tests {
     use super::*;
 
     fn untold(position: u64, order: u64, ended: bool) -> Untold {
-        Untold { position, order: OrderId(order), user: UserId(order), quantity: 1, ended }
+        let (turn, order, user) = ((order, 0), OrderId(order), UserId(order));
+        Untold { position, order, user, quantity: 1, ended, turn }
     }
 
     fn told(batch: &Batch) -> (Vec<u64>, Vec<u64>) {
@@ -91,6 +92,16 @@ mod tests {
         let batch = batch(shards);
         assert_eq!(told(&batch), (vec![20, 11], vec![10, 21]));
         assert!(!batch.is_full);
+    }
+
+    /// After a start all have one position.
+    #[test]
+    fn of_those_that_were_recovered_the_older_one_is_asked_for_first() {
+        let shards = vec![
+            vec![untold(5, 12, false), untold(5, 14, false)],
+            vec![untold(5, 11, false), untold(5, 13, true)],
+        ];
+        assert_eq!(told(&batch(shards)), (vec![13], vec![11, 12, 14]));
     }
 
     /// The second shard may have an end behind its 250th order that made room for order 5,000.

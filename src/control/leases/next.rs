@@ -44,8 +44,8 @@ pub enum Next {
 }
 
 /// What `holder`, whose journal has `lease`, does next. `unbegun` is the latest generation that the store gave it
-/// and another's era came before: it is begun while that one is not live, or whoever joins would take the live
-/// era for one of before, and end it.
+/// and that may not have been begun, since another's era came before or nobody has answered: it is begun while
+/// that era is not live, or whoever joins would take the live era for one of before, and end it.
 #[must_use]
 pub fn next(view: &View, lease: &Lease, holder: Holder, unbegun: Option<u64>) -> Next {
     let (asked_at, status) = match view {

@@ -82,16 +82,16 @@ impl Round<'_> {
         seen: Option<Era>,
     ) -> Result<Option<Refusal>, Failed> {
         let lease = self.activity(id).and_then(|it| it.sale().lease).unwrap_or_default();
-        // One that is of no use any more is not begun below what the journals have.
-        let is_later = |&generation: &u64| {
+        // None is begun below what Redis or the journals have.
+        let is_of_use = |&generation: &u64| {
             seen.is_none_or(|seen| generation > seen.generation)
                 && lease.may_enter(Era { generation, nonce: 0 })
         };
-        let generation = match self.account(id).unbegun.filter(is_later) {
+        let generation = match self.account(id).unbegun.filter(is_of_use) {
             Some(generation) => generation,
             None => self.in_time(self.control.store.next_generation(id)).await?,
         };
-        // Nor is one lost with a message.
+        // It is kept until Redis says that it was begun: the message, or its answer, may be lost.
         self.account(id).unbegun = Some(generation);
         let random = crate::random_bytes().map(u64::from_le_bytes).unwrap_or(generation);
         let begun = self.settling.redis.begin(id, seen, generation, random).await?;
