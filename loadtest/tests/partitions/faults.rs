@@ -13,7 +13,7 @@ use crate::world::{GATEWAYS, SERVE, World};
 const FAULTS_MAX: usize = 4;
 /// Faults to draw from: more likely ones more than once. Where each gateway has a way of its own to the store
 /// there are some more.
-const KINDS: usize = 16;
+const KINDS: usize = 17;
 /// How a link fails.
 const MODES: [Mode; 4] = [Mode::SilentThere, Mode::SilentBack, Mode::Silent, Mode::Cut];
 
@@ -33,6 +33,8 @@ pub(crate) enum Fault {
     RedisStopped,
     /// Redis forgets everything.
     RedisFlushed,
+    /// Redis' replica is killed, and comes back.
+    ReplicaKilled,
     /// Redis dies, and its replica takes over without what was written last.
     ReplicaPromoted,
     /// The same, but the old master lives on, and one gateway goes on with it.
@@ -100,6 +102,7 @@ fn of_kind(kind: usize, gateway: usize, other: usize, mode: Mode) -> Fault {
         12 | 13 => Fault::GatewayLost(gateway),
         14 => Fault::GatewayLeft(gateway),
         15 => Fault::StoreStalled,
+        16 => Fault::ReplicaKilled,
         KINDS.. => Fault::ToStore(gateway, mode),
     }
 }
@@ -123,6 +126,7 @@ impl Fault {
             Self::RedisKilled
             | Self::RedisStopped
             | Self::RedisFlushed
+            | Self::ReplicaKilled
             | Self::ReplicaPromoted
             | Self::RedisSplit(_)
             | Self::OldMasterBack => true,
@@ -172,6 +176,7 @@ impl Fault {
             Self::RedisKilled => world.redis[master].kill(),
             Self::RedisStopped => world.redis[master].stop(),
             Self::RedisFlushed => world.redis[master].flush(),
+            Self::ReplicaKilled => world.redis[other].kill(),
             Self::ReplicaPromoted => {
                 world.redis[master].kill();
                 world.redis[other].lead();
@@ -203,6 +208,10 @@ impl Fault {
             Self::RedisKilled => world.redis[master].restart(),
             Self::RedisStopped => world.redis[master].go_on(),
             Self::RedisFlushed => {}
+            Self::ReplicaKilled => {
+                world.redis[other].restart();
+                world.follow();
+            }
             Self::ReplicaPromoted => {
                 world.redis[master].restart();
                 world.master = other;
