@@ -12,6 +12,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod flow;
+pub mod log;
 pub mod metrics;
 pub mod operations;
 pub mod payment;

@@ -33,6 +33,7 @@ use super::throttle::Throttle;
 use super::tokens::Tokens;
 use super::words::{Said, Word};
 use crate::flow::Pass;
+use crate::log::causes;
 use crate::payment::PaymentPort;
 use crate::peers::{Peers, Vouched};
 use crate::store::{Act, Revoked, Store, StoreError, Stored};
@@ -351,7 +352,7 @@ async fn watch<T>(
 /// Faults go to the log; refusals are the caller's business.
 fn tell(error: &StoreError) {
     if !matches!(error, StoreError::Refused(_)) {
-        tracing::warn!(%error, "a call of the store failed");
+        tracing::warn!(error = %causes(error), "a call of the store failed");
     }
 }
 

@@ -24,6 +24,7 @@ use clap::{Parser, Subcommand};
 use seckill_shards::clock::{Clock, MachineClock};
 
 use crate::config::{Config, ConfigError, Layers, RedisUrl, StorePlace};
+use crate::log::causes;
 use crate::reconcile::Leases;
 use crate::store::sqlite::Sqlite;
 use crate::store::{Act, Deed, Doer, Store};
@@ -251,13 +252,7 @@ struct Unusable(String);
 impl Unusable {
     /// The error and its causes in one line.
     fn from(error: &(dyn std::error::Error + 'static)) -> Self {
-        let mut line = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            line = format!("{line}: {error}");
-            cause = error.source();
-        }
-        Self(line)
+        Self(causes(error).to_string())
     }
 }
 

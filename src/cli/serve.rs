@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use arc_swap::ArcSwap;
 use seckill_shards::clock::{Clock, MachineClock};
 use seckill_shards::disk::MachineDisk;
@@ -15,6 +14,7 @@ use seckill_shards::ids::Origin;
 use seckill_shards::limits::SEGMENT_BYTES;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
 use super::{Serve, Unusable, demo, open_redis, open_store, say};
 use crate::api::tokens::Tokens;
@@ -23,6 +23,7 @@ use crate::config::{Config, PaymentProvider, PeerOptions, RedisUrl};
 use crate::control::leases::{REDIS_BREAKER, Settling};
 use crate::control::{Control, ControlParts, Ending, HandOverError, Marker};
 use crate::flow::Breaker;
+use crate::log::{self, causes};
 use crate::metrics::{Metrics, Sources};
 use crate::operations::{Operations, Recovered};
 use crate::payment::PaymentPort;
@@ -38,7 +39,7 @@ const LAST_STEPS: Duration = Duration::from_secs(1);
 
 pub(super) fn run(command: &Serve) -> anyhow::Result<ExitCode> {
     let config = configuration(command)?;
-    start_log(&config)?;
+    log::start(filter(&config)?)?;
     raise_file_limit(config.connections_max + crate::peers::limits::CONNECTIONS_MAX);
     let mut gateway = Gateway::start(&config)?;
     if config.demo {
@@ -286,8 +287,8 @@ fn register(runtime: &Runtime, control: &Control, config: &Config) -> Result<(),
             Err(Unusable(what.to_owned()))
         }
         Err(error) if error.is_away() => {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "the store is away: nothing is flushed until it is back");
+            let error = causes(&error);
+            tracing::warn!(%error, "the store is away: nothing is flushed until it is back");
             Ok(())
         }
         done => done.map_err(|error| Unusable::from(&error)),
@@ -417,23 +418,13 @@ fn raise_file_limit(connections: usize) {
     }
 }
 
-/// JSON lines for machines, plain lines for a person at a terminal.
-fn start_log(config: &Config) -> anyhow::Result<()> {
-    use std::io::IsTerminal;
-    let filter = tracing_subscriber::EnvFilter::builder()
-        .parse(&config.log)
-        .map_err(|error| Unusable(format!("log: {error}")))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = if std::io::stderr().is_terminal() {
-        log.with_target(false).try_init()
-    } else {
-        log.json().flatten_event(true).try_init()
-    };
-    started.map_err(|error| anyhow::anyhow!(error)).context("the log cannot be started")
+/// What the log lets through.
+fn filter(config: &Config) -> Result<EnvFilter, Unusable> {
+    EnvFilter::builder().parse(&config.log).map_err(|error| Unusable(format!("log: {error}")))
 }
 
 fn tell_fault(error: &KeepError) {
-    tracing::error!(error = error as &dyn std::error::Error, "the journal cannot be kept in shape");
+    tracing::error!(error = %causes(error), "the journal cannot be kept in shape");
 }
 
 /// What asks the gateway to stop.

@@ -11,6 +11,7 @@ use seckill_shards::orders::Sums;
 use seckill_shards::shard::Phase;
 
 use super::Control;
+use crate::log::causes;
 
 /// Groups that one catching up reads at most, so that it never runs after a journal for ever.
 const GROUPS_MAX: usize = 100_000;
@@ -85,7 +86,7 @@ impl Control {
         let sums = match sums.catch_up() {
             Ok((sums, _)) => sums,
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "sums stand still");
+                tracing::error!(error = %causes(&error), "sums stand still");
                 return Vec::new();
             }
         };

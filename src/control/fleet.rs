@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, timeout};
 use super::limits::NEWS;
 use super::markers::Marker;
 use super::{Control, SECOND};
+use crate::log::causes;
 use crate::peers::{Membership, Peers};
 use crate::store::{Fault, GatewayRow, OutOfStep, StoreError};
 
@@ -57,7 +58,7 @@ impl Control {
             second.tick().await;
             if let Err(error) = self.announce().await {
                 tracing::warn!(
-                    error = &error as &dyn std::error::Error,
+                    error = %causes(&error),
                     "nobody hears of this gateway"
                 );
             }
@@ -124,8 +125,8 @@ impl Control {
             return;
         }
         if let Err(error) = Marker::Retired.set(&self.journal) {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(error, "nothing but the store says that this gateway is over");
+            let error = causes(&error);
+            tracing::error!(%error, "nothing but the store says that this gateway is over");
         }
     }
 
@@ -140,8 +141,8 @@ impl Control {
     /// The store knows that there is no bound.
     fn note_no_bound(&self) {
         if let Err(error) = Marker::Bounded.unset(&self.journal) {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(error, "a start with the store away will wait for it");
+            let error = causes(&error);
+            tracing::error!(%error, "a start with the store away will wait for it");
         }
     }
 

@@ -19,6 +19,7 @@ use tokio::runtime::Handle;
 use super::Control;
 use super::backlog::{Backlog, Behind};
 use super::leases::Settling;
+use crate::log::causes;
 use crate::store::flush::BATCH_ROWS;
 use crate::store::sift::{Subject, sift};
 use crate::store::{Batch, FlushBatch, JournalPosition, SetAside, StoreError};
@@ -266,8 +267,8 @@ impl Control {
         match self.store.count_set_aside(self.engine.origin().gateway).await {
             Ok(rows) => self.flush.set_aside.store(rows, Ordering::Relaxed),
             Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "nobody knows what is set aside");
+                let error = causes(&error);
+                tracing::warn!(%error, "nobody knows what is set aside");
             }
         }
     }
@@ -303,7 +304,7 @@ impl Control {
     }
 
     pub(super) fn flush_fault(&self, error: &(dyn std::error::Error + 'static), what: &str) {
-        tracing::warn!(error, "{what}");
+        tracing::warn!(error = %causes(error), "{what}");
         // Relaxed: a figure for people.
         self.flush.faults.fetch_add(1, Ordering::Relaxed);
     }
@@ -315,7 +316,7 @@ impl Control {
             Ok((_, position)) if position >= batch.to => self.engine.set_flushed(batch.to),
             Ok(_) => {}
             Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "sums stand still");
+                tracing::error!(error = %causes(&error), "sums stand still");
             }
         }
         // Relaxed: figures for people.

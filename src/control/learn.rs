@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::Control;
 use super::limits::NEWS;
 use crate::api::tokens::seconds;
+use crate::log::causes;
 use crate::store::{Activity, PAGE_ROWS_MAX, StoreError};
 
 /// How far the store's changes were read.
@@ -35,7 +36,7 @@ impl Control {
         match news {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the store has no news");
+                tracing::warn!(error = %causes(&error), "the store has no news");
             }
             Err(_) => tracing::warn!("the store is slow to tell its news"),
         }

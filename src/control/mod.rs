@@ -45,6 +45,7 @@ use tokio::task::JoinHandle;
 
 use crate::api::{self, Access, Adopted, Owners, PageMap, Said, Word};
 use crate::flow::Breaker;
+use crate::log::causes;
 use crate::payment::PaymentPort;
 use crate::peers::{Peers, Vouched};
 use crate::store::{Act, Revoked, Store, StoreError};
@@ -404,7 +405,8 @@ impl Control {
 
     /// This gateway must not go on.
     fn give_up(&self, why: &(dyn std::error::Error + 'static)) {
-        tracing::error!(error = why, "this gateway must not go on");
+        let why = causes(why);
+        tracing::error!(error = %why, "this gateway must not go on");
         self.must_stop.send_replace(Some(Ending::Unusable(why.to_string())));
     }
 
@@ -418,7 +420,7 @@ impl Control {
     /// Drops what the store need not remember any more.
     async fn sweep(&self) {
         if let Err(error) = self.store.sweep(self.now()).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the store is not swept");
+            tracing::warn!(error = %causes(&error), "the store is not swept");
         }
     }
 

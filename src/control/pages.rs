@@ -15,6 +15,7 @@ use super::limits::{LIST_PAGES_AT_ONCE, OVER_PAGES_AT_ONCE, PRODUCT_PAGES_AT_ONC
 use super::views;
 use super::{Control, has_sandbox};
 use crate::api::{self, ORDER_SHELL, PAY_SHELL, PageMap};
+use crate::log::causes;
 use crate::store::{self, PAGE_ROWS_MAX, Store, StoreError};
 
 impl Control {
@@ -34,7 +35,7 @@ impl Control {
         // With the store away the pages go on with what is known, and wait for nothing more.
         let learned = rendered.catalogue.learn(&*self.store).await;
         if let Err(error) = &learned {
-            tracing::warn!(error = error as &dyn std::error::Error, "the pages miss products");
+            tracing::warn!(error = %causes(error), "the pages miss products");
         }
         let store = learned.is_ok().then_some(&*self.store);
         let content = self.content(&rendered.catalogue, store).await;

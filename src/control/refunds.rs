@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, timeout};
 
 use super::limits::{REFUND, REFUNDS_READ};
 use super::{Control, SECOND};
+use crate::log::causes;
 use crate::payment::{PaymentPort, Provider};
 
 /// What the refunds are at; read by the metrics.
@@ -156,7 +157,7 @@ impl Control {
     }
 
     fn refund_fault(&self, error: &(dyn std::error::Error + 'static)) {
-        tracing::warn!(error, "a refund has to wait");
+        tracing::warn!(error = %causes(error), "a refund has to wait");
         // Relaxed: a figure for people.
         self.refunds.faults.fetch_add(1, Ordering::Relaxed);
     }

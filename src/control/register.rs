@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 
 use super::Control;
 use super::markers::Marker;
+use crate::log::causes;
 use crate::store::sift::Subject;
 use crate::store::{Fault, JournalFound, OutOfStep, Refusal, StoreError};
 
@@ -85,8 +86,8 @@ impl Control {
         if !self.is_adopted()
             && let Err(error) = Marker::Leaving.unset(&self.journal)
         {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "a start with the store away will wait for it");
+            let error = causes(&error);
+            tracing::warn!(%error, "a start with the store away will wait for it");
         }
         self.engine.set_flushed(flushed);
         self.registered.store(true, Ordering::Release);

@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use super::limits::{ACTS_KEPT_MAX, NEWS};
 use super::{Control, SECOND};
+use crate::log::causes;
 use crate::store::{Act, Doer};
 
 /// What waits for the store, oldest first, each with what its end tells whoever waits for it.
@@ -82,8 +83,8 @@ impl Control {
             match timeout(NEWS, self.store.note(act)).await {
                 Ok(Ok(())) => self.acts.drop_first(),
                 Ok(Err(error)) if error.lies_in_a_row() => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::error!(error, "an act is not in the trail");
+                    let error = causes(&error);
+                    tracing::error!(%error, "an act is not in the trail");
                     self.acts.drop_first();
                 }
                 Ok(Err(_)) | Err(_) => return,

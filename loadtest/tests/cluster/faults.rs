@@ -178,6 +178,11 @@ fn expect_alone(fleet: &Fleet, at: usize, activity: &str) {
     assert!(page.contains("Kettles for a song"), "{page}");
     let state = visitor.get(&format!("/api/v1/activities/{activity}/state")).expect(200).json();
     assert_eq!(state["phase"], "live", "{state}");
+    until("the log says what is wrong with Redis", GENEROUS, || {
+        let log = gateway.log();
+        let mut told = log.lines().filter(|line| line.contains("\"not settled yet\""));
+        told.any(|line| line.contains("(os error ")).then_some(())
+    });
 }
 
 /// Who has bought is told of their order, and the others are served until all is sold that the gateway

@@ -23,7 +23,7 @@ const SHARDS: Floors = &[
 
 /// The gateway, lowest floor first.
 const GATEWAY: Floors = &[
-    &["flow", "payment"],
+    &["flow", "log", "payment"],
     &["config", "reconcile", "store"],
     &["peers"],
     &["api", "audit"],

@@ -11,6 +11,7 @@ use crate::api::limits::AUDIT;
 use crate::api::problem::{Problem, Slug};
 use crate::api::reply::Reply;
 use crate::api::{Answer, Came};
+use crate::log::causes;
 use crate::peers::Vouched;
 
 /// `GET /api/v1/admin/audit/{activity_id}`.
@@ -30,7 +31,7 @@ pub(super) async fn show(call: OperatorCall<'_>, id: ActivityId) -> Answer {
             Err(Problem::new(Slug::NotFound, detail))
         }
         Ok(Ok(Err(error))) => {
-            tracing::warn!(%error, activity = id.0, "an audit could not compare");
+            tracing::warn!(error = %causes(error.as_ref()), activity = id.0, "an audit could not compare");
             Err(Slug::Unavailable.into())
         }
         Ok(Err(_)) | Err(_) => Err(Slug::Unavailable.into()),

@@ -12,6 +12,7 @@ use tokio::time::{MissedTickBehavior, timeout};
 
 use crate::control::limits::ASK;
 use crate::control::{Control, SECOND};
+use crate::log::causes;
 use crate::payment::{Came, Provider};
 
 impl Control {
@@ -49,8 +50,8 @@ impl Control {
         let came = match timeout(ASK, provider.came_for(order.id)).await {
             Ok(Ok(came)) => came,
             Ok(Err(declined)) => {
-                let error = &declined as &dyn std::error::Error;
-                tracing::warn!(order = order.id.0, error, "the provider does not tell of an order");
+                let error = causes(&declined);
+                tracing::warn!(order = order.id.0, %error, "the provider does not tell of an order");
                 return false;
             }
             Err(_) => {

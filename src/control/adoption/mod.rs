@@ -33,6 +33,7 @@ use super::limits::{ADOPTED_SEGMENT_BYTES, MEMBERSHIP_MARGIN_PERCENT, NEWS};
 use super::register::RegisterError;
 use super::{Control, ControlParts, SECOND};
 use crate::api::{Adopted, Owners};
+use crate::log::causes;
 use crate::store::{GatewayRow, LeaseHeld, StoreError};
 
 #[cfg(test)]
@@ -217,8 +218,8 @@ impl Control {
                             let now_us = self.engine.clock().elapsed_us();
                             self.adoption.put_off(gateway, now_us + ADOPT_AGAIN_US);
                         }
-                        let error = &error as &dyn std::error::Error;
-                        tracing::warn!(gateway, epoch, error, "a gateway is not adopted yet");
+                        let error = causes(&error);
+                        tracing::warn!(gateway, epoch, %error, "a gateway is not adopted yet");
                     }
                 }
             }
@@ -385,6 +386,6 @@ async fn stop_together(adopted: Arc<Control>, own: Arc<Control>) {
 }
 
 fn tell_fault(error: &seckill_shards::engine::KeepError) {
-    let error = error as &dyn std::error::Error;
-    tracing::error!(error, "the journal of an adopted gateway cannot be kept in shape");
+    let error = causes(error);
+    tracing::error!(%error, "the journal of an adopted gateway cannot be kept in shape");
 }

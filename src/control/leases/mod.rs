@@ -27,6 +27,7 @@ use self::account::{Account, Saying};
 use self::limits::{HEARD_AT_ONCE, REST, REST_AFTER_FAULT, STORE, STORE_REST_US, VIEW_US};
 use super::Control;
 use crate::flow::Breaker;
+use crate::log::causes;
 use crate::reconcile::{Fault, Holder, Leases, Member, Refusal};
 use crate::store::{JournalPosition, LeaseMember, OutOfStep, StoreError};
 
@@ -219,7 +220,7 @@ impl<'a> Round<'a> {
                 self.accounts.entry(id).and_modify(|account| account.rest(now_us));
                 tracing::warn!(
                     activity = id.0,
-                    error = &fault as &dyn std::error::Error,
+                    error = %causes(&fault),
                     "refused"
                 );
                 self.refused.get_or_insert(fault);
@@ -490,7 +491,7 @@ fn later(made: Result<(), Failed>) -> Result<(), Failed> {
 }
 
 fn report(failed: &Failed) {
-    tracing::warn!(error = failed as &dyn std::error::Error, "not settled yet");
+    tracing::warn!(error = %causes(failed), "not settled yet");
 }
 
 /// Most refusals are news, after which everybody looks again; some must never be.
