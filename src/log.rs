@@ -33,11 +33,16 @@ pub fn causes(error: &dyn Error) -> Causes<'_> {
 
 impl Display for Causes<'_> {
     fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        write!(out, "{}", self.0)?;
+        let mut told = self.0.to_string();
+        write!(out, "{told}")?;
         let mut error = self.0;
         while let Some(cause) = error.source() {
-            write!(out, ": {cause}")?;
-            error = cause;
+            let words = cause.to_string();
+            // Some libraries' errors have their cause's words in their own.
+            if !told.ends_with(&words) {
+                write!(out, ": {words}")?;
+            }
+            (error, told) = (cause, words);
         }
         Ok(())
     }
@@ -56,5 +61,7 @@ mod tests {
         let io = || std::io::Error::other("the disk is gone");
         assert_eq!(causes(&io()).to_string(), "the disk is gone");
         assert_eq!(causes(&Page(io())).to_string(), "the page is not there: the disk is gone");
+        let twice = std::io::Error::other(Page(io()));
+        assert_eq!(causes(&twice).to_string(), "the page is not there: the disk is gone");
     }
 }
