@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use seckill_shards::clock::Timestamp;
 use seckill_shards::ids::{ActivityId, OrderId, UserId};
 use seckill_shards::orders::{Fold, Order, Sum, Sums};
 use seckill_shards::record::{OrderPlaced, Record, Status};
@@ -17,6 +18,8 @@ pub(super) struct Entry {
     pub(super) user: UserId,
     pub(super) quantity: u32,
     pub(super) status: Status,
+    /// Until when it may be paid, or confirmed.
+    pub(super) pay_before: Timestamp,
     /// Where its first record stands; none where the journal begins with it.
     placed_at: Option<u64>,
     /// Where the record of its end stands.
@@ -51,9 +54,9 @@ impl Ledger {
         records.iter().for_each(|record| fold.apply(record));
         let mut ledger = Self { sums: Sums::of(&fold), ..Self::default() };
         for order in fold.orders.iter() {
-            let Order { activity, user, quantity, status, .. } = *order;
+            let Order { activity, user, quantity, status, pay_before, .. } = *order;
             let (placed_at, ended_at) = (None, None);
-            let entry = Entry { activity, user, quantity, status, placed_at, ended_at };
+            let entry = Entry { activity, user, quantity, status, pay_before, placed_at, ended_at };
             ledger.orders.insert(order.id, entry);
         }
         let is_open = |it: &Sum| !it.closed;
@@ -90,7 +93,7 @@ impl Ledger {
                     if entry.placed_at.is_some_and(|placed_at| placed_at >= flushed) {
                         return Err(format!("order {order} is payable, and the store lacks it"));
                     }
-                    entry.status = Status::AwaitingPayment;
+                    (entry.status, entry.pay_before) = (Status::AwaitingPayment, it.pay_before);
                 }
             }
             Record::OrdersReleased(it) => {
@@ -116,9 +119,9 @@ impl Ledger {
     }
 
     fn place(&mut self, position: u64, placed: &OrderPlaced, status: Status) {
-        let OrderPlaced { activity, user, quantity, .. } = *placed;
+        let OrderPlaced { activity, user, quantity, pay_before, .. } = *placed;
         let (placed_at, ended_at) = (Some(position), None);
-        let entry = Entry { activity, user, quantity, status, placed_at, ended_at };
+        let entry = Entry { activity, user, quantity, status, pay_before, placed_at, ended_at };
         self.orders.insert(placed.order, entry);
     }
 

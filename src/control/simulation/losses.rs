@@ -143,9 +143,9 @@ impl World {
             if !ledger.orders.contains_key(&order) {
                 return Err(format!("order {order} is {:?}, and is lost", entry.status));
             }
-            let promised = self.promised.entry(order).or_insert(entry.status);
+            let promised = self.promised.entry(order).or_insert(*entry);
             if entry.status == Status::Paid {
-                *promised = Status::Paid;
+                promised.status = Status::Paid;
             }
         }
         let is_here = |order: OrderId| usize::from(order.origin().gateway) == at;
@@ -163,13 +163,15 @@ impl World {
     /// Promises of lost gateways are kept by whoever goes on for them.
     pub(super) fn check_promises(&self) -> Result<(), Violation> {
         for (order, promised) in &self.promised {
-            let ledger = &self.gateways[usize::from(order.origin().gateway)].ledger;
+            let Gateway { ledger, clock, .. } = &self.gateways[usize::from(order.origin().gateway)];
+            let (promised, pay_before) = (promised.status, promised.pay_before);
             let stands = ledger.orders[order].status;
             let is_over = matches!(stands, Status::Expired | Status::Cancelled);
             let is_refused = stands == Status::Rejected;
-            let is_broken = match *promised == Status::Paid {
+            let is_broken = match promised == Status::Paid {
                 true => is_over || is_refused,
-                false => is_refused && !self.is_contested(*order),
+                // Too late to be paid it is over one way or the other: nobody may know that it was confirmed.
+                false => is_refused && clock.now() < pay_before && !self.is_contested(*order),
             };
             if is_broken {
                 return Err(format!("order {order} was {promised:?}, and is {stands:?}"));

@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use seckill_shards::command::{Command, PhaseChange, Withdraw};
 use seckill_shards::ids::{ActivityId, OrderId, PaymentId};
-use seckill_shards::record::{NO_KEY, Status};
+use seckill_shards::record::NO_KEY;
 use seckill_shards::testing::Random;
 use seckill_shards::testing::world::{CURRENCY, NOON};
 
 use super::Violation;
 use super::bank::Bank;
 use super::gateway::{Fate, Gateway, Part};
+use super::ledger::Entry;
 use super::words::UnderWay;
 use crate::reconcile::testing::{Flaw, Machines, Network, Way};
 use crate::store::sqlite::SimulatedStore;
@@ -55,7 +56,7 @@ pub(super) struct World {
     pub(super) sales: Vec<Sale>,
     pub(super) acknowledged: BTreeSet<OrderId>,
     /// Orders of lost gateways that could be paid, or were.
-    pub(super) promised: BTreeMap<OrderId, Status>,
+    pub(super) promised: BTreeMap<OrderId, Entry>,
     /// Payments that were started, with their amounts.
     pub(super) payments: Vec<(PaymentId, i64)>,
     pub(super) bank: Arc<Bank>,
