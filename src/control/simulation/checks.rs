@@ -10,6 +10,7 @@ use super::Violation;
 use super::gateway::Running;
 use super::ledger::{Entry, Ledger};
 use super::world::World;
+use crate::control::Ending;
 
 impl World {
     pub(super) fn ledgers(&self) -> impl Iterator<Item = &Ledger> {
@@ -25,7 +26,8 @@ impl World {
         let mut is_news = false;
         for gateway in &mut self.gateways {
             is_news |= gateway.catch_up()?;
-            if let Some(why) = gateway.running.as_ref().and_then(|it| it.must_stop()) {
+            let must_stop = gateway.running.as_ref().and_then(|it| it.must_stop());
+            if let Some(why @ Ending::Unusable(_)) = must_stop {
                 return Err(format!("gateway {} must not go on: {why:?}", gateway.number));
             }
         }

@@ -15,7 +15,7 @@ use super::world::{PRODUCED, Sale, World};
 use crate::store::{Activity, Store};
 
 /// Between two looks at everything, in simulated milliseconds.
-const ROUND_MS: u64 = 100;
+pub(super) const ROUND_MS: u64 = 100;
 /// What comes about comes about within this time, in simulated milliseconds.
 const PATIENCE_MS: u64 = 120_000;
 /// The first of the shoppers who come for what is left.
@@ -45,9 +45,13 @@ impl World {
         self.until("everybody has come", |world| {
             world.own().into_iter().all(|at| world.has_come(at))
         })?;
+        self.until("whoever was asked to is handed over", |world| {
+            world.start_again();
+            !world.is_any_leaving()
+        })?;
         self.retire_lost()?;
-        self.until("another goes on for whoever is lost", |world| {
-            world.gateways.iter().all(|it| it.fate != Fate::Lost)
+        self.until("another goes on for whoever is not here", |world| {
+            world.gateways.iter().all(|it| !matches!(it.fate, Fate::Lost | Fate::Left))
         })?;
         let count = |world: &Self, status| world.entries().filter(|it| it.status == status).count();
         self.until("every accepted order is confirmed or refused", |world| {

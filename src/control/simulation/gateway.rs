@@ -15,20 +15,23 @@ use std::time::Duration;
 
 use seckill_shards::clock::{Clock, MachineClock, Timestamp};
 use seckill_shards::command::{Command, Verdict};
-use seckill_shards::engine::{Engine, EngineOptions, Keeper};
+use seckill_shards::engine::{Engine, EngineOptions, Keeper, read_fold};
 use seckill_shards::ids::Origin;
-use seckill_shards::journal::{JournalWriter, Tail};
+use seckill_shards::journal::{JournalWriter, Tail, Written};
+use seckill_shards::orders::Fold;
 use seckill_shards::record::Record;
 use seckill_shards::testing::world::{DISK_BYTES, NOON, options};
 use seckill_shards::testing::{SimulatedClock, SimulatedDisk, World};
 
 use super::Violation;
 use super::bank::Bank;
+use super::data::Data;
+use super::leaving::Leaving;
 use super::ledger::Ledger;
 use crate::api::{Access, Owners, Shards, StoreBreakers};
 use crate::control::learn::Learned;
 use crate::control::leases::{REDIS_BREAKER, Round, Settling};
-use crate::control::{Control, ControlParts, Ending, SECOND, adoption, flush};
+use crate::control::{Control, ControlParts, Ending, Marker, SECOND, adoption, draining, flush};
 use crate::flow::Breaker;
 use crate::payment::PaymentPort;
 use crate::payment::webhook::WebhookKeys;
@@ -36,10 +39,10 @@ use crate::peers::{Peers, PeersParts};
 use crate::reconcile::testing::Network;
 use crate::store::sqlite::{Line, SimulatedStore};
 
-/// A journal's folder that is not there: what is written beside it is written nowhere.
+/// The folder of an adopted gateway's journal: nothing is ever written beside it.
 const NOWHERE: &str = "nowhere/journal";
 
-type Task<T> = Pin<Box<dyn Future<Output = T>>>;
+pub(super) type Task<T> = Pin<Box<dyn Future<Output = T>>>;
 
 /// What the journals of lost gateways are to begin with.
 type Read = Rc<RefCell<Vec<(Origin, Vec<Record>)>>>;
@@ -66,6 +69,8 @@ pub(super) enum Fate {
     Here,
     /// Its journal is gone, and nobody has taken it over yet.
     Lost,
+    /// It was handed over, and whoever is to has not taken it over yet.
+    Left,
     /// Nobody has ever heard of it.
     Gone,
 }
@@ -86,6 +91,8 @@ pub(super) struct Gateway {
     /// How far the store has followed its journal, at least.
     flushed: u64,
     seed: u64,
+    /// Of the process that it runs in.
+    pub(super) data: Rc<Data>,
     disk: SimulatedDisk,
     options: EngineOptions,
     network: Arc<Mutex<Network>>,
@@ -98,6 +105,8 @@ pub(super) struct Running {
     pub(super) line: Rc<Line>,
     pub(super) shards: Vec<Rc<Shards>>,
     pub(super) read: Read,
+    /// How far it is in ending by itself.
+    pub(super) leaving: Option<Leaving>,
     writer: JournalWriter,
     keeper: Keeper,
     cores: Vec<Task<()>>,
@@ -132,6 +141,7 @@ impl Gateway {
             storm: Rc::default(),
             flushed: 0,
             seed,
+            data: Rc::default(),
             disk: SimulatedDisk::new(seed, DISK_BYTES),
             options,
             network: Arc::clone(network),
@@ -214,6 +224,7 @@ impl Gateway {
             line,
             shards,
             read,
+            leaving: None,
             writer,
             keeper,
             cores,
@@ -246,7 +257,7 @@ impl Gateway {
             access: Arc::new(Access::new()),
             clock: Arc::new(MachineClock::start()),
             pages: Arc::default(),
-            journal: NOWHERE.into(),
+            journal: self.data.journal(),
             payment: Some(PaymentPort { provider, keys, sandbox: None }),
             store_breaker: Arc::clone(&StoreBreakers::default().read),
             settling: Some(Settling::new(redis, Breaker::new("redis", REDIS_BREAKER))),
@@ -264,6 +275,18 @@ impl Gateway {
         } else {
             self.disk.heal();
         }
+    }
+
+    /// Whether it has said its last word, or was about to, and has not heard that it stays.
+    pub(super) fn has_left(&self) -> bool {
+        Marker::Leaving.path(&self.data.journal()).exists()
+    }
+
+    /// What its journal has, as far as that is durable.
+    pub(super) fn read_journal(&self) -> Fold {
+        self.disk.heal();
+        let read = read_fold(&self.disk, Some(self.ledger.position));
+        read.expect("what was synced can be read").1
     }
 
     /// The disk will fail soon.
@@ -298,8 +321,32 @@ impl Running {
         self.control.must_stop.borrow().clone()
     }
 
+    /// It is to end: what was asked is answered yet, and all tasks but the flush are over.
+    pub(super) fn stop(&mut self) {
+        self.control.stop();
+        for part in Part::ALL.into_iter().filter(|part| *part != Part::Flush) {
+            self.parts[part as usize] = Box::pin(pending());
+        }
+        self.read.take();
+    }
+
+    /// Nobody is answered any more, and the last group is written.
+    pub(super) fn end_journal(&mut self) {
+        self.stop();
+        while self.writer.write_group() == Written::Group {}
+        self.control.finish();
+    }
+
+    /// Whether the store has all that it has written down.
+    pub(super) fn is_flushed(&self) -> bool {
+        draining::is_flushed(self.engine())
+    }
+
     /// A core's tasks go on.
     pub(super) fn run_core(&mut self, core: usize) {
+        if self.control.is_last() {
+            return;
+        }
         for task in &mut self.cores[3 * core..3 * core + 3] {
             go_on(task);
         }
@@ -314,8 +361,15 @@ impl Running {
         drop(self.keeper.step());
     }
 
-    /// Time has passed: what is due expires.
+    /// Time has passed: what is due expires, and new orders are taken or not by how it stands in its fleet.
     pub(super) fn tick(&self) {
+        if self.control.is_last() {
+            return;
+        }
+        if !self.control.is_adopted() {
+            let peers = self.control.peers().expect("there are others");
+            self.engine().take_orders(peers.membership().takes_orders());
+        }
         for shard in &self.shards {
             while shard.tick() {}
         }
@@ -327,6 +381,9 @@ impl Running {
 
     /// Asks a core; the verdict is [heard](Self::hear) later.
     pub(super) fn ask(&mut self, core: usize, command: Command) {
+        if self.control.is_last() {
+            return;
+        }
         let (shard, asked) = (Rc::clone(&self.shards[core]), command.clone());
         self.calls.push((command, Box::pin(async move { shard.ask_here(asked).await })));
     }

@@ -1,9 +1,9 @@
-//! Gateways that never come back: their journals are gone, another is named to go on for each, and does,
-//! by what the store has.
+//! Gateways that never come back: another is named to go on for each, and does, by what the store has.
 //!
 //! It must not know how orders are read from the store, nor what becomes of them then.
 
 use std::mem::replace;
+use std::rc::Rc;
 
 use seckill_shards::clock::Clock;
 use seckill_shards::ids::OrderId;
@@ -13,10 +13,10 @@ use super::Violation;
 use super::gateway::{Fate, Gateway};
 use super::ledger::{Entry, Ledger};
 use super::world::World;
-use crate::store::{Retired, Store};
+use crate::store::{GatewayRow, Retired, Store};
 
 /// Gateways of a run at most, those that came for lost ones among them.
-const GATEWAYS_MAX: usize = 5;
+pub(super) const GATEWAYS_MAX: usize = 5;
 
 impl World {
     /// Whether a gateway speaks for itself: it may be lost, and may go on for others.
@@ -75,9 +75,13 @@ impl World {
     /// Whether a gateway has ever said where it is.
     pub(super) fn has_come(&mut self, at: usize) -> bool {
         let number = self.gateways[at].number;
+        self.rows().iter().any(|row| row.number == number && !row.address.is_empty())
+    }
+
+    /// What the store has of all gateways.
+    pub(super) fn rows(&mut self) -> Vec<GatewayRow> {
         let rows = self.store.ask(async |store| store.announce(None).await);
-        let mut rows = rows.expect("nothing goes wrong").into_iter();
-        rows.any(|row| row.number == number && !row.address.is_empty())
+        rows.expect("nothing goes wrong")
     }
 
     /// As the command line does it; whether the gateway is off, only the operator says.
@@ -118,11 +122,16 @@ impl World {
                 continue;
             }
             let now = self.gateways[host].clock.now();
-            let adopted = self.gateways[at].adopted(origin, (host, now), &records);
+            let mut adopted = self.gateways[at].adopted(origin, (host, now), &records);
+            adopted.data = Rc::clone(&self.gateways[host].data);
             let former = replace(&mut self.gateways[at], adopted);
             self.note(|| format!("gateway {host} goes on for {origin:?}"));
+            let has_left = former.has_left();
+            if has_left {
+                self.check_handed_over(&former, &records)?;
+            }
             self.keep_promises(at, &former, &records)?;
-            if former.running.is_some() {
+            if former.running.is_some() && !has_left {
                 self.keep_on(former);
             }
             self.start(at);

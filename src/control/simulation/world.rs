@@ -14,6 +14,7 @@ use seckill_shards::testing::world::{CURRENCY, NOON};
 
 use super::Violation;
 use super::bank::Bank;
+use super::end::ROUND_MS;
 use super::gateway::{Fate, Gateway, Part};
 use super::ledger::Entry;
 use super::words::UnderWay;
@@ -213,7 +214,12 @@ impl World {
         // One that was adopted has one shard, whatever it had before.
         let cores = if host.is_none() { 1 + self.random.index(3) } else { 1 };
         match host {
-            None => self.gateways[at].start(cores, None),
+            None => {
+                self.gateways[at].start(cores, None);
+                if self.gateways[at].has_left() && !self.stays(at) {
+                    return;
+                }
+            }
             Some(host) => {
                 let [gateway, host] =
                     self.gateways.get_disjoint_mut([at, host]).expect("nobody is inside itself");
@@ -223,6 +229,27 @@ impl World {
         }
         self.note(|| format!("gateway {at} starts with {cores} cores"));
         self.guests(at).into_iter().for_each(|guest| self.start(guest));
+    }
+
+    /// Every other fleet sells before anything befalls it, and in some one is about to leave by then.
+    pub(super) fn warm_up(&mut self) -> Result<(), Violation> {
+        if self.random.once_in(2) {
+            return Ok(());
+        }
+        self.sell_for(30)?;
+        if self.random.once_in(2) {
+            self.drain_any();
+            let rounds = self.random.index(50);
+            self.sell_for(rounds)?;
+        }
+        Ok(())
+    }
+
+    fn sell_for(&mut self, rounds: usize) -> Result<(), Violation> {
+        (0..rounds).try_for_each(|_| {
+            self.shop();
+            self.go_on(ROUND_MS)
+        })
     }
 
     /// Makes a step of what may happen.
@@ -262,7 +289,7 @@ impl World {
             let random = &mut self.random;
             let running = self.gateways[at].running.as_mut().expect("it runs");
             let core = random.index(running.shards.len());
-            match random.index(14) {
+            match random.index(15) {
                 0 => running.run_core(core),
                 1 => running.write_group(),
                 2 => running.keep(),
@@ -272,7 +299,11 @@ impl World {
                 5 => running.run_part(Part::Adopt),
                 6..9 => running.run_part(Part::Settle),
                 9 => running.run_words(),
+                10 => self.leave(at)?,
                 _ => running.run_all(),
+            }
+            if self.gateways[at].running.is_none() {
+                return Ok(());
             }
             self.hear(at);
             self.take_over(at)?;
@@ -359,7 +390,7 @@ impl World {
 
     fn befall(&mut self) -> Result<(), Violation> {
         let at = self.random.index(self.gateways.len());
-        let what = self.random.index(19);
+        let what = self.random.index(20);
         match what {
             0 => self.network().machines.flush(),
             1 => self.network().machines.restart(),
@@ -398,6 +429,7 @@ impl World {
             15 => self.lose_any(),
             16 => self.retire_lost()?,
             17 => self.withdraw(at),
+            18 => self.drain_any(),
             _ if self.random.once_in(6) => self.pass(ACCEPTED_TOO_LONG_MS),
             _ => self.pass(PAY_WINDOW_MS),
         }
@@ -452,6 +484,7 @@ impl World {
             for part in Part::ALL {
                 self.go_on_with(at, part)?;
             }
+            self.leave(at)?;
         }
         self.check()
     }
@@ -504,6 +537,11 @@ impl World {
     /// Whether a gateway's calls to others go out, and those of others reach it.
     pub(super) fn reaches_peers(&self, number: u16) -> bool {
         self.cuts[usize::from(number)].peers <= self.passed_ms
+    }
+
+    /// Whether a gateway's calls to the store arrive.
+    pub(super) fn reaches_store(&self, at: usize) -> bool {
+        self.cuts[at].store <= self.passed_ms
     }
 
     /// A gateway reaches no other any more.
