@@ -1,0 +1,114 @@
+//! Gateways that are lost, and those who go on for them.
+
+use seckill_shards::ids::UserId;
+use seckill_shards::record::Status;
+
+use super::{Case, check, run, start};
+use crate::control::simulation::Violation;
+use crate::control::simulation::world::World;
+use crate::reconcile::testing::Flaw;
+
+impl World {
+    /// An operator has the second gateway go on for the first, and it does.
+    fn adopt_first(&mut self) -> Result<(), Violation> {
+        self.retire(0, 1)?;
+        self.until_first_goes_on()
+    }
+}
+
+/// A gateway that the store does not hear of is retired while it sells what it was lent.
+#[test]
+fn c17_whoever_is_retired_is_off() {
+    fn case(world: &mut World, is_off: bool) -> Result<(), Violation> {
+        start(world, 2)?;
+        let order = world.payable(0, 1)?;
+        world.cancel(0, order);
+        world.calm(2_000)?;
+        world.cut_from_store(0);
+        world.try_buy(0, 2, 1)?;
+        if is_off {
+            world.lose(0);
+        } else {
+            world.held.insert(0);
+        }
+        world.adopt_first()?;
+        for user in [11, 12] {
+            world.try_buy(1, user, 1)?;
+        }
+        Ok(())
+    }
+    check(|world| case(world, true), 2, Flaw::None, "");
+    let violation = run(|world| case(world, false), 2, Flaw::None).expect_err("it is not off");
+    assert!(violation.contains("units of 2 are lent"), "{violation}");
+}
+
+/// U11: a gateway is lost. What can be paid is in the store, and so goes on; what it had free the others sell.
+#[test]
+fn c18_what_can_be_paid_is_in_the_store() {
+    fn case(world: &mut World, forgets: bool) -> Result<(), Violation> {
+        start(world, 2)?;
+        let order = world.payable(0, 1)?;
+        if forgets {
+            let forget = "DELETE FROM sales_order";
+            world.store.db.execute(forget, []).expect("the table is there");
+        }
+        world.lose(0);
+        world.adopt_first()?;
+        world.until("it can be paid", |it| it.status(0, order) == Status::AwaitingPayment)?;
+        world.payable(1, 2).map(drop)
+    }
+    check(|world| case(world, false), 2, Flaw::None, "");
+    let violation = run(|world| case(world, true), 2, Flaw::None).expect_err("the store lacks it");
+    assert!(violation.contains("is AwaitingPayment, and is lost"), "{violation}");
+}
+
+/// A buyer has a unit elsewhere and two orders at a gateway, of which one more is let: it is told so, and
+/// is lost before the store has it. Who goes on cannot tell which it was.
+#[test]
+fn c20_of_a_buyers_orders_the_one_that_could_be_paid_goes_on() {
+    let case: Case = |world| {
+        world.sales.clear();
+        world.publish(4, 2);
+        start(world, 2)?;
+        world.payable(1, 1)?;
+        let other = world.try_buy(0, 2, 2)?.ok_or("nothing is sold")?;
+        world.until("it is payable", |it| it.status(0, other) == Status::AwaitingPayment)?;
+        world.held.insert(0);
+        world.cancel(0, other);
+        let order = world.try_buy(0, 1, 1)?.ok_or("nothing is sold")?;
+        world.buy(0, world.sale(), UserId(1), 1);
+        world.calm(1_000)?;
+        world.cut_from_store(0);
+        world.held.clear();
+        world.until("one is payable", |it| it.status(0, order) == Status::AwaitingPayment)?;
+        world.lose(0);
+        world.adopt_first()?;
+        world.until("it can be paid", |it| it.status(0, order) == Status::AwaitingPayment)
+    };
+    check(case, 2, Flaw::None, "");
+}
+
+/// A gateway writes down that an order is paid, and is lost before the store has it.
+#[test]
+fn c19_the_provider_is_asked_before_an_order_ends() {
+    fn case(world: &mut World, asks: bool) -> Result<(), Violation> {
+        start(world, 2)?;
+        let order = world.payable(0, 1)?;
+        world.pay(0, order);
+        world.until("a payment is started", |world| !world.payments.is_empty())?;
+        world.calm(1_000)?;
+        world.cut_from_store(0);
+        for (payment, amount) in std::mem::take(&mut world.payments) {
+            world.settle(payment, Some(amount));
+        }
+        world.until("it is paid", |world| world.status(0, order) == Status::Paid)?;
+        world.gateways[0].asks = asks;
+        world.lose(0);
+        world.adopt_first()?;
+        world.calm(70_000)?;
+        world.payable(1, 2).map(drop)
+    }
+    check(|world| case(world, true), 2, Flaw::None, "");
+    let violation = run(|world| case(world, false), 2, Flaw::None).expect_err("nobody is asked");
+    assert!(violation.contains("was Paid, and is Expired"), "{violation}");
+}
