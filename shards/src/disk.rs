@@ -10,6 +10,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Advice, AtFlags, FlockOperation, OFlags, StatxFlags, statx};
+use rustix::io::Errno;
 
 use crate::limits::{BUFFER_ALIGN_BYTES, PIECE_BYTES, SECTOR_BYTES};
 
@@ -169,8 +170,7 @@ impl MachineDisk {
             .truncate(false)
             .mode(PRIVATE_FILE)
             .open(folder.join(LOCK_NAME))?;
-        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|_| io::Error::from(io::ErrorKind::ResourceBusy))?;
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(not_locked)?;
         Ok(Self { folder: folder.to_owned(), _lock: Some(lock) })
     }
 
@@ -181,6 +181,14 @@ impl MachineDisk {
     pub fn open_beside(folder: &Path) -> io::Result<Self> {
         std::fs::metadata(folder)?;
         Ok(Self { folder: folder.to_owned(), _lock: None })
+    }
+}
+
+/// Why a folder is not locked: held by another, or on a file system that has no locks.
+fn not_locked(errno: Errno) -> io::Error {
+    match errno {
+        Errno::WOULDBLOCK => io::ErrorKind::ResourceBusy.into(),
+        errno => errno.into(),
     }
 }
 
@@ -289,6 +297,13 @@ impl DiskFile for MachineFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// An operator looked for another gateway where a network file system had no locks.
+    #[test]
+    fn a_folder_that_cannot_be_locked_is_told_from_one_that_another_holds() {
+        assert_eq!(not_locked(Errno::WOULDBLOCK).kind(), io::ErrorKind::ResourceBusy);
+        assert_eq!(not_locked(Errno::NOLCK).raw_os_error(), Some(Errno::NOLCK.raw_os_error()));
+    }
 
     #[test]
     fn an_aligned_buffer_keeps_its_alignment_and_its_bounds() {

@@ -90,35 +90,30 @@ impl Control {
         drop(timeout(TELL, join_all(told)).await);
     }
 
-    /// Says a word, whoever is told of it: when, and by whom; none where there is nobody else, or where it does
-    /// not stand.
+    /// Says a word, whoever is told of it: when, and by whom; none where there is nobody else, or where an end has
+    /// come before it.
     pub(super) async fn say(&self, word: Word) -> Option<Said> {
         let by = self.peers.as_ref()?.own();
         let Word::Phase(activity, change) = word else { return Some(Said { at: self.now(), by }) };
         let _turn = self.newest.turn().await;
-        if !self.stands(activity, change).await {
+        let known = self.engine.activity(activity)?;
+        let (paused, ended) = (known.sale().paused, known.sale().ended);
+        let is_end = change == PhaseChange::End;
+        // An end is for good, and nothing stands behind it.
+        if ended && !is_end {
             return None;
         }
-        // Now, when the record that makes it stand is durable. Of this gateway's own words, too, the newest counts.
+        if !is_end && paused != (change == PhaseChange::Pause) {
+            // Something else was heard while this was written down, and done behind it. Where it cannot be done once
+            // more the others do it all the same, and this gateway when the store has it.
+            let command = Command::ChangePhase { activity, change };
+            self.owners.ask(activity.owner(self.engine.cores()), command).await;
+        }
+        // Now, when its record is durable. Of this gateway's own words, too, the newest counts.
         let said = self.newest.note_own(activity, Said { at: self.now(), by });
         // Whom it does not reach is not to wait for the end of a storm.
         self.flush.hasten(self.engine.journal().durable_position());
         Some(said)
-    }
-
-    /// Whether a sale is as a change that was made here leaves it. What was heard while that was written down was
-    /// done behind it, so it is made once more; where that cannot be, what was heard stands, as it does elsewhere.
-    async fn stands(&self, activity: ActivityId, change: PhaseChange) -> bool {
-        let Some(known) = self.engine.activity(activity) else { return false };
-        let (paused, ended) = (known.sale().paused, known.sale().ended);
-        let is_paused = change == PhaseChange::Pause;
-        // An end is for good, and nothing stands behind it.
-        if change == PhaseChange::End || ended || paused == is_paused {
-            return change == PhaseChange::End || !ended;
-        }
-        let command = Command::ChangePhase { activity, change };
-        let verdict = self.owners.ask(activity.owner(self.engine.cores()), command).await;
-        verdict == Verdict::ActivityChanged
     }
 
     /// Does what was done at another gateway, unless something newer is known; false where that cannot

@@ -62,7 +62,8 @@ pub struct Came {
     pub currency: [u8; 3],
 }
 
-/// The provider did not do it, or did not say that it did.
+/// The provider did not do it, or did not say that it did. What caused it comes to the log as it is: no key may be
+/// in it, nor in an address that it names.
 #[derive(Debug, thiserror::Error)]
 #[error("the payment provider did not do what it was asked")]
 pub struct Declined(#[source] pub Box<dyn std::error::Error + Send + Sync>);

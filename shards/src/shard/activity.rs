@@ -72,6 +72,8 @@ pub struct Activity {
     outstanding: Box<[CachePadded<AtomicU64>]>,
     /// Units of ended orders of whose end the other gateways have not heard.
     ending: AtomicU64,
+    /// A position behind the last of those ends.
+    last_end: AtomicU64,
     /// The most units for want of which a buyer was sent away since somebody looked.
     asked_in_vain: AtomicU32,
     /// Units that operators took out since the start of the process.
@@ -122,6 +124,7 @@ impl Activity {
             places,
             outstanding: (0..cores).map(|_| CachePadded::default()).collect(),
             ending: AtomicU64::new(0),
+            last_end: AtomicU64::new(0),
             asked_in_vain: AtomicU32::new(0),
             withdrawn: AtomicU64::new(0),
             late_moves: AtomicU64::new(0),
@@ -262,7 +265,17 @@ impl Activity {
         self.asked_in_vain.swap(0, Ordering::Relaxed)
     }
 
-    pub(super) fn count_ending(&self, quantity: u32) {
+    /// Once the store has what stands before this position of the journal, the other gateways may hear of all
+    /// ends so far.
+    #[must_use]
+    pub fn last_end(&self) -> u64 {
+        // Relaxed: only the number counts.
+        self.last_end.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_ending(&self, quantity: u32, position: u64) {
+        // Relaxed: as above.
+        self.last_end.fetch_max(position, Ordering::Relaxed);
         self.ending.fetch_add(u64::from(quantity), Ordering::SeqCst);
     }
 

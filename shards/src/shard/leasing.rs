@@ -34,12 +34,21 @@ pub struct Untold {
     pub quantity: u32,
     /// It has ended: its place is free. Otherwise its place is asked for.
     pub ended: bool,
-    /// Of those with one position the smaller is told first: after a start all that were recovered have one.
-    pub turn: Turn,
+    /// When it was placed.
+    pub placed_at: Timestamp,
+    /// Its place is asked for, and may stand with the others already: nobody knows what a gateway that was lost
+    /// had confirmed.
+    pub may_stand: bool,
 }
 
-/// An order's turn among those that were recovered: an instant and a number.
-pub type Turn = (u64, u64);
+impl Untold {
+    /// What is told first, the smaller before the larger. The records of one group have one position, and so have
+    /// all orders that were recovered: of these the ends come first, and a buyer's older order before a newer.
+    #[must_use]
+    pub fn rank(&self) -> (u64, bool, UserId, Timestamp, OrderId) {
+        (self.position, !self.ended, self.user, self.placed_at, self.order)
+    }
+}
 
 /// A place that the other gateways must count, should Redis have forgotten it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -80,7 +89,7 @@ impl Shard {
         untold.extend(earliest(&mut queues.accepted, until, may_ask, |id| {
             orders.order(id).filter(|it| is_accepted(it))
         }));
-        untold.sort_by_key(|it| (it.position, !it.ended, it.turn));
+        untold.sort_by_key(Untold::rank);
         untold.truncate(ORDERS_PER_RECORD_MAX);
         untold
     }
@@ -258,7 +267,7 @@ impl Shard {
         self.orders.order_mut(id).expect("it was marked").moving = false;
     }
 
-    /// What the others are to be told of an order that was recovered; they come by their turns.
+    /// What the others are to be told of an order that was recovered; a buyer's come by their age.
     pub(super) fn recall(&mut self, order: OrderId, position: u64) {
         let found = self.orders.order(order).expect("it was recovered a moment ago");
         let (id, is_accepted) = (found.activity, found.status == Status::Accepted);
@@ -279,20 +288,10 @@ impl Shard {
     pub(super) fn tell_end(&mut self, activity: &Activity, order: OrderId, position: u64) {
         let found = self.orders.order(order).expect("a record has just moved it");
         if found.is_ending() {
-            activity.count_ending(found.quantity);
+            activity.count_ending(found.quantity, position);
             self.untold.entry(activity.id).or_default().ended.push_back((position, order));
         }
     }
-}
-
-/// When an order that was recovered is told of: an older one before a newer. Of a gateway that was lost each of its
-/// accepted ones may have had its place, the older before the newer, and all of them stand with the others now:
-/// the newest is asked for first, so that one which never had a place does not stand against one that can be
-/// paid already.
-pub(super) fn turn(order: &Order) -> Turn {
-    let may_have_its_place = order.confirmed && order.status == Status::Accepted;
-    let (at, number) = (order.placed_at.0, order.id.0);
-    if may_have_its_place { (u64::MAX - at, u64::MAX - number) } else { (at, number) }
 }
 
 /// The first orders of a queue that stand before `until`, that may be told, and of which the others have
@@ -313,7 +312,8 @@ fn earliest<'a>(
         user: it.user,
         quantity: it.quantity,
         ended: !it.status.is_open(),
-        turn: turn(it),
+        placed_at: it.placed_at,
+        may_stand: it.confirmed && it.status == Status::Accepted,
     };
     due.map(tell).take(ORDERS_PER_RECORD_MAX).collect()
 }

@@ -23,7 +23,7 @@ use arc_swap::ArcSwap;
 pub use activity::{Activities, Activity, Phase, Sale};
 pub(crate) use ahead::share_out;
 pub use counters::ShardCounters;
-pub use leasing::{Placed, Turn, Untold};
+pub use leasing::{Placed, Untold};
 
 use self::asking::{Unasked, may_be_paid};
 use self::leasing::Untolds;
@@ -182,7 +182,7 @@ impl Shard {
                 activity.count_out(self.index, order.quantity);
             }
             if order.unreleased {
-                untold.push((leasing::turn(order), order.id));
+                untold.push((order.user, order.placed_at, order.id));
             }
             if self.shared.asks && may_be_paid(order) {
                 self.unasked.insert(order.id);
@@ -190,7 +190,7 @@ impl Shard {
             order.timer = due(order).map(|due| self.wheel.insert(due, order.id));
         }
         untold.sort_unstable();
-        untold.into_iter().for_each(|(_, order)| self.recall(order, position));
+        untold.into_iter().for_each(|(_, _, order)| self.recall(order, position));
     }
 
     /// Its number: that of its core.

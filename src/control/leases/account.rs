@@ -11,7 +11,7 @@ use seckill_shards::orders::Lease;
 use seckill_shards::shard::{Activity, Phase};
 
 use super::Failed;
-use super::batch::{batch, of_core};
+use super::batch::{batch, ended, of_core};
 use super::demand::{Demand, Supply};
 use super::limits::{AGAIN_US, HEARTBEAT_US, IDLE_HEARTBEAT_US, VIEW_US};
 use super::next::{Next, View, next};
@@ -167,9 +167,9 @@ impl Account {
         let gone = u64::from(net.saturating_sub(free)).saturating_sub(activity.withdrawn());
         self.demand.look(now_us, (gone, free), in_vain);
         let supply = self.supply(free);
-        if supply.pool == 0 && activity.ending() > 0 {
+        if supply.pool == 0 && supply.members > 1 && activity.ending() > 0 {
             // What others may want comes free once the store has those ends: no storm is waited for.
-            control.flush.hasten(control.engine.journal().durable_position());
+            control.flush.hasten(activity.last_end());
         }
         let spare = if is_over { free } else { self.demand.give(now_us, &supply) };
         if spare > 0 {
@@ -211,10 +211,11 @@ impl Account {
         self.is_heard = true;
         self.take_from_pool(quantity, saying.request.want);
         let cores = control.engine.cores();
+        let ended = ended(reply);
         // On every core first: what is confirmed on one may stand on what another releases.
         let nobody = Answers { activity, confirmed: vec![], refused: vec![], released: vec![] };
         for core in 0..cores {
-            let released = of_core(&reply.released, core, cores);
+            let released = of_core(&ended, core, cores);
             tell(control, core, Answers { released, ..nobody.clone() }).await?;
         }
         for core in 0..cores {

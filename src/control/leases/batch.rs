@@ -9,7 +9,7 @@ use seckill_shards::limits::ORDERS_PER_RECORD_MAX;
 use seckill_shards::shard::Untold;
 
 use crate::reconcile::limits::ORDERS_PER_MESSAGE_MAX;
-use crate::reconcile::{Place, Release};
+use crate::reconcile::{LeaseReply, Place, Release};
 
 const _: () = assert!(ORDERS_PER_MESSAGE_MAX <= ORDERS_PER_RECORD_MAX);
 
@@ -47,19 +47,35 @@ pub(super) fn batch(shards: Vec<Vec<Untold>>) -> Batch {
     };
     let cut = shards.iter().filter_map(cut).min();
     let mut untold = shards.concat();
-    untold.sort_by_key(|it| (it.position, !it.ended, it.turn));
+    untold.sort_by_key(Untold::rank);
     let reach = untold.partition_point(|it| cut.is_none_or(|cut| it.position <= cut));
-    let is_full = reach.min(ORDERS_PER_MESSAGE_MAX) < untold.len() || cut.is_some();
-    untold.truncate(reach.min(ORDERS_PER_MESSAGE_MAX));
+    let mut orders = 0;
+    let fits = untold[..reach].iter().take_while(|it| {
+        orders += 1 + usize::from(it.may_stand);
+        orders <= ORDERS_PER_MESSAGE_MAX
+    });
+    let fits = fits.count();
+    let is_full = fits < untold.len() || cut.is_some();
+    untold.truncate(fits);
     let mut batch = Batch { is_full, ..Batch::default() };
-    for Untold { user, order, quantity, ended, .. } in untold {
-        if ended {
+    for Untold { user, order, quantity, ended, may_stand, .. } in untold {
+        // All of a buyer's that may stand are taken back and asked for in one step, the older ones first, as they
+        // were before: those that never had a place do not stand against one that can be paid already.
+        if ended || may_stand {
             batch.releases.push(Release { user, order });
-        } else {
+        }
+        if !ended {
             batch.confirms.push(Place { user, order, quantity });
         }
     }
     batch
+}
+
+/// The orders of whose ends the others have heard by an answer. What was taken back and asked for in one step has
+/// a verdict there: it may have its place now, though it has ended here meanwhile.
+pub(super) fn ended(reply: &LeaseReply) -> Vec<OrderId> {
+    let asked: BTreeSet<_> = reply.yes.iter().chain(&reply.no).collect();
+    reply.released.iter().copied().filter(|order| !asked.contains(order)).collect()
 }
 
 /// Those of `ids` that a core owns.
@@ -69,13 +85,15 @@ pub(super) fn of_core(ids: &[OrderId], core: usize, cores: usize) -> Vec<OrderId
 
 #[cfg(test)]
 mod tests {
-    use seckill_shards::ids::UserId;
+    use seckill_shards::clock::Timestamp;
+    use seckill_shards::ids::{Era, UserId};
 
     use super::*;
 
     fn untold(position: u64, order: u64, ended: bool) -> Untold {
-        let (turn, order, user) = ((order, 0), OrderId(order), UserId(order));
-        Untold { position, order, user, quantity: 1, ended, turn }
+        let (order, placed_at) = (OrderId(order), Timestamp(order));
+        let (user, quantity, may_stand) = (UserId(1), 1, false);
+        Untold { position, order, user, quantity, ended, placed_at, may_stand }
     }
 
     fn told(batch: &Batch) -> (Vec<u64>, Vec<u64>) {
@@ -102,6 +120,27 @@ mod tests {
             vec![untold(5, 11, false), untold(5, 13, true)],
         ];
         assert_eq!(told(&batch(shards)), (vec![13], vec![11, 12, 14]));
+    }
+
+    /// In as many messages as it takes, each with both words on an order.
+    #[test]
+    fn what_may_stand_already_is_taken_back_and_asked_for_in_one_step() {
+        let all = (1..=ORDERS_PER_MESSAGE_MAX as u64).map(|at| untold(0, at, false));
+        let batch = batch(vec![all.map(|it| Untold { may_stand: true, ..it }).collect()]);
+        assert!(batch.is_full);
+        let (releases, confirms) = told(&batch);
+        assert_eq!(releases.len(), ORDERS_PER_MESSAGE_MAX / 2);
+        assert_eq!(releases, confirms);
+    }
+
+    /// It was taken for free though it had its place, and its buyer could buy nowhere any more.
+    #[test]
+    fn what_was_taken_back_and_asked_for_has_not_ended_for_the_others() {
+        let [yes, no, released] =
+            [vec![1], vec![2], vec![1, 2, 3]].map(|ids| ids.into_iter().map(OrderId).collect());
+        let era = Era { generation: 1, nonce: 1 };
+        let reply = LeaseReply { era, n: 1, granted: 0, yes, no, released, short: 0 };
+        assert_eq!(ended(&reply), [OrderId(3)]);
     }
 
     /// The second shard may have an end behind its 250th order that made room for order 5,000.

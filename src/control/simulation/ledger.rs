@@ -24,12 +24,22 @@ pub(super) struct Entry {
     placed_at: Option<u64>,
     /// Where the record of its end stands.
     ended_at: Option<u64>,
+    /// Whether the others have heard that it has ended.
+    is_released: bool,
 }
 
 impl Entry {
     /// Whether it may be paid, or was.
     pub(super) fn is_payable(&self) -> bool {
         matches!(self.status, Status::AwaitingPayment | Status::Paid)
+    }
+
+    /// Whether the others may have its place.
+    pub(super) fn may_have_a_place(&self) -> bool {
+        match self.status {
+            Status::Rejected => false,
+            it => it.is_open() || it == Status::Paid || !self.is_released,
+        }
     }
 }
 
@@ -54,9 +64,17 @@ impl Ledger {
         records.iter().for_each(|record| fold.apply(record));
         let mut ledger = Self { sums: Sums::of(&fold), ..Self::default() };
         for order in fold.orders.iter() {
-            let Order { activity, user, quantity, status, pay_before, .. } = *order;
-            let (placed_at, ended_at) = (None, None);
-            let entry = Entry { activity, user, quantity, status, pay_before, placed_at, ended_at };
+            let Order { activity, user, quantity, status, pay_before, unreleased, .. } = *order;
+            let entry = Entry {
+                activity,
+                user,
+                quantity,
+                status,
+                pay_before,
+                placed_at: None,
+                ended_at: None,
+                is_released: !unreleased,
+            };
             ledger.orders.insert(order.id, entry);
         }
         let is_open = |it: &Sum| !it.closed;
@@ -98,8 +116,9 @@ impl Ledger {
             }
             Record::OrdersReleased(it) => {
                 for &order in &it.orders {
-                    let ended_at = self.order(order).ended_at;
-                    if ended_at.is_none_or(|ended_at| ended_at >= flushed) {
+                    let entry = self.order(order);
+                    entry.is_released = true;
+                    if entry.ended_at.is_none_or(|ended_at| ended_at >= flushed) {
                         return Err(format!("order {order} is free, and open in the store"));
                     }
                 }
@@ -120,8 +139,16 @@ impl Ledger {
 
     fn place(&mut self, position: u64, placed: &OrderPlaced, status: Status) {
         let OrderPlaced { activity, user, quantity, pay_before, .. } = *placed;
-        let (placed_at, ended_at) = (Some(position), None);
-        let entry = Entry { activity, user, quantity, status, pay_before, placed_at, ended_at };
+        let entry = Entry {
+            activity,
+            user,
+            quantity,
+            status,
+            pay_before,
+            placed_at: Some(position),
+            ended_at: None,
+            is_released: false,
+        };
         self.orders.insert(placed.order, entry);
     }
 

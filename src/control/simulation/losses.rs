@@ -5,7 +5,7 @@
 use std::mem::replace;
 use std::rc::Rc;
 
-use seckill_shards::clock::Clock;
+use seckill_shards::clock::{Clock, Timestamp};
 use seckill_shards::ids::OrderId;
 use seckill_shards::record::{Record, Status};
 
@@ -17,6 +17,15 @@ use crate::store::{GatewayRow, Retired, Store};
 
 /// Gateways of a run at most, those that came for lost ones among them.
 pub(super) const GATEWAYS_MAX: usize = 5;
+
+/// What was promised of an order at a gateway that is lost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Promised {
+    status: Status,
+    pay_before: Timestamp,
+    /// Whether an order of its buyer's, at another lost gateway, stood against it once.
+    is_contested: bool,
+}
 
 impl World {
     /// Whether a gateway speaks for itself: it may be lost, and may go on for others.
@@ -152,8 +161,10 @@ impl World {
             if !ledger.orders.contains_key(&order) {
                 return Err(format!("order {order} is {:?}, and is lost", entry.status));
             }
-            let promised = self.promised.entry(order).or_insert(*entry);
-            if entry.status == Status::Paid {
+            let Entry { status, pay_before, .. } = *entry;
+            let promised = Promised { status, pay_before, is_contested: false };
+            let promised = self.promised.entry(order).or_insert(promised);
+            if status == Status::Paid {
                 promised.status = Status::Paid;
             }
         }
@@ -166,21 +177,26 @@ impl World {
             records.iter().any(kept)
         };
         self.payments.retain(|&(it, _)| !is_here(OrderId(it.0)) || is_kept(it));
+        // Whoever goes on now may stand against what others were promised.
+        let promised = self.promised.keys().copied();
+        let contested: Vec<_> = promised.filter(|&order| self.is_contested(order)).collect();
+        for order in contested {
+            self.promised.get_mut(&order).expect("it was listed").is_contested = true;
+        }
         Ok(())
     }
 
     /// Promises of lost gateways are kept by whoever goes on for them.
     pub(super) fn check_promises(&self) -> Result<(), Violation> {
-        for (order, promised) in &self.promised {
+        for (order, &Promised { status: promised, pay_before, is_contested }) in &self.promised {
             let Gateway { ledger, clock, .. } = &self.gateways[usize::from(order.origin().gateway)];
-            let (promised, pay_before) = (promised.status, promised.pay_before);
             let stands = ledger.orders[order].status;
             let is_over = matches!(stands, Status::Expired | Status::Cancelled);
             let is_refused = stands == Status::Rejected;
             let is_broken = match promised == Status::Paid {
                 true => is_over || is_refused,
                 // Too late to be paid it is over one way or the other: nobody may know that it was confirmed.
-                false => is_refused && clock.now() < pay_before && !self.is_contested(*order),
+                false => is_refused && clock.now() < pay_before && !is_contested,
             };
             if is_broken {
                 return Err(format!("order {order} was {promised:?}, and is {stands:?}"));
@@ -189,23 +205,22 @@ impl World {
         Ok(())
     }
 
-    /// Whether another lost gateway had orders of the same buyer, and this one, those, and what had a place
-    /// elsewhere pass the limit. Whoever goes on cannot tell which had been confirmed, and one has to yield.
+    /// Whether another lost gateway has orders of the same buyer that may have places, and this one, those, and
+    /// what has a place elsewhere pass the limit. Whoever goes on cannot tell which had been confirmed, and one
+    /// has to yield.
     fn is_contested(&self, order: OrderId) -> bool {
         let at = usize::from(order.origin().gateway);
         let entry = &self.gateways[at].ledger.orders[&order];
         let limit = self.sales.iter().find(|sale| sale.id == entry.activity).map(|sale| sale.limit);
-        let is_rival = |it: &&Entry| it.user == entry.user && it.activity == entry.activity;
+        let is_rival = |it: &&Entry| {
+            it.user == entry.user && it.activity == entry.activity && it.may_have_a_place()
+        };
         let (mut lost, mut placed) = (0, entry.quantity);
         for (_, gateway) in self.gateways.iter().enumerate().filter(|(other, _)| *other != at) {
             let rivals = gateway.ledger.orders.values().filter(is_rival);
-            match gateway.origin().epoch > 0 {
-                true => lost += rivals.map(|it| it.quantity).sum::<u32>(),
-                false => {
-                    let rivals = rivals.filter(|it| it.status != Status::Rejected);
-                    placed += rivals.map(|it| it.quantity).sum::<u32>();
-                }
-            }
+            let units = rivals.map(|it| it.quantity).sum::<u32>();
+            let is_lost = gateway.origin().epoch > 0 || gateway.fate != Fate::Here;
+            *if is_lost { &mut lost } else { &mut placed } += units;
         }
         lost > 0 && limit.is_some_and(|limit| placed + lost > limit)
     }

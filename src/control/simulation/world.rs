@@ -16,7 +16,7 @@ use super::Violation;
 use super::bank::Bank;
 use super::end::ROUND_MS;
 use super::gateway::{Fate, Gateway, Part};
-use super::ledger::Entry;
+use super::losses::Promised;
 use super::words::UnderWay;
 use crate::reconcile::testing::{Flaw, Machines, Network, Way};
 use crate::store::sqlite::SimulatedStore;
@@ -57,7 +57,7 @@ pub(super) struct World {
     pub(super) sales: Vec<Sale>,
     pub(super) acknowledged: BTreeSet<OrderId>,
     /// Orders of lost gateways that could be paid, or were.
-    pub(super) promised: BTreeMap<OrderId, Entry>,
+    pub(super) promised: BTreeMap<OrderId, Promised>,
     /// Payments that were started, with their amounts.
     pub(super) payments: Vec<(PaymentId, i64)>,
     pub(super) bank: Arc<Bank>,

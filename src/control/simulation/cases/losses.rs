@@ -3,7 +3,7 @@
 use seckill_shards::ids::UserId;
 use seckill_shards::record::Status;
 
-use super::{Case, check, run, start};
+use super::{check, run, start};
 use crate::control::simulation::Violation;
 use crate::control::simulation::world::World;
 use crate::reconcile::testing::Flaw;
@@ -62,30 +62,49 @@ fn c18_what_can_be_paid_is_in_the_store() {
     assert!(violation.contains("is AwaitingPayment, and is lost"), "{violation}");
 }
 
-/// A buyer has a unit elsewhere and two orders at a gateway, of which one more is let: it is told so, and
-/// is lost before the store has it. Who goes on cannot tell which it was.
+/// A buyer has units elsewhere and two orders at a gateway, of which one more is let: it is told so, and is lost
+/// before the store has it. Who goes on cannot tell which it was: the older one, or a newer one that is smaller.
 #[test]
 fn c20_of_a_buyers_orders_the_one_that_could_be_paid_goes_on() {
-    let case: Case = |world| {
+    fn one_of_two(
+        world: &mut World,
+        limit: u32,
+        has: u32,
+        wants: [u32; 2],
+    ) -> Result<(), Violation> {
         world.sales.clear();
-        world.publish(4, 2);
+        world.publish_for(60_000, 8, limit);
         start(world, 2)?;
-        world.payable(1, 1)?;
-        let other = world.try_buy(0, 2, 2)?.ok_or("nothing is sold")?;
-        world.until("it is payable", |it| it.status(0, other) == Status::AwaitingPayment)?;
+        let elsewhere = world.try_buy(1, 1, has)?.ok_or("nothing is sold")?;
+        let payable =
+            |at, order| move |it: &mut World| it.status(at, order) == Status::AwaitingPayment;
+        world.until("it is payable", payable(1, elsewhere))?;
+        let other = world.try_buy(0, 2, limit)?.ok_or("nothing is sold")?;
+        world.until("it is payable", payable(0, other))?;
         world.held.insert(0);
         world.cancel(0, other);
-        let order = world.try_buy(0, 1, 1)?.ok_or("nothing is sold")?;
-        world.buy(0, world.sale(), UserId(1), 1);
         world.calm(1_000)?;
+        for quantity in wants {
+            world.buy(0, world.sale(), UserId(1), quantity);
+            world.calm(1_000)?;
+        }
+        let orders = world.gateways[0].ledger.orders.iter();
+        let orders: Vec<_> =
+            orders.filter(|(_, it)| it.status == Status::Accepted).map(|(&id, _)| id).collect();
+        assert_eq!(orders.len(), 2, "both are in the store");
         world.cut_from_store(0);
         world.held.clear();
-        world.until("one is payable", |it| it.status(0, order) == Status::AwaitingPayment)?;
+        let is_told = |world: &World, stands| {
+            orders.iter().copied().find(|&order| world.status(0, order) == stands)
+        };
+        world.until("one is refused", |it| is_told(it, Status::Rejected).is_some())?;
+        let order = is_told(world, Status::AwaitingPayment).ok_or("both are refused")?;
         world.lose(0);
         world.adopt_first()?;
-        world.until("it can be paid", |it| it.status(0, order) == Status::AwaitingPayment)
-    };
-    check(case, 2, Flaw::None, "");
+        world.until("it can be paid", payable(0, order))
+    }
+    check(|world| one_of_two(world, 2, 1, [1, 1]), 2, Flaw::None, "");
+    check(|world| one_of_two(world, 3, 2, [2, 1]), 2, Flaw::None, "");
 }
 
 /// A gateway writes down that an order is paid, and is lost before the store has it.
