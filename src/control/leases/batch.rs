@@ -33,6 +33,8 @@ impl Batch {
             .partition(|place| orders.contains(&place.order));
         self.confirms = rest;
         let out: Vec<Place> = out;
+        // Nor is one taken back that is not asked for: it is open here.
+        self.releases.retain(|it| out.iter().all(|place| place.order != it.order));
         out.into_iter().map(|place| place.order).collect()
     }
 }
@@ -54,7 +56,7 @@ pub(super) fn batch(shards: Vec<Vec<Untold>>) -> Batch {
         orders += 1 + usize::from(it.may_stand);
         orders <= ORDERS_PER_MESSAGE_MAX
     });
-    let fits = fits.count();
+    let fits = before_split(&untold, fits.count());
     let is_full = fits < untold.len() || cut.is_some();
     untold.truncate(fits);
     let mut batch = Batch { is_full, ..Batch::default() };
@@ -69,6 +71,22 @@ pub(super) fn batch(shards: Vec<Vec<Untold>>) -> Batch {
         }
     }
     batch
+}
+
+/// How many orders go into a message that has room for `fits`: none of a buyer's that may stand, where the next
+/// message would have the rest of them, which stands against these until then. Of one who has more than a message
+/// takes as many as fit.
+fn before_split(untold: &[Untold], fits: usize) -> usize {
+    let Some((last, next)) =
+        fits.checked_sub(1).and_then(|at| untold.get(at).zip(untold.get(fits)))
+    else {
+        return fits;
+    };
+    let is_of_next = |it: &Untold| it.may_stand && it.user == next.user;
+    if !next.may_stand || !is_of_next(last) {
+        return fits;
+    }
+    untold[..fits].iter().rposition(|it| !is_of_next(it)).map_or(fits, |at| at + 1)
 }
 
 /// The orders of whose ends the others have heard by an answer. What was taken back and asked for in one step has
@@ -122,15 +140,31 @@ mod tests {
         assert_eq!(told(&batch(shards)), (vec![13], vec![11, 12, 14]));
     }
 
-    /// In as many messages as it takes, each with both words on an order.
+    /// Orders that may stand; each buyer has so many.
+    fn may_stand(each: u64) -> Vec<Untold> {
+        let most = ORDERS_PER_MESSAGE_MAX as u64;
+        let of = |at: u64| Untold { user: UserId(at / each), ..untold(0, at, false) };
+        (0..most).map(of).map(|it| Untold { may_stand: true, ..it }).collect()
+    }
+
+    /// With both words on each; a part of a buyer's, asked for alone, was refused for the rest, which was let then.
     #[test]
-    fn what_may_stand_already_is_taken_back_and_asked_for_in_one_step() {
-        let all = (1..=ORDERS_PER_MESSAGE_MAX as u64).map(|at| untold(0, at, false));
-        let batch = batch(vec![all.map(|it| Untold { may_stand: true, ..it }).collect()]);
-        assert!(batch.is_full);
-        let (releases, confirms) = told(&batch);
-        assert_eq!(releases.len(), ORDERS_PER_MESSAGE_MAX / 2);
-        assert_eq!(releases, confirms);
+    fn a_buyers_orders_that_may_stand_are_taken_back_and_asked_for_in_one_message() {
+        for (each, first) in [(1, 125), (2, 124), (3, 123), (126, 125), (250, 125)] {
+            let batch = batch(vec![may_stand(each)]);
+            let (releases, confirms) = told(&batch);
+            assert!(batch.is_full && releases == confirms);
+            assert_eq!(confirms.len(), first, "{each} of each buyer");
+        }
+        let behind_another = may_stand(100);
+        assert_eq!(told(&batch(vec![behind_another])).1.len(), 100);
+    }
+
+    #[test]
+    fn what_is_not_asked_for_is_not_taken_back() {
+        let mut batch = batch(vec![may_stand(1)[..3].to_vec()]);
+        assert_eq!(batch.leave_out(&[OrderId(1)].into()), [OrderId(1)]);
+        assert_eq!(told(&batch), (vec![0, 2], vec![0, 2]));
     }
 
     /// It was taken for free though it had its place, and its buyer could buy nowhere any more.
