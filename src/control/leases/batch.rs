@@ -77,15 +77,8 @@ pub(super) fn batch(shards: Vec<Vec<Untold>>) -> Batch {
 /// message would have the rest of them, which stands against these until then. Of one who has more than a message
 /// takes as many as fit.
 fn before_split(untold: &[Untold], fits: usize) -> usize {
-    let Some((last, next)) =
-        fits.checked_sub(1).and_then(|at| untold.get(at).zip(untold.get(fits)))
-    else {
-        return fits;
-    };
+    let Some(next) = untold.get(fits).filter(|it| it.may_stand) else { return fits };
     let is_of_next = |it: &Untold| it.may_stand && it.user == next.user;
-    if !next.may_stand || !is_of_next(last) {
-        return fits;
-    }
     untold[..fits].iter().rposition(|it| !is_of_next(it)).map_or(fits, |at| at + 1)
 }
 

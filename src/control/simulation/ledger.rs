@@ -29,6 +29,20 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// One of which no record was met yet.
+    fn of(order: &Order) -> Self {
+        Self {
+            activity: order.activity,
+            user: order.user,
+            quantity: order.quantity,
+            status: order.status,
+            pay_before: order.pay_before,
+            placed_at: None,
+            ended_at: None,
+            is_released: !order.unreleased,
+        }
+    }
+
     /// Whether it may be paid, or was.
     pub(super) fn is_payable(&self) -> bool {
         matches!(self.status, Status::AwaitingPayment | Status::Paid)
@@ -64,18 +78,7 @@ impl Ledger {
         records.iter().for_each(|record| fold.apply(record));
         let mut ledger = Self { sums: Sums::of(&fold), ..Self::default() };
         for order in fold.orders.iter() {
-            let Order { activity, user, quantity, status, pay_before, unreleased, .. } = *order;
-            let entry = Entry {
-                activity,
-                user,
-                quantity,
-                status,
-                pay_before,
-                placed_at: None,
-                ended_at: None,
-                is_released: !unreleased,
-            };
-            ledger.orders.insert(order.id, entry);
+            ledger.orders.insert(order.id, Entry::of(order));
         }
         let is_open = |it: &Sum| !it.closed;
         let closed = lost
@@ -138,17 +141,8 @@ impl Ledger {
     }
 
     fn place(&mut self, position: u64, placed: &OrderPlaced, status: Status) {
-        let OrderPlaced { activity, user, quantity, pay_before, .. } = *placed;
-        let entry = Entry {
-            activity,
-            user,
-            quantity,
-            status,
-            pay_before,
-            placed_at: Some(position),
-            ended_at: None,
-            is_released: false,
-        };
+        let order = Order { status, unreleased: true, ..Order::placed(placed) };
+        let entry = Entry { placed_at: Some(position), ..Entry::of(&order) };
         self.orders.insert(placed.order, entry);
     }
 
