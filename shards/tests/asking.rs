@@ -141,6 +141,29 @@ fn c19_a_payment_that_only_the_provider_knows_pays_its_order_once() {
     assert_eq!(world.ask(recall(unknown)), Verdict::Refused(Refusal::NotFound));
 }
 
+/// Its place is another's: were it paid, its buyer would have more than the limit.
+#[test]
+fn money_for_an_order_that_was_refused_is_owed_back() {
+    let (mut world, accepted, _) = recovered();
+    hear(&mut world, &[], &[accepted]);
+    hear(&mut world, &[accepted], &[]);
+    assert_eq!(order(&world, accepted).status, Status::Accepted);
+    let lost = PaymentId(OrderId::new(Origin { gateway: 7, epoch: 0 }, 0, 900).0);
+    let recalled = world.ask(Command::RecallPayment { payment: lost, order: accepted });
+    let Verdict::PaymentStarted(payment) = recalled else { panic!("{recalled:?}") };
+    world.ask(settle(lost, Some(payment.amount)));
+    let found = order(&world, accepted);
+    assert_eq!(
+        (found.status, found.payments[0].status),
+        (Status::Accepted, PaymentStatus::RefundDue)
+    );
+    // It may ask for a place once more, and ends without one.
+    world.ask(Command::NoteAsked { order: accepted });
+    assert_eq!(asks(&mut world), [accepted]);
+    hear(&mut world, &[], &[accepted]);
+    assert_eq!(order(&world, accepted).status, Status::Rejected);
+}
+
 #[test]
 fn one_that_takes_no_orders_goes_on_with_those_that_exist() {
     let (mut world, _, payable) = recovered();

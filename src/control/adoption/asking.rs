@@ -75,7 +75,8 @@ impl Control {
     async fn take_money(&self, order: &OrderView, money: Came) -> bool {
         let (id, Came { payment, amount, currency }) = (order.id, money);
         if order.status == Status::Accepted {
-            // Only a payable order was ever paid for: its place was confirmed, and is declared.
+            // Only a payable order was ever paid for: its place was confirmed, and is declared. One that the others
+            // have refused since stays as it is, and its money is owed back.
             let (confirmed, nothing) = (vec![id], Vec::new());
             let (activity, refused, released) = (order.activity, nothing.clone(), nothing);
             let answers = Answers { activity, confirmed, refused, released };
