@@ -11,7 +11,7 @@ const MOVE: Asked = Asked::Statement("UPDATE journal SET journal_id");
 const POSITION: Asked = Asked::Statement("SELECT journal_id, epoch, position FROM journal");
 
 /// A run of the journal that changes no row, and the position alone.
-fn run() -> Arc<FlushBatch> {
+pub(super) fn run() -> Arc<FlushBatch> {
     let from = JournalPosition { journal_id: JOURNAL, epoch: 2, position: 0 };
     Arc::new(Batch::new(3, from).finish(TO))
 }

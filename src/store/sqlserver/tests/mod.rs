@@ -5,6 +5,7 @@
 mod faults;
 mod plans;
 mod stand_in;
+mod tls;
 
 use std::env;
 use std::ops::Deref;

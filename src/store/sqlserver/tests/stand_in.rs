@@ -3,12 +3,16 @@
 
 #![expect(clippy::big_endian_bytes, reason = "the protocol has lengths and its version so")]
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::{ServerConfig, ServerConnection};
+use tokio_rustls::server::TlsStream;
 
 use super::super::{SqlServer, schema};
 
@@ -67,15 +71,24 @@ const VERSION: &str = "SELECT version FROM schema_version";
 const KNOWN: [&str; 6] = [HOLD, MOVE, POSITION, SNAPSHOTS, TABLES, VERSION];
 
 impl StandIn {
+    /// One that encrypts nothing.
     pub(super) async fn open() -> Self {
+        Self::open_with(None).await
+    }
+
+    /// One that talks to nobody without TLS.
+    pub(super) async fn encrypted(tls: ServerConfig) -> Self {
+        Self::open_with(Some(Arc::new(tls))).await
+    }
+
+    async fn open_with(tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::<Mutex<State>>::default();
         let shared = Arc::clone(&state);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let talk = Talk { stream, state: Arc::clone(&shared), to: None };
-                tokio::spawn(talk.go_on());
+                tokio::spawn(serve(stream, tls.clone(), Arc::clone(&shared)));
             }
         });
         Self { address, state }
@@ -116,9 +129,70 @@ impl StandIn {
     }
 }
 
+/// Serves a client until it goes away, or is sent away.
+async fn serve(
+    mut stream: TcpStream,
+    tls: Option<Arc<ServerConfig>>,
+    state: Arc<Mutex<State>>,
+) -> io::Result<()> {
+    drop(hear(&mut stream).await?);
+    say(&mut stream, REPLY, &prelogin(tls.is_some())).await?;
+    match tls {
+        None => Talk { stream, state, to: None }.go_on().await,
+        Some(tls) => Talk { stream: encrypt(stream, tls).await?, state, to: None }.go_on().await,
+    }
+    Ok(())
+}
+
+/// TLS as the protocol has it: its handshake is in packets, and all packets behind it are in TLS.
+async fn encrypt(
+    mut stream: TcpStream,
+    config: Arc<ServerConfig>,
+) -> io::Result<TlsStream<TcpStream>> {
+    let mut tls = ServerConnection::new(Arc::clone(&config)).map_err(io::Error::other)?;
+    while tls.is_handshaking() {
+        let (_, message) = hear(&mut stream).await?;
+        let mut rest = &message[..];
+        while !rest.is_empty() {
+            tls.read_tls(&mut rest)?;
+            tls.process_new_packets().map_err(io::Error::other)?;
+        }
+        let mut reply = Vec::new();
+        while tls.wants_write() {
+            tls.write_tls(&mut reply)?;
+        }
+        say(&mut stream, PRELOGIN, &reply).await?;
+    }
+    TlsAcceptor::from(config).accept_with(stream, |begun| *begun = tls).await
+}
+
+/// The next message: its kind, and its packets' bytes together.
+async fn hear(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<(u8, Vec<u8>)> {
+    let mut message = Vec::new();
+    loop {
+        let mut head = [0; 8];
+        stream.read_exact(&mut head).await?;
+        let length = usize::from(u16::from_be_bytes([head[2], head[3]])) - head.len();
+        let begin = message.len();
+        message.resize(begin + length, 0);
+        stream.read_exact(&mut message[begin..]).await?;
+        if head[1] & 1 == 1 {
+            return Ok((head[0], message));
+        }
+    }
+}
+
+/// Sends a message in one packet.
+async fn say(stream: &mut (impl AsyncWrite + Unpin), kind: u8, message: &[u8]) -> io::Result<()> {
+    let length = u16::try_from(message.len() + 8).unwrap().to_be_bytes();
+    let head = [kind, 1, length[0], length[1], 0, 0, 1, 0];
+    stream.write_all(&[&head[..], message].concat()).await?;
+    stream.flush().await
+}
+
 /// One client.
-struct Talk {
-    stream: TcpStream,
+struct Talk<S> {
+    stream: S,
     state: Arc<Mutex<State>>,
     /// Where the transaction under way leads.
     to: Option<i64>,
@@ -132,12 +206,11 @@ const TRANSACTION: u8 = 14;
 const LOGIN: u8 = 16;
 const PRELOGIN: u8 = 18;
 
-impl Talk {
+impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     async fn go_on(mut self) {
-        while let Ok((kind, message)) = self.hear().await {
+        while let Ok((kind, message)) = hear(&mut self.stream).await {
             let Some(asked) = asked(kind, &message) else {
-                let done = if kind == PRELOGIN { prelogin() } else { done(0, 1) };
-                self.say(&done).await;
+                self.say(&done(0, 1)).await;
                 continue;
             };
             match self.wrong(asked) {
@@ -195,27 +268,9 @@ impl Talk {
         }
     }
 
-    /// The next message: its kind, and its packets' bytes together.
-    async fn hear(&mut self) -> std::io::Result<(u8, Vec<u8>)> {
-        let mut message = Vec::new();
-        loop {
-            let mut head = [0; 8];
-            self.stream.read_exact(&mut head).await?;
-            let length = usize::from(u16::from_be_bytes([head[2], head[3]])) - head.len();
-            let begin = message.len();
-            message.resize(begin + length, 0);
-            self.stream.read_exact(&mut message[begin..]).await?;
-            if head[1] & 1 == 1 {
-                return Ok((head[0], message));
-            }
-        }
-    }
-
     async fn say(&mut self, reply: &[u8]) {
-        let length = u16::try_from(reply.len() + 8).unwrap().to_be_bytes();
-        let head = [REPLY, 1, length[0], length[1], 0, 0, 1, 0];
         // A client that has gone away hears nothing.
-        drop(self.stream.write_all(&[&head[..], reply].concat()).await);
+        drop(say(&mut self.stream, REPLY, reply).await);
     }
 }
 
@@ -250,9 +305,10 @@ fn done(status: u16, rows: u64) -> Vec<u8> {
     [&[0xfd][..], &status.to_le_bytes(), &[0, 0], &rows.to_le_bytes()].concat()
 }
 
-/// No encryption, whatever the client asks for.
-fn prelogin() -> Vec<u8> {
-    vec![0, 0, 11, 0, 6, 1, 0, 17, 0, 1, 0xff, 16, 0, 0, 0, 0, 0, 2]
+/// Encryption of everything, or of nothing, whatever the client asks for.
+fn prelogin(is_encrypted: bool) -> Vec<u8> {
+    let encryption = if is_encrypted { 1 } else { 2 };
+    vec![0, 0, 11, 0, 6, 1, 0, 17, 0, 1, 0xff, 16, 0, 0, 0, 0, 0, encryption]
 }
 
 fn login_ack() -> Vec<u8> {
