@@ -1,8 +1,8 @@
 //! The tests that meet a gateway as its users do: through its sockets, its command line and its
 //! files, as a process that can be killed.
 //!
-//! [`gateway`] runs the real binary and [`redis`] a redis-server, gateways share a [`store`], a [`link`]
-//! between two parts fails when it is told to, [`client`] speaks HTTP byte by byte,
+//! [`gateway`] runs the real binary, [`redis`] a redis-server and [`nginx`] what stands before them, gateways
+//! share a [`store`], a [`link`] between two parts fails when it is told to, [`client`] speaks HTTP byte by byte,
 //! [`contract`] holds each answer against the gateway's own document, [`shop`] sets up sales,
 //! [`provider`] says what became of payments, [`driver`] sends load without waiting for answers, and
 //! [`checker`] compares what every client was told with what is there afterwards, as after a [`storm`]
@@ -21,6 +21,7 @@ pub mod driver;
 pub mod gateway;
 pub mod link;
 pub mod losses;
+pub mod nginx;
 pub mod order;
 pub mod patience;
 pub mod provider;

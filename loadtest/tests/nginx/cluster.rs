@@ -16,12 +16,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use seckill_loadtest::client::Client;
 use seckill_loadtest::gateway::{Scratch, binary};
+use seckill_loadtest::nginx;
 use seckill_loadtest::order::{Order, Status};
 use seckill_loadtest::patience::{GENEROUS, until};
 use seckill_loadtest::shop::{self, id_of, items};
 use serde_json::json;
-
-use crate::front;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/cluster.sh");
 /// Five processes come one after the other.
@@ -158,7 +157,7 @@ struct Cluster<'a> {
 impl<'a> Cluster<'a> {
     /// None where there is no nginx or no network, which is said.
     fn start(data: &'a Path) -> Option<Self> {
-        front::program()?;
+        nginx::program()?;
         let alone = ["--net", "bash", "-c", "ip link set lo up && exec \"$@\"", "alone"];
         let has_network = Command::new("unshare").args(alone).arg("true").output();
         if !has_network.is_ok_and(|it| it.status.success()) {

@@ -2,11 +2,10 @@
 //! is there afterwards.
 
 use seckill_loadtest::gateway::{Gateway, Start};
+use seckill_loadtest::nginx::{Nginx, program};
 use seckill_loadtest::random::{Random, seed};
 use seckill_loadtest::shop::Shop;
 use seckill_loadtest::storm::Storm;
-
-use crate::front::{Nginx, program};
 
 const START: Start = Start { cores: 1, through: &["env", "SECKILL_TRUSTED_PROXIES=127.0.0.1"] };
 

@@ -2,11 +2,12 @@
 
 use seckill_loadtest::client::{Client, Request};
 use seckill_loadtest::gateway::Gateway;
+use seckill_loadtest::nginx::{Edit, Nginx};
 use seckill_loadtest::patience::{GENEROUS, until};
 use seckill_loadtest::shop;
 
 use crate::fake::Fake;
-use crate::front::{self, Edit, Fleet, Nginx};
+use crate::front::{self, Fleet};
 
 /// Shorter waits, so that a test need not be as patient as a shopper.
 const QUICK: [Edit; 1] = [("proxy_read_timeout 15s", "proxy_read_timeout 5s")];

@@ -5,11 +5,12 @@ use std::fs;
 use base64ct::{Base64, Encoding};
 use seckill_loadtest::client::{Client, Request, Response};
 use seckill_loadtest::gateway::{Gateway, Start};
+use seckill_loadtest::nginx::{self, Nginx};
 use seckill_loadtest::patience::{GENEROUS, until};
 use sha2::{Digest, Sha256};
 
 use crate::fake::Fake;
-use crate::front::{self, Fleet, Nginx};
+use crate::front::{self, Fleet};
 
 fn page(nginx: &Nginx, path: &str, headers: &[(&str, &str)]) -> Response {
     let request = Request::new("GET", path).header("accept", "text/html");
@@ -136,7 +137,7 @@ fn told(page: &Response) -> [Option<String>; 7] {
 /// The README says what to put in the place of which block; here it is done.
 #[test]
 fn exported_pages_come_as_the_gateway_gives_them() {
-    if front::program().is_none() {
+    if nginx::program().is_none() {
         return;
     }
     let gateway = Gateway::start(Start::cores(1));

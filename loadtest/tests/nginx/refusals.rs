@@ -5,11 +5,11 @@ use std::net::TcpStream;
 
 use seckill_loadtest::client::{Connection, Request, Response};
 use seckill_loadtest::gateway::{Gateway, Start};
+use seckill_loadtest::nginx::Nginx;
 use seckill_loadtest::patience::GENEROUS;
 use serde_json::Value;
 
 use crate::fake::Fake;
-use crate::front::Nginx;
 
 /// The same bytes to nginx and to a gateway.
 fn both(nginx: &Nginx, gateway: &Gateway, bytes: &[u8]) -> [Response; 2] {

@@ -8,18 +8,19 @@ use std::process::Command;
 
 use seckill_loadtest::client::{Client, Connection, Request};
 use seckill_loadtest::gateway::Scratch;
+use seckill_loadtest::nginx::{self, Nginx};
 use seckill_loadtest::patience::{GENEROUS, until};
 use seckill_loadtest::shop::{self, PASSWORD, id_of};
 use serde_json::{Value, json};
 
 use crate::fake::Fake;
-use crate::front::{self, Fleet, Nginx};
+use crate::front::Fleet;
 
 /// What nginx has to say about the shipped configuration; a warning is a mistake that is not yet
 /// one, but whoever is not root gets one for `user`.
 #[track_caller]
 fn expect_good(program: &str, folder: &Path) {
-    let tested = front::run(program, folder, &["-t"]);
+    let tested = nginx::run(program, folder, &["-t"]);
     let told = String::from_utf8_lossy(&tested.stderr);
     let warns = told.lines().any(|line| line.contains("[warn]") && !line.contains("\"user\""));
     assert!(tested.status.success() && !warns, "{told}");
@@ -27,12 +28,12 @@ fn expect_good(program: &str, folder: &Path) {
 
 #[test]
 fn the_shipped_configuration_is_one_and_so_is_all_that_it_offers() {
-    let Some(program) = front::program() else { return };
+    let Some(program) = nginx::program() else { return };
     let folder = Scratch::new();
     // Ports that are taken: nginx looks whether it could have them, and does not mind.
     let taken = [(), ()].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
     let [plain, tls] = taken.each_ref().map(|listener| listener.local_addr().unwrap());
-    front::configure(folder.path(), plain, &[plain], &[]);
+    nginx::configure(folder.path(), plain, &[plain], &[]);
     expect_good(program, folder.path());
 
     // The same with every line that waits for an operator, where there is a certificate for it.

@@ -2,9 +2,9 @@
 //! connections that are kept.
 
 use seckill_loadtest::client::Request;
+use seckill_loadtest::nginx::{Edit, Nginx};
 
 use crate::fake::Fake;
-use crate::front::{Edit, Nginx};
 
 /// Shoppers, by their user ids from 1.
 const SHOPPERS: u32 = 200;

@@ -3,6 +3,7 @@
 //! It must not know who notices.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use seckill_loadtest::link::Mode;
 use seckill_loadtest::random::Random;
@@ -11,9 +12,12 @@ use crate::world::{GATEWAYS, SERVE, World};
 
 /// Faults of one round, at most.
 const FAULTS_MAX: usize = 4;
-/// Faults to draw from: more likely ones more than once. Where each gateway has a way of its own to the store
-/// there are some more.
-const KINDS: usize = 17;
+/// Faults to draw from: more likely ones more than once.
+const KINDS: Range<usize> = 0..17;
+/// Those of nginx, where there is one.
+const KINDS_OF_FRONT: Range<usize> = 17..20;
+/// Those of the ways to the store, where each gateway has one of its own.
+const KINDS_OF_STORE: Range<usize> = 20..22;
 /// How a link fails.
 const MODES: [Mode; 4] = [Mode::SilentThere, Mode::SilentBack, Mode::Silent, Mode::Cut];
 
@@ -49,6 +53,10 @@ pub(crate) enum Fault {
     Alone(usize, Mode),
     /// Nobody can write to the store.
     StoreStalled,
+    /// nginx is killed, and comes back.
+    FrontKilled,
+    /// nginx' link to a gateway fails.
+    FromFront(usize, Mode),
     /// One gateway's way to the store fails.
     ToStore(usize, Mode),
 }
@@ -57,7 +65,7 @@ pub(crate) enum Fault {
 pub(crate) fn draw(world: &World, random: &mut Random) -> Vec<Fault> {
     let mut faults: Vec<Fault> = Vec::new();
     for _ in 0..=random.below(FAULTS_MAX) {
-        let fault = one(random, kinds(world));
+        let fault = one(random, &kinds(world));
         if faults.iter().all(|&it| fault.goes_with(it)) && !loses_all(&faults, fault) {
             faults.push(fault);
         }
@@ -67,11 +75,13 @@ pub(crate) fn draw(world: &World, random: &mut Random) -> Vec<Fault> {
 
 /// The names of all that can be drawn in a world.
 pub(crate) fn drawable(world: &World) -> BTreeSet<String> {
-    (0..kinds(world)).map(|kind| of_kind(kind, 0, 1, Mode::Cut).name()).collect()
+    kinds(world).into_iter().map(|kind| of_kind(kind, 0, 1, Mode::Cut).name()).collect()
 }
 
-fn kinds(world: &World) -> usize {
-    if world.has_ways_to_store() { KINDS + 2 } else { KINDS }
+fn kinds(world: &World) -> Vec<usize> {
+    let of_front = if world.has_front() { KINDS_OF_FRONT } else { 0..0 };
+    let of_store = if world.has_ways_to_store() { KINDS_OF_STORE } else { 0..0 };
+    KINDS.chain(of_front).chain(of_store).collect()
 }
 
 /// Whether nobody would be there who could go on for the others.
@@ -80,11 +90,11 @@ fn loses_all(faults: &[Fault], fault: Fault) -> bool {
     lost.count() == GATEWAYS
 }
 
-fn one(random: &mut Random, kinds: usize) -> Fault {
+fn one(random: &mut Random, kinds: &[usize]) -> Fault {
     let gateway = random.below(GATEWAYS);
     let other = (gateway + 1 + random.below(GATEWAYS - 1)) % GATEWAYS;
     let mode = *random.one_of(&MODES);
-    of_kind(random.below(kinds), gateway, other, mode)
+    of_kind(*random.one_of(kinds), gateway, other, mode)
 }
 
 fn of_kind(kind: usize, gateway: usize, other: usize, mode: Mode) -> Fault {
@@ -103,7 +113,9 @@ fn of_kind(kind: usize, gateway: usize, other: usize, mode: Mode) -> Fault {
         14 => Fault::GatewayLeft(gateway),
         15 => Fault::StoreStalled,
         16 => Fault::ReplicaKilled,
-        KINDS.. => Fault::ToStore(gateway, mode),
+        17 => Fault::FrontKilled,
+        18 | 19 => Fault::FromFront(gateway, mode),
+        20.. => Fault::ToStore(gateway, mode),
     }
 }
 
@@ -137,6 +149,8 @@ impl Fault {
             | Self::Between(..)
             | Self::Alone(..)
             | Self::StoreStalled
+            | Self::FrontKilled
+            | Self::FromFront(..)
             | Self::ToStore(..) => false,
         }
     }
@@ -195,6 +209,8 @@ impl Fault {
             Self::Between(from, to, mode) => world.to_gateway[to].set(from, mode),
             Self::Alone(gateway, mode) => alone(world, gateway, mode),
             Self::StoreStalled => world.stall_store(),
+            Self::FrontKilled => world.kill_front(),
+            Self::FromFront(gateway, mode) => world.to_shop[gateway].set_all(mode),
             Self::ToStore(gateway, mode) => world.set_way_to_store(gateway, mode),
         }
     }
@@ -231,6 +247,8 @@ impl Fault {
             Self::Between(from, to, _) => world.to_gateway[to].set(from, Mode::Well),
             Self::Alone(gateway, _) => alone(world, gateway, Mode::Well),
             Self::StoreStalled => world.let_store_go(),
+            Self::FrontKilled => world.open_front(),
+            Self::FromFront(gateway, _) => world.to_shop[gateway].set_all(Mode::Well),
         }
     }
 }
@@ -238,6 +256,7 @@ impl Fault {
 fn alone(world: &World, gateway: usize, mode: Mode) {
     world.to_redis[gateway].set_all(mode);
     world.set_way_to_store(gateway, mode);
+    world.to_shop[gateway].set_all(mode);
     world.to_gateway[gateway].set_all(mode);
     world.to_gateway.iter().for_each(|link| link.set(gateway, mode));
 }

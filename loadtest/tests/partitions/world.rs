@@ -1,4 +1,4 @@
-//! Three gateways, a Redis and its replica, one store, and the links between all of them. A gateway that
+//! Three gateways behind nginx, a Redis and its replica, one store, and the links between all of them. A gateway that
 //! never comes back leaves its place to a fresh one under a number that none has had.
 //!
 //! It must not know when what goes wrong, nor what a test asserts.
@@ -13,6 +13,7 @@ use seckill_loadtest::client::Client;
 use seckill_loadtest::gateway::{Gateway, Start};
 use seckill_loadtest::link::{Link, Mode, Place};
 use seckill_loadtest::losses::Losses;
+use seckill_loadtest::nginx::Nginx;
 use seckill_loadtest::patience::{GENEROUS, now, until};
 use seckill_loadtest::provider;
 use seckill_loadtest::redis::Redis;
@@ -30,17 +31,21 @@ pub(crate) const SERVE: [&str; 5] =
 /// A gateway's number, and where it serves shoppers.
 type Serving = (usize, SocketAddr);
 
-/// The gateway at each place; none while it is away.
+/// Where shoppers come in: a door at each place, and one more, which is nginx.
+pub(crate) const DOORS: usize = GATEWAYS + 1;
+pub(crate) const FRONT: usize = GATEWAYS;
+
+/// Who is behind each door; none while it is away.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Addresses(Arc<Mutex<[Option<Serving>; GATEWAYS]>>);
+pub(crate) struct Addresses(Arc<Mutex<[Option<Serving>; DOORS]>>);
 
 impl Addresses {
-    pub(crate) fn of(&self, gateway: usize) -> Option<Serving> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)[gateway]
+    pub(crate) fn of(&self, door: usize) -> Option<Serving> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)[door]
     }
 
-    fn set(&self, gateway: usize, address: Option<Serving>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)[gateway] = address;
+    fn set(&self, door: usize, address: Option<Serving>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)[door] = address;
     }
 }
 
@@ -48,6 +53,10 @@ impl Addresses {
 /// place, which is what its number leaves when it is divided by the number of places.
 #[derive(Debug)]
 pub(crate) struct World {
+    // Dropped first: it would only log that gateways are gone.
+    front: Option<Nginx>,
+    /// From nginx to each gateway.
+    pub(crate) to_shop: Vec<Link>,
     pub(crate) gateways: Vec<Gateway>,
     /// By place.
     pub(crate) numbers: [usize; GATEWAYS],
@@ -85,6 +94,7 @@ impl World {
         let redis = [Redis::start(), Redis::start()];
         let to_redis: Vec<Link> = (0..GATEWAYS).map(|_| Link::new(1, |_| 0)).collect();
         let to_gateway: Vec<Link> = (0..GATEWAYS).map(|_| Link::new(GATEWAYS, caller)).collect();
+        let to_shop: Vec<Link> = (0..GATEWAYS).map(|_| Link::new(1, |_| 0)).collect();
         to_redis.iter().for_each(|link| link.turn(Place::Unix(redis[0].socket())));
         let gateways: Vec<_> = (0..GATEWAYS)
             .map(|number| {
@@ -95,7 +105,9 @@ impl World {
         let admin = Shop::open(&gateways[0]).admin.token.expect("an administrator is signed in");
         let (addresses, replication) = (Addresses::default(), Link::new(1, |_| 0));
         let numbers: [usize; GATEWAYS] = std::array::from_fn(|number| number);
-        let world = Self {
+        let mut world = Self {
+            front: None,
+            to_shop,
             gateways,
             numbers,
             speakers: numbers.map(|number| (number, number)).into(),
@@ -111,6 +123,7 @@ impl World {
             store,
         };
         (0..GATEWAYS).for_each(|gateway| world.announce(gateway));
+        world.open_front();
         world.follow();
         world.await_replica();
         world
@@ -125,7 +138,26 @@ impl World {
         });
         self.to_gateway[gateway].turn(Place::Tcp(listens));
         let address = self.gateways[gateway].address();
+        self.to_shop[gateway].turn(Place::Tcp(address));
         self.addresses.set(gateway, Some((self.numbers[gateway], address)));
+    }
+
+    /// Starts nginx, where there is one on this machine.
+    pub(crate) fn open_front(&mut self) {
+        let links: Vec<SocketAddr> = self.to_shop.iter().map(Link::address).collect();
+        self.front = Nginx::start(&links, &[]);
+        self.addresses.set(FRONT, self.front.as_ref().map(|front| (FRONT, front.address())));
+    }
+
+    /// Ends nginx as a power cut would.
+    pub(crate) fn kill_front(&mut self) {
+        self.addresses.set(FRONT, None);
+        self.front.as_mut().expect("there is one").kill();
+    }
+
+    /// Whether shoppers come through nginx, too.
+    pub(crate) fn has_front(&self) -> bool {
+        self.front.is_some()
     }
 
     /// Ends a gateway as a power cut would.
@@ -307,6 +339,7 @@ fn variables(
         ("SECKILL_PEER_LISTEN", "127.0.0.1:0".to_owned()),
         ("SECKILL_PEER_URL", format!("http://{}", links.1)),
         ("SECKILL_LOG", "info,seckill=debug".to_owned()),
+        ("SECKILL_TRUSTED_PROXIES", "127.0.0.1".to_owned()),
     ];
     let own = own.map(|(name, value)| (name.to_owned(), value));
     [provider::variables(), own.into()].concat()
