@@ -1,9 +1,7 @@
 //! The figures of a gateway that this one has adopted, under its number. What is the process's, the
 //! store's or Redis' is among this gateway's own.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use super::families::{Families, real};
+use super::families::{Families, load, real};
 use super::outcomes;
 use crate::control::{Behind, Control};
 
@@ -15,10 +13,6 @@ pub(super) fn figures(page: &mut Families, control: &Control) {
     refunds(page, &gateway, control);
     orders(page, &gateway, control);
     leases(page, &gateway, control);
-}
-
-fn load(value: &AtomicU64) -> u64 {
-    value.load(Ordering::Relaxed)
 }
 
 fn journal(page: &mut Families, gateway: &str, control: &Control) {
@@ -70,6 +64,9 @@ fn orders(page: &mut Families, gateway: &str, control: &Control) {
 
 fn leases(page: &mut Families, gateway: &str, control: &Control) {
     let Some(settling) = control.settling() else { return };
+    let help = "Requests for an adopted gateway that Redis has refused since none may ever make them: never but 0";
+    let alarms = load(&settling.alarms);
+    page.counter("seckill_adopted_lease_alarms_total", help, &[("gateway", gateway)], alarms);
     let figures = settling.figures.lock().expect("nobody panics under this lock");
     for (id, it) in &*figures {
         let id = id.to_string();

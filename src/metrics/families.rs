@@ -4,6 +4,8 @@
 
 #![expect(clippy::float_arithmetic, reason = "Prometheus speaks in floating-point seconds")]
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use prometheus::proto::{
     Bucket, Counter, Gauge, Histogram as HistogramProto, LabelPair, Metric, MetricFamily,
     MetricType,
@@ -122,6 +124,12 @@ fn counter(value: f64) -> Counter {
     let mut counter = Counter::default();
     counter.set_value(value);
     counter
+}
+
+/// What is counted for people.
+pub(super) fn load(value: &AtomicU64) -> u64 {
+    // Relaxed: only the number counts.
+    value.load(Ordering::Relaxed)
 }
 
 /// Microseconds as seconds.

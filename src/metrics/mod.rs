@@ -8,7 +8,6 @@
 mod adopted;
 mod families;
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use prometheus::core::{Collector, Desc};
@@ -20,7 +19,7 @@ use seckill_shards::engine::Engine;
 use seckill_shards::journal::Takes;
 use seckill_shards::record::Totals;
 
-use self::families::{Families, micro, real};
+use self::families::{Families, load, micro, real};
 use crate::api::{Counters, Slug};
 use crate::control::{Behind, Control, FlushStatus, RefundStatus, SumsTail};
 use crate::flow::{Breaker, BreakerState};
@@ -153,7 +152,6 @@ impl GatewayCollector {
         for (core, counters) in self.sources.engine.counters().iter().enumerate() {
             let core = core.to_string();
             let labels = [("core", core.as_str())];
-            let load = |value: &std::sync::atomic::AtomicU64| value.load(Ordering::Relaxed);
             page.gauge(
                 "seckill_orders_in_memory",
                 "Orders in memory",
@@ -192,7 +190,6 @@ impl GatewayCollector {
 
     fn journal(&self, page: &mut Families) {
         let status = self.sources.engine.journal();
-        let load = |value: &std::sync::atomic::AtomicU64| value.load(Ordering::Relaxed);
         page.counter("seckill_journal_groups_total", "Groups written", &[], load(&status.groups));
         page.counter(
             "seckill_journal_records_total",
@@ -247,7 +244,6 @@ impl GatewayCollector {
     }
 
     fn flush(&self, page: &mut Families) {
-        let load = |value: &std::sync::atomic::AtomicU64| value.load(Ordering::Relaxed);
         let flush = &self.sources.flush;
         let Behind { records, since, drained_in } = self.sources.control.behind();
         page.gauge(
@@ -309,6 +305,12 @@ impl GatewayCollector {
     /// What Redis and this journal have of each shared activity.
     fn leases(&self, page: &mut Families) {
         let Some(settling) = self.sources.control.settling() else { return };
+        page.counter(
+            "seckill_lease_alarms_total",
+            "Requests that Redis has refused since no gateway may ever make them: never but 0",
+            &[],
+            load(&settling.alarms),
+        );
         let figures = settling.figures.lock().expect("nobody panics under this lock");
         for (id, it) in &*figures {
             let id = id.to_string();
@@ -380,7 +382,6 @@ impl GatewayCollector {
 
     fn refunds(&self, page: &mut Families) {
         let refunds = &self.sources.refunds;
-        let load = |value: &std::sync::atomic::AtomicU64| value.load(Ordering::Relaxed);
         page.counter("seckill_refunds_total", "Payments given back", &[], load(&refunds.given));
         page.counter(
             "seckill_refund_faults_total",

@@ -111,3 +111,25 @@ fn who_joins_after_a_sale_has_closed_has_no_part_in_it_to_differ_in() {
         (agrees && units == [24, 0]).then_some(())
     });
 }
+
+/// An alarm was a line in the log and no figure.
+#[test]
+fn what_somebody_else_puts_in_a_sales_place_in_redis_is_an_alarm_and_left_to_people() {
+    let mut fleet = Fleet::start(2);
+    let activity = fleet.sale(Sale::of(30));
+    let alarms = |gateway| fleet.labelled(gateway, "seckill_lease_alarms_total");
+    assert_eq!([0, 1].map(alarms), [Some(0); 2]);
+    let mut buyer = fleet.shoppers("buyer", 1).remove(0);
+    drop(until("the buyer is served", GENEROUS, || buy(&mut buyer[0], &activity, "key").ok()));
+    let hash = format!("seckill:lease:{activity}");
+    drop(fleet.redis.tell(&["SET", &hash, "theirs"]));
+    for gateway in 0..2 {
+        until("it is an alarm", GENEROUS, || alarms(gateway).filter(|&alarms| alarms > 0));
+    }
+    assert_eq!(fleet.redis.tell(&["GET", &hash]), ["theirs"]);
+    drop(fleet.redis.tell(&["DEL", &hash]));
+    until("all of it is counted anew", GENEROUS, || {
+        let audit = audit(&fleet, 0, &activity);
+        (audit["balanced"] == true && audit["sources"]["redis_units"].is_u64()).then_some(())
+    });
+}

@@ -13,7 +13,7 @@ mod rebuild;
 mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub struct Settling {
     aside: Mutex<BTreeSet<OrderId>>,
     /// For people.
     pub figures: Mutex<BTreeMap<ActivityId, Figures>>,
+    /// Requests that Redis has refused since no gateway may ever make them.
+    pub alarms: AtomicU64,
 }
 
 /// Why this gateway must stop for good: another speaks for it, or its journal is an older copy.
@@ -90,8 +92,8 @@ impl Settling {
 
     fn over(redis: Arc<Leases>, breaker: Arc<Breaker>) -> Self {
         let (over, aside, figures) = (Mutex::default(), Mutex::default(), Mutex::default());
-        let met = AtomicBool::new(false);
-        Self { redis, breaker, met, over, aside, figures }
+        let (met, alarms) = (AtomicBool::new(false), AtomicU64::new(0));
+        Self { redis, breaker, met, over, aside, figures, alarms }
     }
 
     /// The Redis.
@@ -102,6 +104,18 @@ impl Settling {
     /// What a gateway that this one has adopted settles, through the same Redis.
     pub(super) fn beside(&self) -> Self {
         Self::over(Arc::clone(&self.redis), Arc::clone(&self.breaker))
+    }
+
+    /// Most refusals are news, after which everybody looks again; some must never be.
+    fn note_refusal(&self, activity: ActivityId, refusal: Refusal) {
+        match refusal {
+            Refusal::Protocol(alarm) => {
+                tracing::error!(activity = activity.0, ?alarm, "Redis was told what cannot be");
+                // Relaxed: a figure for people.
+                self.alarms.fetch_add(1, Ordering::Relaxed);
+            }
+            other => tracing::debug!(activity = activity.0, ?other, "Redis stands otherwise"),
+        }
     }
 
     /// The store does not take these orders. Each is rejected once it would be confirmed.
@@ -343,7 +357,7 @@ impl<'a> Round<'a> {
                 Ok(Ok(status)) => account.see(status, &lease, holder),
                 Ok(Err(Refusal::Absent)) => account.view = View::Absent,
                 Ok(Err(refusal)) => {
-                    alarm(id, refusal);
+                    self.settling.note_refusal(id, refusal);
                     account.view = View::Unknown;
                 }
                 // One hash's trouble is not the others'.
@@ -431,7 +445,7 @@ impl<'a> Round<'a> {
             }
             refusal => {
                 self.accounts.get_mut(&id).expect("it has just asked").view = View::Unknown;
-                alarm(id, refusal);
+                self.settling.note_refusal(id, refusal);
             }
         }
         Ok(())
@@ -492,14 +506,4 @@ fn later(made: Result<(), Failed>) -> Result<(), Failed> {
 
 fn report(failed: &Failed) {
     tracing::warn!(error = %causes(failed), "not settled yet");
-}
-
-/// Most refusals are news, after which everybody looks again; some must never be.
-fn alarm(activity: ActivityId, refusal: Refusal) {
-    match refusal {
-        Refusal::Protocol(alarm) => {
-            tracing::error!(activity = activity.0, ?alarm, "Redis was told what cannot be");
-        }
-        other => tracing::debug!(activity = activity.0, ?other, "Redis stands otherwise"),
-    }
 }

@@ -8,7 +8,7 @@ use seckill_shards::ids::{ActivityId, Era};
 
 use super::account::Account;
 use super::next::{Next, View, next};
-use super::{Failed, Round, Stop, alarm};
+use super::{Failed, Round, Stop};
 use crate::reconcile::{Declaration, Holder, Holding, Member, Place, Refusal, Roll, Stock};
 use crate::store::LeaseMember;
 
@@ -49,7 +49,7 @@ impl Round<'_> {
             Next::Look | Next::Lease | Next::Resume(_) => None,
         };
         if let Some(refusal) = refused {
-            alarm(id, refusal);
+            self.settling.note_refusal(id, refusal);
         }
         Ok(())
     }
@@ -67,7 +67,7 @@ impl Round<'_> {
         if self.may_try(id)
             && let Some(refusal) = self.declare(id, era).await?
         {
-            alarm(id, refusal);
+            self.settling.note_refusal(id, refusal);
         }
         Ok(())
     }

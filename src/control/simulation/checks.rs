@@ -3,6 +3,7 @@
 //! It must not know why anything happened.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use seckill_shards::ids::Era;
 
@@ -67,6 +68,9 @@ impl World {
     pub(super) fn check_drift(&self) -> Result<(), Violation> {
         for running in self.gateways.iter().filter_map(|it| it.running.as_ref()) {
             let settling = running.control.settling().expect("it shares its sales");
+            if settling.alarms.load(Ordering::Relaxed) > 0 {
+                return Err("a gateway has asked Redis what none may ever ask".to_owned());
+            }
             let figures = settling.figures.lock().expect("nobody panics under this lock");
             if let Some((id, figures)) = figures.iter().find(|(_, it)| it.drift > 0) {
                 return Err(format!("Redis counted wrongly of {id}: {figures:?}"));
