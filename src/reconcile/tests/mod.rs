@@ -3,6 +3,7 @@
 //!
 //! What is tested is the real text in the real server; only gateways and the store are models.
 
+mod clusters;
 mod counter_examples;
 mod coverage;
 mod declaring;

@@ -51,9 +51,7 @@ impl Server {
 
     /// One that replicas can follow: they come by TCP, to a port that is free at this moment.
     pub(super) fn start_open(text: &'static str) -> (Self, u16) {
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        let port = free_port();
         let options = [&*format!("port {port}"), "repl-diskless-sync-delay 0"];
         (Self::start_with(text, &options), port)
     }
@@ -208,6 +206,26 @@ pub(super) fn tell<T: FromRedisValue>(url: &str, words: &[&str]) -> RedisResult<
         command.arg(word);
     }
     command.query(&mut connection)
+}
+
+/// One that is free at this moment.
+pub(super) fn free_port() -> u16 {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    free.local_addr().unwrap().port()
+}
+
+/// Asks until the answer is there.
+pub(super) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let asked = async {
+        let mut look = tokio::time::interval(GENEROUS / 1_000);
+        loop {
+            look.tick().await;
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+        }
+    };
+    tokio::time::timeout(GENEROUS, asked).await.unwrap_or_else(|_| panic!("{what}"))
 }
 
 impl Drop for Server {
