@@ -60,7 +60,8 @@ impl Server {
         let socket = format!("unixsocket {}", self.socket().display());
         let folder = format!("dir {}", self.folder.display());
         let fixed = ["bind 127.0.0.1", "save ", "appendonly no", "enable-debug-command yes"];
-        let options = self.options.iter().map(String::as_str).chain(fixed);
+        // Of an option that is given twice the last one counts.
+        let options = fixed.into_iter().chain(self.options.iter().map(String::as_str));
         let options: Vec<String> =
             options.chain([&*socket, &*folder]).map(|it| format!("--{it}")).collect();
         let words = options.iter().flat_map(|option| option.split(' '));
