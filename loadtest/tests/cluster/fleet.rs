@@ -83,15 +83,21 @@ impl Fleet {
     /// A published sale that every gateway knows and may lease; its id.
     pub(crate) fn sale(&mut self, sale: Sale) -> String {
         let activity = self.shop.sale(sale);
+        self.await_shared(&activity);
+        activity
+    }
+
+    /// Waits until every gateway knows a published sale, and may lease it.
+    #[track_caller]
+    pub(crate) fn await_shared(&self, activity: &str) {
         for gateway in 0..self.gateways.len() {
             until("the sale is known, and may be lent", GENEROUS, || {
-                let is_live = self.figure(gateway, "seckill_lease_live", &activity) == Some(1);
+                let is_live = self.figure(gateway, "seckill_lease_live", activity) == Some(1);
                 // Others may live in an era that this one has not entered yet.
-                let has_entered = self.figure(gateway, "seckill_lease_generation", &activity);
+                let has_entered = self.figure(gateway, "seckill_lease_generation", activity);
                 (is_live && has_entered >= Some(1)).then_some(())
             });
         }
-        activity
     }
 
     pub(crate) fn tokens(&self, prefix: &str, count: usize) -> Vec<String> {
