@@ -9,6 +9,7 @@ use seckill_loadtest::store::Nowhere;
 use serde_json::json;
 
 use crate::auditing::audit;
+use crate::breakers;
 use crate::fleet::{Fleet, SERVE, START, await_status, buy};
 
 #[test]
@@ -44,6 +45,7 @@ fn with_redis_stopped_or_killed_gateways_sell_what_they_were_lent() {
             });
         };
         await_ready("ready, without Redis\n");
+        assert!(fleet.labelled(0, breakers::STATE) > Some(0), "it is told by its figure, too");
         if round == 0 {
             fleet.redis.go_on();
         } else {
@@ -53,6 +55,7 @@ fn with_redis_stopped_or_killed_gateways_sell_what_they_were_lent() {
             await_status(&mut shoppers[number][at], &order, Status::AwaitingPayment);
         }
         await_ready("ready\n");
+        assert_eq!(fleet.labelled(0, breakers::STATE), Some(0));
     }
 }
 

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, and so do its parts")]
 
 mod auditing;
+mod breakers;
 mod changing;
 mod faults;
 mod fleet;
