@@ -12,6 +12,7 @@ mod forged;
 mod owners;
 mod restoring;
 mod retiring;
+mod rights;
 mod selling;
 mod sessions;
 mod tls;
