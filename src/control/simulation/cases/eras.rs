@@ -8,18 +8,6 @@ use crate::control::simulation::Violation;
 use crate::control::simulation::world::World;
 use crate::reconcile::testing::{Flaw, Way};
 
-impl World {
-    /// The first message of a gateway is lost.
-    fn lose_one(&mut self, from: u16) {
-        let mut network = self.network();
-        let at =
-            network.senders().iter().position(|it| *it == from).expect("it has said something");
-        let told = network.carry(at, Way::Lost, false);
-        drop(network);
-        self.note(|| told);
-    }
-}
-
 /// O12: Redis comes back without a grant, in the same era, and the other's numbers fit yet.
 #[test]
 fn c1_memory_that_was_rolled_back_is_not_lent_from() {
@@ -189,14 +177,10 @@ fn who_joins_ends_no_era_that_all_live_in() {
         world.held.clear();
         world.calm(3_000)?;
         world.until_live()?;
-        let generation = |world: &World| {
-            let sale = world.gateways[0].running.as_ref()?.engine().activity(world.sale().id)?;
-            Some(sale.sale().lease?.era?.generation)
-        };
-        let before = generation(world);
+        let before = world.era(0);
         world.start(2);
         world.until_live()?;
-        match generation(world) == before {
+        match world.era(0) == before {
             true => Ok(()),
             false => Err("an era in which all lived has ended".to_owned()),
         }
@@ -247,7 +231,7 @@ fn many_places_are_declared_in_parts() {
         world.network().machines.flush();
         world.until("a part is declared", |world| world.held.contains(&0))?;
         world.until("another is said", |world| world.network().senders().contains(&0))?;
-        world.lose_one(0);
+        world.carry_one(0, Way::Lost, false);
         world.held.clear();
         world.held_after = None;
         world.until_live()?;

@@ -9,12 +9,12 @@ mod requests;
 mod units;
 mod words;
 
-use seckill_shards::ids::{OrderId, UserId};
+use seckill_shards::ids::{Era, OrderId, UserId};
 use seckill_shards::record::Status;
 
 use super::world::{Sale, World};
 use super::{Violation, in_a_runtime};
-use crate::reconcile::testing::Flaw;
+use crate::reconcile::testing::{Flaw, Way};
 
 /// What a case does to a fleet.
 type Case = fn(&mut World) -> Result<(), Violation>;
@@ -114,6 +114,40 @@ impl World {
         let told = network.repeat(copy, false);
         drop(network);
         self.note(|| told);
+    }
+
+    /// What a gateway says that is held goes on to the master, up to the first message that is like this: where
+    /// that is under way.
+    fn carry_up_to(
+        &mut self,
+        from: u16,
+        is_it: impl Fn(&[String]) -> bool,
+    ) -> Result<usize, Violation> {
+        for _ in 0..100 {
+            self.go_on(20)?;
+            let mut network = self.network();
+            let is_there = network.under_way().any(&is_it);
+            let Some(at) = network.senders().iter().position(|it| *it == from) else { continue };
+            if is_there {
+                return Ok(at);
+            }
+            let told = network.carry(at, Way::Whole, false);
+            drop(network);
+            self.note(|| told);
+        }
+        Err(format!("gateway {from} does not say it"))
+    }
+
+    /// A message that is held goes on by itself.
+    fn carry_one(&mut self, at: usize, way: Way, strays: bool) {
+        let told = self.network().carry(at, way, strays);
+        self.note(|| told);
+    }
+
+    /// The era that a gateway has entered.
+    fn era(&self, at: usize) -> Option<Era> {
+        let running = self.gateways[at].running.as_ref()?;
+        running.engine().activity(self.sale().id)?.sale().lease?.era
     }
 
     fn until_first_goes_on(&mut self) -> Result<(), Violation> {

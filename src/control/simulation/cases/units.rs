@@ -14,17 +14,9 @@ impl World {
     /// A gateway's messages wait: the next that gives units back is lost.
     fn lose_give_back(&mut self, from: u16) -> Result<(), Violation> {
         let who = from.to_string();
-        for _ in 0..100 {
-            self.go_on(20)?;
-            let mut network = self.network();
-            let gives = network.under_way().any(|it| is(it, "lease", &who) && it[8] == "0");
-            let Some(at) = network.senders().iter().position(|it| *it == from) else { continue };
-            network.carry(at, if gives { Way::Lost } else { Way::Whole }, false);
-            if gives {
-                return Ok(());
-            }
-        }
-        Err("it gives nothing back".to_owned())
+        let at = self.carry_up_to(from, |it| is(it, "lease", &who) && it[8] == "0")?;
+        self.carry_one(at, Way::Lost, false);
+        Ok(())
     }
 }
 
