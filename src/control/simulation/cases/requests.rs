@@ -1,9 +1,12 @@
 //! Requests: numbers, give-backs, and places.
 
+use seckill_shards::ids::OrderId;
 use seckill_shards::record::Status;
 
 use super::{Case, ask_for_everything, check, is, start};
-use crate::reconcile::testing::Flaw;
+use crate::control::simulation::Violation;
+use crate::control::simulation::world::World;
+use crate::reconcile::testing::{Flaw, Way};
 
 /// A request that was answered long ago comes again: it says that its sender has nothing.
 #[test]
@@ -33,7 +36,7 @@ fn c12_a_give_back_is_absolute() {
         world.calm(2_000)?;
         world.try_buy(0, 4, 1).map(drop)
     };
-    check(case, 2, Flaw::AddsReturns, "");
+    check(case, 2, Flaw::AddsReturns, "units of 2 are lent");
 }
 
 /// Two gateways serve one buyer; Redis forgets the place of the first one's order before the second
@@ -57,15 +60,50 @@ fn c14_c20_a_forgotten_place_is_not_confirmed_to_another() {
     check(case, 2, Flaw::DropsDeclared, "may pay 2 units");
 }
 
-/// An order is confirmed, and ends before the answer is heard.
+/// Whether a request of the first gateway says that an order has ended, and whether it asks for its place.
+fn names(message: &[String], order: OrderId) -> [bool; 2] {
+    if !is(message, "lease", "0") {
+        return [false; 2];
+    }
+    let released: usize = message[14].parse().expect("a number");
+    let (releases, confirms) = message[15..].split_at(2 * released);
+    let order = order.0.to_string();
+    [(releases, 2), (confirms, 3)]
+        .map(|(named, words)| named.chunks(words).any(|it| it[1] == order))
+}
+
+/// An order is confirmed, and ends before the answer is heard; or its place is asked for in vain, or nobody was
+/// asked. Redis hears of each end, and its buyer may buy elsewhere.
 #[test]
 fn c15_c16_every_ended_order_is_released() {
-    let case: Case = |world| {
+    fn case(world: &mut World, asked: Option<Way>) -> Result<(), Violation> {
         start(world, 2)?;
-        let order = world.payable(0, 1)?;
+        // The first one has a unit that it need not ask for.
+        let other = world.payable(0, 2)?;
+        world.cancel(0, other);
+        world.calm(1_500)?;
+        world.held.insert(0);
+        world.until("it waits for an answer", |it| it.network().senders().contains(&0))?;
+        let order = world.try_buy(0, 1, 1)?.ok_or("nothing is sold")?;
+        if let Some(way) = asked {
+            let at = world.carry_up_to(0, |it| names(it, order)[1])?;
+            world.carry_one(at, way, false);
+        }
         world.cancel(0, order);
-        world.calm(2_000)?;
+        world.calm(1_000)?;
+        if world.status(0, order) != Status::Cancelled {
+            return Err("it has not ended".to_owned());
+        }
+        world.held.clear();
+        world
+            .until("its end is told", |it| it.network().find(|it| names(it, order)[0]).is_some())?;
+        let was_asked = world.network().find(|it| names(it, order)[1]).is_some();
+        assert_eq!(was_asked, asked.is_some(), "{asked:?}");
         world.payable(1, 1).map(drop)
-    };
-    check(case, 2, Flaw::KeepsPlaces, "it does not come about that it is payable");
+    }
+    let is_stranded = "it does not come about that it is payable";
+    check(|world| case(world, Some(Way::Unanswered)), 2, Flaw::KeepsPlaces, is_stranded);
+    for asked in [Some(Way::Lost), None] {
+        check(|world| case(world, asked), 2, Flaw::None, "");
+    }
 }
