@@ -151,3 +151,82 @@ impl Ledger {
         (entry.status, entry.ended_at) = (status, Some(position));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use seckill_shards::record::{NO_KEY, OrderMoved, OrdersConfirmed, OrdersReleased};
+
+    use super::*;
+
+    const ORDER: OrderId = OrderId(7);
+    const AT: Timestamp = Timestamp(1);
+    const SALE: ActivityId = ActivityId(1);
+
+    fn accepted() -> Record {
+        let (key, body, quantity) = (NO_KEY, NO_KEY, 1);
+        Record::OrderAccepted(OrderPlaced {
+            order: ORDER,
+            activity: SALE,
+            user: UserId(1),
+            quantity,
+            at: AT,
+            pay_before: AT,
+            key,
+            body,
+        })
+    }
+
+    fn confirmed() -> Record {
+        let orders = vec![ORDER.0];
+        let (activity, at, pay_before) = (SALE, AT, AT);
+        Record::OrdersConfirmed(OrdersConfirmed { activity, at, pay_before, orders })
+    }
+
+    fn moved() -> OrderMoved {
+        OrderMoved { order: ORDER, activity: SALE, quantity: 1, at: AT }
+    }
+
+    fn released() -> Record {
+        let orders = vec![ORDER.0];
+        Record::OrdersReleased(OrdersReleased { activity: SALE, at: AT, orders })
+    }
+
+    /// What is seen at the last of some records, of which the store has so many.
+    fn seen(records: &[Record], flushed: u64) -> Option<Violation> {
+        let mut ledger = Ledger::default();
+        let (last, before) = records.split_last().expect("there are some");
+        for (position, record) in (0..).zip(before) {
+            ledger.enter(position, record, u64::MAX).expect("all is well before");
+        }
+        ledger.enter(before.len() as u64, last, flushed).err()
+    }
+
+    fn check(records: &[Record], flushed: u64, expected: Option<&str>) {
+        let seen = seen(records, flushed);
+        let is_expected = match (&seen, expected) {
+            (Some(seen), Some(expected)) => seen.ends_with(expected),
+            (None, None) => true,
+            _ => false,
+        };
+        assert!(is_expected, "{records:?}, of which the store has {flushed}: {seen:?}");
+    }
+
+    /// Rules 5 and 6 of the protocol: C18's per-step half, which no case can break from outside of a gateway.
+    #[test]
+    fn c18_whatever_is_told_ahead_of_the_store_is_seen() {
+        let payable = [accepted(), confirmed()];
+        check(&payable, 0, Some("is payable, and the store lacks it"));
+        check(&payable, 1, None);
+        let ends: [fn(OrderMoved) -> Record; 3] =
+            [Record::OrderCancelled, Record::OrderExpired, Record::OrderRejected];
+        for end in ends {
+            let free = [accepted(), end(moved()), released()];
+            check(&free, 0, Some("is free, and open in the store"));
+            check(&free, 1, Some("is free, and open in the store"));
+            check(&free, 2, None);
+        }
+        check(&[accepted(), released()], 2, Some("is free, and open in the store"));
+        let cancelled = Record::OrderCancelled(moved());
+        check(&[accepted(), cancelled, confirmed()], 3, Some("is confirmed, and Cancelled"));
+    }
+}
