@@ -15,6 +15,8 @@ mod forwarded;
 pub mod hot;
 mod idempotency;
 mod json;
+#[cfg(test)]
+mod lapsed;
 pub mod limits;
 pub mod openapi;
 mod orders;
