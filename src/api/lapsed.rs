@@ -269,3 +269,20 @@ fn a_sale_is_moved_by_a_member_or_nobody_knows() {
         assert!(!gateway.context.shared.engine.activity(SALE).unwrap().sale().paused);
     });
 }
+
+/// A shopper who was told that nobody knows comes again with the same key, as they were told to.
+#[test]
+fn a_key_that_comes_again_is_answered_by_a_member_or_nobody_knows() {
+    each(|moment, lapse| {
+        let mut gateway = Gateway::start();
+        gateway.call("POST", ORDERS, (moment, lapse));
+        let expected = if moment == Moment::Never { 202 } else { 504 };
+        for ticks in [false, true] {
+            if ticks {
+                gateway.context.tick();
+            }
+            let (status, body) = gateway.call("POST", ORDERS, (moment, lapse));
+            assert_eq!(status.as_u16(), expected, "{moment:?}, {ticks}: {body}");
+        }
+    });
+}

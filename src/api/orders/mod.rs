@@ -40,11 +40,12 @@ where
     let body = body_digest(quantity);
     let order = PlaceOrder { activity, user, quantity, key, body, admitted: false };
     let verdict = call.context.shards.ask_here(Command::PlaceOrder(order)).await;
+    let is_placed = matches!(verdict, Verdict::Placed(_) | Verdict::PlacedBefore(_));
+    if is_placed && !call.context.is_member() {
+        // It is written down here, and whoever speaks for this gateway may never hear of it.
+        return Err(Slug::OutcomeUnknown.into());
+    }
     if let Verdict::Placed(order) = &verdict {
-        if !call.context.is_member() {
-            // It is written down here, and whoever speaks for this gateway may never hear of it.
-            return Err(Slug::OutcomeUnknown.into());
-        }
         return placed(call, order).await;
     }
     if let Verdict::PlacedBefore(order) = verdict {
