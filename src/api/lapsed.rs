@@ -12,8 +12,9 @@ use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use seckill_shards::clock::Clock;
-use seckill_shards::command::{Command, PhaseChange, Refusal, Verdict};
-use seckill_shards::ids::{ActivityId, UserId};
+use seckill_shards::command::{Answers, Command, PhaseChange, Refusal, Verdict};
+use seckill_shards::engine::EngineOptions;
+use seckill_shards::ids::{ActivityId, Era, OrderId, UserId};
 use seckill_shards::journal::JournalWriter;
 use seckill_shards::testing::world::{DISK_BYTES, NOON, options, publish, published};
 use seckill_shards::testing::{SimulatedClock, SimulatedDisk, World};
@@ -54,7 +55,7 @@ const LAPSES: [Lapse; 2] = [
     |gateway| gateway.peers.membership().end(),
 ];
 
-/// One gateway of a fleet, with a sale. It goes on when it is told to.
+/// One gateway of a fleet, with units of a sale. It goes on when it is told to.
 struct Gateway {
     context: Rc<Context>,
     peers: Arc<Peers>,
@@ -83,8 +84,13 @@ impl Gateway {
     fn start() -> Self {
         let runtime = Builder::new_current_thread().enable_time().build().unwrap();
         let (disk, clock) = (SimulatedDisk::new(1, DISK_BYTES), SimulatedClock::at(NOON));
-        let mut world = World::open(disk, Arc::new(clock), options(1)).unwrap();
+        let options = EngineOptions { leases: true, ..options(1) };
+        let mut world = World::open(disk, Arc::new(clock), options).unwrap();
         world.ask(publish(published(SALE.0, 10)));
+        world.ask(Command::Join { activity: SALE, floor: 0 });
+        let era = Era { generation: 1, nonce: 9 };
+        world.ask(Command::EnterEra { activity: SALE, era });
+        world.ask(Command::Lease { activity: SALE, n: 1, quantity: 10 });
         let World { engine, clock, mut shards, writer, .. } = world;
         let shards = Rc::new(Shards::new(shards.pop().unwrap(), Owners::new(1)));
         let peers = Arc::new(Peers::new(PeersParts {
@@ -163,6 +169,29 @@ impl Gateway {
         poll(&mut answer).expect("it was decided")
     }
 
+    /// A buy whose answer comes in time; the order's number.
+    fn buy(&mut self) -> String {
+        let (status, placed) = self.call("POST", ORDERS, (Moment::Never, LAPSES[0]));
+        assert_eq!(status, StatusCode::ACCEPTED, "{placed}");
+        let placed: serde_json::Value = serde_json::from_str(&placed).unwrap();
+        placed["id"].as_str().unwrap().to_owned()
+    }
+
+    /// The store has an order, and Redis its place: it can be paid.
+    fn confirm(&mut self, order: &str) {
+        let (confirmed, refused, released) =
+            (vec![OrderId(order.parse().unwrap())], Vec::new(), Vec::new());
+        let answers = Answers { activity: SALE, confirmed, refused, released };
+        let context = Rc::clone(&self.context);
+        let mut heard: Task<_> =
+            Box::pin(
+                async move { context.shards.ask_here(Command::Hear(Box::new(answers))).await },
+            );
+        assert!(poll(&mut heard).is_none(), "the disk has not got it");
+        self.sync(Moment::Never, LAPSES[0]);
+        assert!(poll(&mut heard).is_some());
+    }
+
     /// A buy in the plain form; the response as it is on the wire.
     fn hot_buy(&mut self, moment: Moment, lapse: Lapse) -> String {
         let client = Rc::new(Client {
@@ -232,10 +261,7 @@ fn a_buy_is_answered_by_a_member_or_nobody_knows() {
 fn whatever_moves_an_order_is_answered_by_a_member_or_nobody_knows() {
     each(|moment, lapse| {
         let mut gateway = Gateway::start();
-        let (status, placed) = gateway.call("POST", ORDERS, (Moment::Never, lapse));
-        assert_eq!(status, StatusCode::ACCEPTED, "{placed}");
-        let placed: serde_json::Value = serde_json::from_str(&placed).unwrap();
-        let path = format!("/api/v1/orders/{}", placed["id"].as_str().unwrap());
+        let path = format!("/api/v1/orders/{}", gateway.buy());
         let expected = if moment == Moment::Never { 204 } else { 504 };
         let (status, body) = gateway.call("DELETE", &path, (moment, lapse));
         assert_eq!(status.as_u16(), expected, "{moment:?}: {body}");
@@ -285,4 +311,18 @@ fn a_key_that_comes_again_is_answered_by_a_member_or_nobody_knows() {
             assert_eq!(status.as_u16(), expected, "{moment:?}, {ticks}: {body}");
         }
     });
+}
+
+/// Whoever speaks for this gateway has an order that can be paid, and goes on with it.
+#[test]
+fn a_key_of_what_can_be_paid_is_told_by_whom_it_meets() {
+    for lapse in LAPSES {
+        let mut gateway = Gateway::start();
+        let order = gateway.buy();
+        gateway.confirm(&order);
+        lapse(&gateway);
+        let (status, body) = gateway.call("POST", ORDERS, (Moment::Never, lapse));
+        assert_eq!(status, StatusCode::ACCEPTED, "{body}");
+        assert!(body.contains(&order) && body.contains("awaiting_payment"), "{body}");
+    }
 }

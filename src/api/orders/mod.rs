@@ -40,17 +40,20 @@ where
     let body = body_digest(quantity);
     let order = PlaceOrder { activity, user, quantity, key, body, admitted: false };
     let verdict = call.context.shards.ask_here(Command::PlaceOrder(order)).await;
-    let is_placed = matches!(verdict, Verdict::Placed(_) | Verdict::PlacedBefore(_));
-    if is_placed && !call.context.is_member() {
-        // It is written down here, and whoever speaks for this gateway may never hear of it.
-        return Err(Slug::OutcomeUnknown.into());
-    }
     if let Verdict::Placed(order) = &verdict {
+        if !call.context.is_member() {
+            // It is written down here, and whoever speaks for this gateway may never hear of it.
+            return Err(Slug::OutcomeUnknown.into());
+        }
         return placed(call, order).await;
     }
     if let Verdict::PlacedBefore(order) = verdict {
         // Boxed, like everything that few requests need: it would make the future of all larger.
-        return Ok(accepted(call.context, &Box::pin(find(call, user, order)).await?));
+        let order = Box::pin(find(call, user, order)).await?;
+        if !call.context.is_member() && !is_known_to_others(call, &order) {
+            return Err(Slug::OutcomeUnknown.into());
+        }
+        return Ok(accepted(call.context, &order));
     }
     Err(denied(&verdict, call.context.shared.now()))
 }
@@ -118,6 +121,14 @@ pub(super) async fn find(
         (Err(_), Some(order)) => Ok(order),
         (Err(problem), None) => Err(problem),
     }
+}
+
+/// Whether an order stands whoever speaks for this gateway: of a shared sale none can be paid before the store has
+/// it.
+fn is_known_to_others(call: &Call<'_>, order: &OrderFacts<'_>) -> bool {
+    let activity = call.context.activity_of(order.id, order.activity);
+    let is_shared = activity.is_some_and(|activity| activity.sale().lease.is_some());
+    is_shared && order.status != Status::Accepted
 }
 
 /// A paid order of a closed sale is refunded in the store alone, and may be in memory once more
