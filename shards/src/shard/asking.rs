@@ -11,7 +11,7 @@ use crate::command::{Decision, OrderView, Refusal, Verdict};
 use crate::ids::{OrderId, PaymentId};
 use crate::limits::UNASKED_MAX;
 use crate::orders::{Order, Payment};
-use crate::record::{NO_KEY, PaymentStarted, Record};
+use crate::record::{NO_KEY, PaymentStarted, Record, Status};
 
 /// Orders that do not end, nor a payment of theirs, before their provider was asked.
 pub(super) type Unasked = BTreeSet<OrderId>;
@@ -38,13 +38,17 @@ impl Shard {
     }
 
     /// The provider knows a payment of an order that was started by a record which is lost: it is
-    /// started once more, under the id that it has.
+    /// started once more, under the id that it has. Before the others have said whether the order has a
+    /// place nobody knows what its money comes to: it pays, or it is owed back.
     pub(super) fn recall_payment(&mut self, payment: PaymentId, id: OrderId) -> Decision {
         let at = self.shared.clock.now();
         if let Some(no) = self.refuse_transition() {
             return no;
         }
         let Some(order) = self.orders.order(id) else { return self.refuse(Refusal::NotFound) };
+        if order.status == Status::Accepted && !self.refused_unasked.contains(&id) {
+            return self.refuse(Refusal::Overloaded);
+        }
         let known = |it: &&Payment| it.id == payment;
         if let Some(known) = order.payments.iter().find(known) {
             return Decision::Answered(Verdict::PaymentStarted(known.view(id)));

@@ -234,10 +234,7 @@ impl Shard {
             let record = OrdersReleased { activity: id, at, orders: numbers(&released) };
             records.push((released, Record::OrdersReleased(record)));
         }
-        // One that was refused has no place, whatever its provider says: its money is owed back.
-        let may_be_paid = |id: &&OrderId| !self.refused_unasked.contains(*id);
-        let confirmed: Vec<_> = answers.confirmed.iter().filter(may_be_paid).copied().collect();
-        let confirmed = self.mark(&confirmed, is_accepted);
+        let confirmed = self.mark(&answers.confirmed, is_accepted);
         if !confirmed.is_empty() {
             let orders = numbers(&confirmed);
             let record = OrdersConfirmed { activity: id, at, pay_before, orders };

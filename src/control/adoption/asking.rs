@@ -5,9 +5,8 @@
 
 use std::sync::Arc;
 
-use seckill_shards::command::{Answers, Command, OrderView, Paid, Verdict};
+use seckill_shards::command::{Command, OrderView, Paid, Verdict};
 use seckill_shards::ids::OrderId;
-use seckill_shards::record::Status;
 use tokio::time::{MissedTickBehavior, timeout};
 
 use crate::control::limits::ASK;
@@ -70,21 +69,10 @@ impl Control {
         )
     }
 
-    /// Writes down what the lost records had: that the order was payable, that the payment was started,
-    /// and how it ended. Each is done once, whatever of it is known.
+    /// Writes down what the lost records had: that the payment was started, and how it ended. Each is done once,
+    /// whatever of it is known; neither before the others have said whether the order has its place.
     async fn take_money(&self, order: &OrderView, money: Came) -> bool {
         let (id, Came { payment, amount, currency }) = (order.id, money);
-        if order.status == Status::Accepted {
-            // Only a payable order was ever paid for: its place was confirmed, and is declared. One that the others
-            // have refused since stays as it is, and its money is owed back.
-            let (confirmed, nothing) = (vec![id], Vec::new());
-            let (activity, refused, released) = (order.activity, nothing.clone(), nothing);
-            let answers = Answers { activity, confirmed, refused, released };
-            let heard = self.ask(Command::Hear(Box::new(answers)), id).await;
-            if matches!(heard, Verdict::Refused(_) | Verdict::OutcomeUnknown) {
-                return false;
-            }
-        }
         let recalled = self.ask(Command::RecallPayment { payment, order: id }, id).await;
         let paid = Some(Paid { amount, currency });
         let is_settled = matches!(recalled, Verdict::PaymentStarted(_))

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use seckill_shards::clock::{Clock, MachineClock, Timestamp};
-use seckill_shards::command::OrderView;
+use seckill_shards::command::{Answers, Command, OrderView, Verdict};
 use seckill_shards::ids::{ActivityId, OrderId, Origin, PaymentId, UserId};
 use seckill_shards::record::{
     NO_KEY, OrderMoved, OrderPaid, OrderPlaced, OrderRefunded, OrdersConfirmed, PaymentStarted,
@@ -141,12 +141,25 @@ async fn await_statuses(control: &Arc<Control>, expected: [Status; 3]) -> Vec<Or
     }
 }
 
+/// The others say that an adopted order has its place.
+async fn confirm(control: &Arc<Control>, activity: ActivityId, order: OrderId) {
+    let adopted = control.adoption.find(LOST.gateway).unwrap();
+    let (confirmed, refused, released) = (vec![order], Vec::new(), Vec::new());
+    let answers = Answers { activity, confirmed, refused, released };
+    let verdict = adopted.owners.ask(0, Command::Hear(Box::new(answers))).await;
+    assert!(!matches!(verdict, Verdict::Refused(_)), "{verdict:?}");
+}
+
 #[test]
 fn c19_what_only_the_provider_knows_of_an_adopted_order_is_written_down_before_it_ends() {
     LocalSet::new().block_on(&runtime(), async {
         let desk = desk();
         let Desk { control, store, .. } = &desk;
-        adopt(&desk).await;
+        let activity = adopt(&desk).await;
+        // Whether the first has a place the others say.
+        let statuses = [Status::Accepted, Status::Paid, Status::Expired];
+        drop(await_statuses(control, statuses).await);
+        confirm(control, activity, order(10)).await;
         let statuses = [Status::Paid, Status::Paid, Status::Expired];
         let orders = await_statuses(control, statuses).await;
         let payments: Vec<_> = orders
