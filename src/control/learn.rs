@@ -6,10 +6,10 @@
 use seckill_shards::clock::Clock;
 use seckill_shards::command::{Command, Refusal, Verdict};
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::Control;
-use super::limits::NEWS;
+use super::limits::{LEARN_AGAIN, LEARN_FIRST_TIMES, NEWS};
 use crate::api::tokens::seconds;
 use crate::log::causes;
 use crate::store::{Activity, PAGE_ROWS_MAX, StoreError};
@@ -21,6 +21,8 @@ pub(super) struct Learned {
     activity_version: u64,
     product_version: u64,
     revocation: u64,
+    /// Some row was not taken over, and is read again.
+    waits: bool,
 }
 
 impl Control {
@@ -40,6 +42,21 @@ impl Control {
             }
             Err(_) => tracing::warn!("the store is slow to tell its news"),
         }
+    }
+
+    /// All that the store has, before anybody is served: a sale that is not known would be told to be none. A
+    /// journal that has just begun may have no room for a moment.
+    pub(super) async fn learn_first(&self) -> Result<(), StoreError> {
+        let mut learned = self.learned.lock().await;
+        for _ in 0..LEARN_FIRST_TIMES {
+            self.learn_all(&mut learned).await?;
+            if !learned.waits {
+                return Ok(());
+            }
+            sleep(LEARN_AGAIN).await;
+        }
+        tracing::warn!("serves before it knows all sales");
+        Ok(())
     }
 
     pub(super) async fn learn_all(&self, learned: &mut Learned) -> Result<(), StoreError> {
@@ -91,6 +108,7 @@ impl Control {
                 }
             }
             if changed.len() < PAGE_ROWS_MAX as usize {
+                learned.waits = waits;
                 return Ok(());
             }
         }
@@ -183,9 +201,10 @@ impl Control {
 mod tests {
     use std::sync::Arc;
 
+    use futures_util::future::join;
     use seckill_shards::command::PhaseChange;
     use seckill_shards::record::{PhaseChanged, Record};
-    use tokio::task::LocalSet;
+    use tokio::task::{LocalSet, yield_now};
 
     use super::super::flush::{Reach, next_batch};
     use super::super::testing::{Desk, runtime, sale};
@@ -215,6 +234,28 @@ mod tests {
             assert_eq!(sales.map(stocked), [Some(15), Some(10), Some(10)]);
             let newest = store.activity(sales[0]).await.unwrap().version;
             assert_eq!(learned.activity_version, newest, "no row waits any more");
+        });
+    }
+
+    /// A journal that had just begun had no room for a sale, of which shoppers heard for a second that there is none.
+    #[test]
+    fn a_start_waits_a_moment_for_a_sale_that_has_no_room_yet() {
+        LocalSet::new().block_on(&runtime(), async {
+            let desk = Desk::new(1, None);
+            let Desk { control, store, .. } = &desk;
+            let [over, waits] = [sale(&**store).await, sale(&**store).await];
+            let make_room = async {
+                while control.engine.activity(over).is_none() {
+                    yield_now().await;
+                }
+                let end = Command::ChangePhase { activity: over, change: PhaseChange::End };
+                assert_eq!(control.owners.ask(0, end).await, Verdict::ActivityChanged);
+                let close = Command::Close { activity: over, unsold: 10 };
+                assert_eq!(control.owners.ask(0, close).await, Verdict::ActivityChanged);
+            };
+            let (learned, ()) = join(control.learn_first(), make_room).await;
+            learned.unwrap();
+            assert!(control.engine.activity(waits).is_some());
         });
     }
 

@@ -21,6 +21,10 @@ pub(super) const LIST_PAGES_AT_ONCE: usize = 15;
 const _: () = assert!(PRODUCT_PAGES_AT_ONCE <= PRODUCT_PAGES_MAX);
 /// How long the store may take to tell its news.
 pub(super) const NEWS: Duration = Duration::from_secs(10);
+/// How often a start reads the sales before it serves without one for which its journal has no room, and rests in
+/// between: three seconds.
+pub(super) const LEARN_FIRST_TIMES: u32 = 30;
+pub(super) const LEARN_AGAIN: Duration = Duration::from_millis(100);
 /// How long whoever has done something waits for the other gateways to do the same.
 pub(super) const TELL: Duration = Duration::from_secs(1);
 /// How long one call of those may take.

@@ -253,7 +253,7 @@ impl Control {
         // A store that was away is not waited for once more.
         let has_store = self.is_registered();
         if has_store {
-            unless_away(self.learn_all(&mut *self.learned.lock().await).await)?;
+            unless_away(self.learn_first().await)?;
         }
         self.preheat().await;
         if has_store {
