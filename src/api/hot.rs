@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Weak;
 
 use httparse::{EMPTY_HEADER, Header, Status};
-use seckill_shards::command::{Command, PlaceOrder, Verdict};
+use seckill_shards::command::{Command, PlaceOrder, Refusal, Verdict};
 use seckill_shards::ids::UserId;
 use seckill_shards::record::NO_KEY;
 
@@ -218,6 +218,9 @@ impl Counter<'_> {
                 self.write(&Ok(super::orders::accepted(self.context, &facts)));
             }
             Verdict::PlacedBefore(_) => return None,
+            Verdict::Refused(Refusal::LimitReached { .. }) if !self.context.is_member() => {
+                return None;
+            }
             _ => self.write(&Err(denied(verdict, self.context.shared.now()))),
         }
         Some(Hot::Answered)

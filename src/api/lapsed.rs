@@ -151,9 +151,18 @@ impl Gateway {
 
     /// What a call is answered: at once, or when the disk has what it comes to.
     fn call(&mut self, method: &str, path: &str, when: (Moment, Lapse)) -> (StatusCode, String) {
+        self.call_with("once", (method, path), when)
+    }
+
+    fn call_with(
+        &mut self,
+        key: &str,
+        (method, path): (&str, &str),
+        when: (Moment, Lapse),
+    ) -> (StatusCode, String) {
         let request = Request::builder().method(method).uri(path);
         let request = request.header(header::AUTHORIZATION, format!("Bearer {}", self.token));
-        let request = request.header("idempotency-key", "once");
+        let request = request.header("idempotency-key", key);
         let request = request.body(Full::new(Bytes::new())).unwrap();
         let context = Rc::clone(&self.context);
         let mut answer: Task<_> = Box::pin(async move {
@@ -311,6 +320,29 @@ fn a_key_that_comes_again_is_answered_by_a_member_or_nobody_knows() {
             assert_eq!(status.as_u16(), expected, "{moment:?}, {ticks}: {body}");
         }
     });
+}
+
+/// An order that nobody else may ever hear of takes no place of its buyer's.
+#[test]
+fn a_limit_that_is_reached_is_told_by_a_member_alone() {
+    for lapse in LAPSES {
+        let mut gateway = Gateway::start();
+        drop(gateway.buy());
+        let buy = |gateway: &mut Gateway, key: &str| {
+            gateway.call_with(key, ("POST", ORDERS), (Moment::Never, lapse))
+        };
+        assert_eq!(buy(&mut gateway, "second").0, StatusCode::ACCEPTED);
+        let (status, body) = buy(&mut gateway, "third");
+        assert!(status == StatusCode::CONFLICT && body.contains("limit-reached"), "{body}");
+        lapse(&gateway);
+        for ticks in [false, true] {
+            if ticks {
+                gateway.context.tick();
+            }
+            let (status, body) = buy(&mut gateway, "third");
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{ticks}: {body}");
+        }
+    }
 }
 
 /// Whoever speaks for this gateway has an order that can be paid, and goes on with it.

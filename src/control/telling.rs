@@ -130,6 +130,10 @@ impl Control {
 
     async fn hear_phase(&self, activity: ActivityId, change: PhaseChange, said: Said) -> bool {
         let Some(known) = self.engine.activity(activity) else { return false };
+        // What a gateway that is no member writes down may never come to the store: it has not heard it.
+        if self.peers.as_ref().is_some_and(|peers| !peers.membership().holds()) {
+            return false;
+        }
         let _turn = self.newest.turn().await;
         let sale = known.sale();
         if sale.ended || sale.closed || sale.lease.is_none() {

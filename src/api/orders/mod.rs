@@ -55,6 +55,12 @@ where
         }
         return Ok(accepted(call.context, &order));
     }
+    if matches!(verdict, Verdict::Refused(Refusal::LimitReached { .. }))
+        && !call.context.is_member()
+    {
+        // By orders that nobody else may ever hear of.
+        return Err(Slug::Unavailable.into());
+    }
     Err(denied(&verdict, call.context.shared.now()))
 }
 
@@ -123,12 +129,12 @@ pub(super) async fn find(
     }
 }
 
-/// Whether an order stands whoever speaks for this gateway: of a shared sale none can be paid before the store has
-/// it.
+/// Whether an order stands so whoever speaks for this gateway: of a shared sale none can be paid before the store
+/// has it, and its end may be this journal's alone.
 fn is_known_to_others(call: &Call<'_>, order: &OrderFacts<'_>) -> bool {
     let activity = call.context.activity_of(order.id, order.activity);
     let is_shared = activity.is_some_and(|activity| activity.sale().lease.is_some());
-    is_shared && order.status != Status::Accepted
+    is_shared && order.status == Status::AwaitingPayment
 }
 
 /// A paid order of a closed sale is refunded in the store alone, and may be in memory once more
