@@ -178,11 +178,8 @@ fn is_documented(sent: &Sent, answer: &Answer) -> bool {
             (answer.status, slug),
             (409, "order-state") | (503, "overloaded" | "unavailable") | (504, "outcome-unknown")
         ),
-        // What is not told, or perhaps not, is told again.
-        Ask::Pay { .. } => matches!(
-            (answer.status, slug),
-            (503, "overloaded" | "unavailable") | (504, "outcome-unknown")
-        ),
+        // What is not told is told again.
+        Ask::Pay { .. } => matches!((answer.status, slug), (503, "overloaded" | "unavailable")),
     }
 }
 

@@ -109,8 +109,10 @@ impl Nginx {
         let workers =
             workers.split_whitespace().map(|it| it.parse().expect("a process has a number"));
         // The first one first: it would start others for workers that end.
-        for process in [first].into_iter().chain(workers.filter_map(Pid::from_raw)) {
-            kill_process(process, Signal::KILL).expect("nobody else has ended it");
+        kill_process(first, Signal::KILL).expect("nobody else has ended it");
+        for worker in workers.filter_map(Pid::from_raw) {
+            // The one that loads the cache ends by itself.
+            let _is_there = kill_process(worker, Signal::KILL);
         }
         self.child.wait().expect("a child can be waited for");
     }

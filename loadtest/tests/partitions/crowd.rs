@@ -187,6 +187,9 @@ impl Lane<'_> {
         let at = now();
         let Some(answer) = self.send(buyer, request) else { return };
         let answer = answer.ok().map(|response| Answer::of(&response, &request_id));
+        // No gateway says of money that nobody knows, but nginx does: it is no more than no answer.
+        let is_nginx = self.door() == FRONT && matches!(ask, Ask::Pay { .. });
+        let answer = answer.filter(|answer| !(is_nginx && answer.status == 504));
         let mut known = self.crowd.known.lock().unwrap();
         let order = answer.as_ref().and_then(|it| it.order.clone());
         known.orders.extend(order.map(|order| (buyer, order)));

@@ -70,6 +70,11 @@ impl Network {
         self.under_way.iter().map(|it| it.from).collect()
     }
 
+    /// What is at a place.
+    pub(crate) fn messages(&self, at: usize) -> &[Vec<String>] {
+        &self.under_way[at].messages
+    }
+
     /// The messages that are under way.
     pub(crate) fn under_way(&self) -> impl Iterator<Item = &[String]> {
         self.under_way.iter().flat_map(|it| &it.messages).map(Vec::as_slice)

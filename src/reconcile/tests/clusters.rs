@@ -52,9 +52,7 @@ impl Node {
             &*format!("cluster-announce-ip {address}"),
             USER,
             "cluster-enabled yes",
-            // A replica stands for election twice this long after its master was last heard, and however long
-            // they had not spoken.
-            "cluster-node-timeout 1000",
+            // A replica stands for election however long its master had not spoken.
             "cluster-replica-validity-factor 0",
             "repl-diskless-sync-delay 0",
         ];

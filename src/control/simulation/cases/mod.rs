@@ -126,9 +126,8 @@ impl World {
         for _ in 0..100 {
             self.go_on(20)?;
             let mut network = self.network();
-            let is_there = network.under_way().any(&is_it);
             let Some(at) = network.senders().iter().position(|it| *it == from) else { continue };
-            if is_there {
+            if network.messages(at).iter().any(|it| is_it(it)) {
                 return Ok(at);
             }
             let told = network.carry(at, Way::Whole, false);

@@ -139,7 +139,10 @@ async fn serve(
     say(&mut stream, REPLY, &prelogin(tls.is_some())).await?;
     match tls {
         None => Talk { stream, state, to: None }.go_on().await,
-        Some(tls) => Talk { stream: encrypt(stream, tls).await?, state, to: None }.go_on().await,
+        Some(tls) => {
+            let stream = encrypt(stream, tls, &state).await?;
+            Talk { stream, state, to: None }.go_on().await;
+        }
     }
     Ok(())
 }
@@ -148,10 +151,16 @@ async fn serve(
 async fn encrypt(
     mut stream: TcpStream,
     config: Arc<ServerConfig>,
+    state: &Mutex<State>,
 ) -> io::Result<TlsStream<TcpStream>> {
     let mut tls = ServerConnection::new(Arc::clone(&config)).map_err(io::Error::other)?;
     while tls.is_handshaking() {
-        let (_, message) = hear(&mut stream).await?;
+        let (kind, message) = hear(&mut stream).await?;
+        if kind != PRELOGIN {
+            // In clear, which is seen by the test.
+            state.lock().unwrap().asked.extend(asked(kind, &message));
+            return Err(io::ErrorKind::InvalidData.into());
+        }
         let mut rest = &message[..];
         while !rest.is_empty() {
             tls.read_tls(&mut rest)?;
