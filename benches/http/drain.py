@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """How fast the flush takes a backlog away while a crowd goes on buying, beside the same while nobody buys.
 
-The store stands still while a crowd buys as fast as it can; then it is let go. A benchmark, never a test.
+The store stands still while a crowd buys as fast as it can; then it is let go. The crowd that goes on is on the
+CPU of the core that it buys from, so that the flush has one to itself. A benchmark, never a test.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import time
 import program
 import sale
 import servers
-from load import Load, Slice, buy, cpus_beside
+from load import Load, Slice, buy, cpus_beside, cpus_of
 from servers import Unmeasurable
 
 CONNECTIONS = 64
@@ -81,7 +82,7 @@ class Drain:
         self.press(activity, load, Slice(0, self.options.tokens, once=True), "fill")
 
     def crowd(self, activity):
-        load = Load(CONNECTIONS, CROWD_SECONDS, cpus_beside(1), self.options.pause)
+        load = Load(CONNECTIONS, CROWD_SECONDS, cpus_of(1), self.options.pause)
         return self.press(activity, load, Slice(self.options.tokens, CROWD, once=True), "crowd")
 
     def press(self, activity, load, part, word):

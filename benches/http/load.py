@@ -36,6 +36,11 @@ class Slice:
     once: bool
 
 
+def cpus_of(cores):
+    """The CPUs of a server's first `cores`."""
+    return tuple(sorted(os.sched_getaffinity(0))[:cores])
+
+
 def cpus_beside(cores):
     """The CPUs that a server on the first `cores` leaves to wrk; all of them where it leaves none."""
     every = sorted(os.sched_getaffinity(0))
