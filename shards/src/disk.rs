@@ -23,7 +23,8 @@ pub trait Disk: Send + Sync + Debug + 'static {
     fn list(&self) -> io::Result<Vec<String>>;
 
     /// Makes a file of `bytes` zeros, replacing one of that name; its bytes are durable (its name
-    /// is after [`sync_names`](Self::sync_names)). A full disk shows here, not in a later write.
+    /// is after [`sync_names`](Self::sync_names)). A full disk shows here, not in a later write. One
+    /// of no bytes grows as it is written.
     ///
     /// # Errors
     /// What the operating system says, `StorageFull` among it.
@@ -54,7 +55,7 @@ pub trait Disk: Send + Sync + Debug + 'static {
     fn sync_names(&self) -> io::Result<()>;
 }
 
-/// An open file of a fixed length.
+/// An open file.
 pub trait DiskFile: Send + Debug {
     /// Its length in bytes.
     ///

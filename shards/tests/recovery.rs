@@ -7,8 +7,9 @@
     reason = "a test may fail, and names the verdicts it wants"
 )]
 
-use std::sync::Arc;
+use std::io;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, prop_oneof, proptest};
@@ -16,13 +17,15 @@ use proptest::test_runner::Config;
 
 use seckill_shards::clock::{Clock, Timestamp};
 use seckill_shards::command::{Command, Decision, PlaceOrder, Refusal, Verdict};
-use seckill_shards::disk::Disk;
-use seckill_shards::engine::{Engine, EngineOptions, KeepError, OpenError, Threads, read_fold};
+use seckill_shards::disk::{Disk, DiskFile};
+use seckill_shards::engine::{
+    Engine, EngineOptions, KeepError, OpenError, Parts, Threads, read_fold,
+};
 use seckill_shards::ids::{ActivityId, OrderId, PaymentId};
 use seckill_shards::journal::{
     FRAME_HEAD_BYTES, HeadError, JournalWriter, Lane, LaneWriter, ReadError, ReadySegment,
-    SEGMENT_HEAD_BYTES, SegmentHead, SegmentQueues, SegmentReader, Sizes, Takes, Written, list,
-    replay, segment_name, verify_segments,
+    SEGMENT_HEAD_BYTES, SegmentHead, SegmentQueues, SegmentReader, Sizes, Takes, Written,
+    checkpoint_name, list, replay, segment_name, verify_segments,
 };
 use seckill_shards::limits::{CHECKPOINT_SEGMENTS, SECTOR_BYTES, SEGMENTS_AHEAD};
 use seckill_shards::record::{PhaseChanged, Record, Status};
@@ -564,8 +567,13 @@ fn d8_a_read_that_fails_is_no_end_of_the_journal() {
 /// removed as the one before itself.
 #[test]
 fn a_checkpoint_survives_one_failing_disk_call() {
+    let (mut world, _) = world_before_checkpoint(0);
+    let before = world.disk.calls();
+    world.keep();
+    let calls = world.disk.calls() - before;
+    assert!(calls > 12, "{calls} calls");
     for crash in [true, false] {
-        for call in 0..24 {
+        for call in 0..calls {
             let (mut world, open) = world_before_checkpoint(call);
             world.disk.fail_once_after(call);
             for _ in 0..8 {
@@ -579,6 +587,92 @@ fn a_checkpoint_survives_one_failing_disk_call() {
             check_open(&world.unwrap(), &open);
         }
     }
+}
+
+/// A disk on which the writer takes all segments that are ready while a checkpoint is read, and again while it is
+/// written.
+#[derive(Debug)]
+struct BusyDisk {
+    disk: SimulatedDisk,
+    queues: OnceLock<Arc<SegmentQueues>>,
+}
+
+impl BusyDisk {
+    fn take_ready(&self, name: &str) {
+        if let Some(queues) = self.queues.get().filter(|_| name.contains("checkpoint")) {
+            while queues.ready.pop().is_some() {}
+        }
+    }
+}
+
+impl Disk for BusyDisk {
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.disk.list()
+    }
+
+    fn create(&self, name: &str, bytes: u64) -> io::Result<Box<dyn DiskFile>> {
+        if let Some(queues) = self.queues.get().filter(|_| name == "checkpoint.making") {
+            assert!(queues.ready.is_full(), "made while the last checkpoint was read");
+        }
+        self.take_ready(name);
+        self.disk.create(name, bytes)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        self.take_ready(name);
+        self.disk.open(name)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        self.disk.sync_names()
+    }
+}
+
+/// With millions of open orders a checkpoint took ten seconds, and a crowd was refused for want of a segment.
+#[test]
+fn segments_are_made_while_a_checkpoint_is() {
+    let (world, open) = world_before_checkpoint(1);
+    let World { disk, clock, options, .. } = world;
+    let disk = Arc::new(BusyDisk { disk, queues: OnceLock::new() });
+    let folder = Arc::clone(&disk) as Arc<dyn Disk>;
+    let Parts { engine, mut keeper, .. } = Engine::open(&options, clock, folder).unwrap();
+    engine.set_flushed(engine.journal().durable_position());
+    disk.queues.set(Arc::clone(keeper.queues())).unwrap();
+    assert!(keeper.queues().ready.is_full());
+    assert!(keeper.step().unwrap());
+    assert_eq!(keeper.checkpoints.load(Relaxed), 1);
+    assert!(keeper.queues().ready.is_full(), "made while the checkpoint was written");
+    let (_, fold) = read_fold(&disk.disk, None).unwrap();
+    assert!(open.iter().all(|&order| fold.orders.order(order).is_some()));
+}
+
+/// Each checkpoint once rewrote all that was open for every few segments that came.
+#[test]
+fn what_checkpoints_write_stays_in_proportion_to_what_came() {
+    let mut world = World::new(4, 2);
+    world.ask(publish(published(1, 100_000)));
+    let (mut made, mut written) = (0, 0);
+    for user in 0..12_000 {
+        placed(world.ask(Command::PlaceOrder(buy(1, user, 1))));
+        world.flush();
+        world.keep();
+        if world.keeper.checkpoints.load(Relaxed) > made {
+            made = world.keeper.checkpoints.load(Relaxed);
+            let last = list(&world.disk).unwrap().checkpoints.pop().unwrap();
+            written += world.disk.content(&checkpoint_name(last)).unwrap().len() as u64;
+        }
+    }
+    let came = world.engine.journal().bytes.load(Relaxed);
+    assert!(made > 4, "{made} checkpoints");
+    assert!(written < 3 * came, "{written} bytes for {came}");
 }
 
 #[test]

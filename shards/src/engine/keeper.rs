@@ -9,14 +9,15 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::segments::Segments;
 use super::{EngineOptions, Found};
-use crate::disk::{Disk, DiskFile};
+use crate::disk::Disk;
 use crate::ids::ActivityId;
 use crate::journal::{
-    ClosedSegment, JournalId, ReadError, ReadySegment, SegmentHead, SegmentQueues, checkpoint_name,
-    read_checkpoint, replay, segment_name, spare_name, write_checkpoint,
+    ClosedSegment, JournalId, ReadError, SegmentHead, SegmentQueues, checkpoint_name,
+    read_checkpoint, replay, write_checkpoint,
 };
-use crate::limits::{CHECKPOINT_SEGMENTS, SEGMENTS_AHEAD};
+use crate::limits::CHECKPOINT_SEGMENTS;
 use crate::orders::Fold;
 use crate::shard::Shared;
 
@@ -40,22 +41,16 @@ pub struct Keeper {
     disk: Arc<dyn Disk>,
     journal: JournalId,
     gateway: u16,
-    run: u64,
     segment_bytes: u64,
-    segments_max: usize,
     closed_kept: usize,
-    queues: Arc<SegmentQueues>,
     shared: Option<Arc<Shared>>,
-    next_segment: u64,
-    spares: Vec<u64>,
+    segments: Segments,
     closed: VecDeque<ClosedSegment>,
     checkpoint: Option<u64>,
+    /// Of the checkpoint; 0 where there is none.
+    checkpoint_bytes: u64,
     /// Checkpoints that a newer one has made needless.
     outdated: Vec<u64>,
-    /// Whether what became of spares is durable: until then none gets a new header.
-    names_synced: bool,
-    /// Segments and spares on disk.
-    files: usize,
     /// Activities that the checkpoint has forgotten, and the cores not yet.
     forgotten: Vec<ActivityId>,
     /// Closings since the start, up to the last for whose sake a checkpoint was wanted.
@@ -78,37 +73,27 @@ impl Keeper {
         options: &EngineOptions,
         found: &Found,
     ) -> Result<Self, KeepError> {
-        let known = found.empty.iter().chain(&found.spares).copied();
-        let known = known.chain(found.segments.iter().map(|it| it.segment)).chain(found.checkpoint);
+        let checkpoint = found.checkpoint.map(|it| disk.open(&checkpoint_name(it))).transpose()?;
         let mut keeper = Self {
+            segments: Segments::new(Arc::clone(&disk), journal, options, found)?,
             disk,
             journal,
             gateway: options.origin.gateway,
-            run: found.last_run + 1,
             segment_bytes: options.segment_bytes,
-            segments_max: options.segments_max,
             closed_kept: options.closed_kept,
-            queues: Arc::new(SegmentQueues::new(SEGMENTS_AHEAD)),
             shared: None,
-            next_segment: known.max().unwrap_or(0) + 1,
-            spares: found.spares.clone(),
             closed: found.segments.iter().copied().collect(),
             checkpoint: found.checkpoint,
+            checkpoint_bytes: checkpoint.map_or(Ok(0), |file| file.bytes())?,
             outdated: found.outdated.clone(),
-            names_synced: false,
-            files: found.segments.len() + found.spares.len(),
             forgotten: Vec::new(),
             closings_seen: 0,
             wanted: None,
             checkpoints: Arc::default(),
         };
-        for &segment in &found.empty {
-            keeper.files += 1;
-            keeper.recycle(segment)?;
-        }
         keeper.remove_outdated()?;
-        while !keeper.queues.ready.is_full() {
-            match keeper.make_segment() {
+        while keeper.segments.are_short() {
+            match keeper.segments.make() {
                 Ok(()) => {}
                 Err(KeepError::NoRoom(_)) => break,
                 Err(fault) => return Err(fault),
@@ -120,16 +105,17 @@ impl Keeper {
     /// The segments' way to the writer and from it.
     #[must_use]
     pub fn queues(&self) -> &Arc<SegmentQueues> {
-        &self.queues
+        &self.segments.queues
     }
 
     /// Files on disk, at most the bound that was given.
     #[must_use]
     pub fn files(&self) -> usize {
-        self.files
+        self.segments.files
     }
 
     pub(super) fn follow(&mut self, shared: Arc<Shared>) {
+        self.segments.tell(Arc::clone(&shared.journal));
         self.shared = Some(shared);
     }
 
@@ -138,94 +124,25 @@ impl Keeper {
     /// # Errors
     /// [`KeepError`]; the work is still to be done.
     pub fn step(&mut self) -> Result<bool, KeepError> {
-        while let Some(closed) = self.queues.closed.pop() {
+        while let Some(closed) = self.segments.queues.closed.pop() {
             self.closed.push_back(closed);
         }
         if let Some(shared) = &self.shared {
             shared.forget(&mut self.forgotten);
         }
         self.look_at_closings();
-        let short = !self.queues.ready.is_full();
-        let fault = match short.then(|| self.make_segment()) {
+        let fault = match self.segments.are_short().then(|| self.segments.make()) {
             Some(Ok(())) => return Ok(true),
             Some(Err(fault)) => Some(fault),
             None => None,
         };
         // Without room for another segment, one that can be recycled is worth a checkpoint.
-        let worth = if fault.is_some() { 1 } else { CHECKPOINT_SEGMENTS };
+        let worth = if fault.is_some() { 1 } else { self.segments_worth_a_checkpoint() };
         if self.is_checkpoint_due(worth) {
             self.make_checkpoint()?;
             return Ok(true);
         }
         fault.map_or(Ok(false), Err)
-    }
-
-    /// Makes the next segment ready, out of a spare where there is one.
-    fn make_segment(&mut self) -> Result<(), KeepError> {
-        let segment = self.next_segment;
-        let spare = match self.take_spare() {
-            Some(spare) => spare,
-            None => self.make_spare(segment)?,
-        };
-        let file = self.turn_into_segment(spare, segment).inspect_err(|_| {
-            self.spares.push(spare);
-        })?;
-        self.next_segment += 1;
-        let full = self.queues.ready.push(ReadySegment { segment, file });
-        assert!(full.is_ok(), "only the keeper puts segments into the queue");
-        if let Some(shared) = &self.shared {
-            // The writer may sleep, and say meanwhile that it takes nothing.
-            shared.journal.notify();
-        }
-        Ok(())
-    }
-
-    fn turn_into_segment(&mut self, spare: u64, segment: u64) -> io::Result<Box<dyn DiskFile>> {
-        if !self.names_synced {
-            self.sync_names()?;
-        }
-        let file = self.disk.open(&spare_name(spare))?;
-        file.write_at(0, self.head(segment, self.run).encode().as_slice())?;
-        file.sync()?;
-        self.disk.rename(&spare_name(spare), &segment_name(segment))?;
-        self.sync_names()?;
-        Ok(file)
-    }
-
-    fn head(&self, segment: u64, run: u64) -> SegmentHead {
-        SegmentHead { journal: self.journal, gateway: Some(self.gateway), segment, run }
-    }
-
-    /// Makes a file, if the disk and the journal's bound have room for it.
-    fn make_spare(&mut self, spare: u64) -> Result<u64, KeepError> {
-        if self.files >= self.segments_max {
-            return Err(KeepError::NoRoom(io::Error::from(io::ErrorKind::QuotaExceeded)));
-        }
-        if let Err(error) = self.disk.create(&spare_name(spare), self.segment_bytes) {
-            // What was made of it takes the room that others need.
-            return match self.disk.remove(&spare_name(spare)) {
-                Ok(()) | Err(_) => Err(KeepError::NoRoom(error)),
-            };
-        }
-        self.files += 1;
-        Ok(spare)
-    }
-
-    /// A spare of the right size; others are of an older configuration and go.
-    fn take_spare(&mut self) -> Option<u64> {
-        while let Some(spare) = self.spares.pop() {
-            let file = self.disk.open(&spare_name(spare));
-            if file.and_then(|file| file.bytes()).is_ok_and(|bytes| bytes == self.segment_bytes) {
-                return Some(spare);
-            }
-            match self.disk.remove(&spare_name(spare)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {}
-                // One that is not there has become a segment whose name is not durable; the next
-                // one of its number replaces it.
-                Ok(()) | Err(_) => self.files -= 1,
-            }
-        }
-        None
     }
 
     /// Closed segments that the store has, oldest first.
@@ -234,6 +151,12 @@ impl Keeper {
         let flushed =
             self.shared.as_ref().map_or(0, |shared| shared.flushed.load(Ordering::Acquire));
         self.closed.iter().take_while(move |closed| closed.end_position <= flushed)
+    }
+
+    /// One costs what it has and what it reads, so it waits for as much as the last one had: what is
+    /// read and written again stays in proportion to what came.
+    fn segments_worth_a_checkpoint(&self) -> u64 {
+        CHECKPOINT_SEGMENTS.max(self.checkpoint_bytes / self.segment_bytes)
     }
 
     fn is_checkpoint_due(&self, segments: u64) -> bool {
@@ -253,29 +176,21 @@ impl Keeper {
         self.closings_seen = closings;
         self.wanted = Some(shared.journal.durable_position());
         // Relaxed: advice to the writer.
-        self.queues.ends_early.store(true, Ordering::Relaxed);
+        self.segments.queues.ends_early.store(true, Ordering::Relaxed);
     }
 
     /// Folds the closed segments that the store has, and recycles them.
     fn make_checkpoint(&mut self) -> Result<(), KeepError> {
         let passed: Vec<_> = self.passed().map(|closed| closed.segment).collect();
         let last = *passed.last().expect("a checkpoint is due when a segment is passed");
-        let mut fold = Fold::default();
-        let mut from = 0;
-        if let Some(before) = self.checkpoint {
-            let mut apply = |record| fold.apply(&record);
-            from = read_checkpoint(&*self.disk, (self.journal, before), &mut apply)?;
-        }
-        let mut apply = |_, record| fold.apply(&record);
-        let replayed = replay(&*self.disk, self.journal, &passed, from, &mut apply)?;
+        let (mut fold, position) = self.fold(&passed)?;
         let known = |id| self.shared.as_ref().and_then(|shared| shared.activity(id));
         let may_go = |id| known(id).is_none_or(|it| it.may_be_forgotten());
         let forgotten = fold.fold_away(self.closed_kept, may_go);
         let next = last + 1;
-        let head = self.head(next, 0);
-        write_checkpoint(&*self.disk, head, replayed.position, |sink| fold.keep(sink))?;
+        self.checkpoint_bytes = self.write_checkpoint(next, position, &fold)?;
         self.forgotten.extend(forgotten);
-        self.wanted = self.wanted.filter(|&wanted| wanted > replayed.position);
+        self.wanted = self.wanted.filter(|&wanted| wanted > position);
         let before = self.checkpoint.replace(next);
         // A checkpoint that is made once more, since recycling had failed, replaces itself.
         self.outdated.extend(before.filter(|&before| before != next));
@@ -283,11 +198,41 @@ impl Keeper {
         while let Some(segment) = self.closed.front().map(|it| it.segment)
             && segment <= last
         {
-            self.recycle(segment)?;
+            self.segments.recycle(segment)?;
+            self.closed.pop_front();
         }
         // Relaxed: a figure for people.
         self.checkpoints.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// What the checkpoint and the `passed` segments behind it make, and the position at their end.
+    /// With millions of orders it takes longer than the segments made ahead may last.
+    fn fold(&mut self, passed: &[u64]) -> Result<(Fold, u64), ReadError> {
+        let mut fold = Fold::default();
+        let mut from = 0;
+        let mut apply = |record| {
+            fold.apply(&record);
+            self.segments.make_meanwhile();
+        };
+        if let Some(before) = self.checkpoint {
+            from = read_checkpoint(&*self.disk, (self.journal, before), &mut apply)?;
+        }
+        let mut apply = |_, record| apply(record);
+        let replayed = replay(&*self.disk, self.journal, passed, from, &mut apply)?;
+        Ok((fold, replayed.position))
+    }
+
+    /// The bytes of it.
+    fn write_checkpoint(&mut self, segment: u64, position: u64, fold: &Fold) -> io::Result<u64> {
+        let Self { journal, gateway, .. } = *self;
+        let head = SegmentHead { journal, gateway: Some(gateway), segment, run: 0 };
+        write_checkpoint(&*self.disk, head, position, |sink| {
+            fold.keep(&mut |record| {
+                sink(record);
+                self.segments.make_meanwhile();
+            });
+        })
     }
 
     fn remove_outdated(&mut self) -> io::Result<()> {
@@ -295,29 +240,6 @@ impl Keeper {
             self.disk.remove(&checkpoint_name(outdated))?;
             self.outdated.pop();
         }
-        Ok(())
-    }
-
-    /// Makes a spare of a segment that nobody needs any more, or removes it where there are enough.
-    fn recycle(&mut self, segment: u64) -> io::Result<()> {
-        // Before its header is written anew, the file must not be found as a segment any more.
-        self.names_synced = false;
-        if self.spares.len() < SEGMENTS_AHEAD {
-            self.disk.rename(&segment_name(segment), &spare_name(segment))?;
-            self.spares.push(segment);
-        } else {
-            self.disk.remove(&segment_name(segment))?;
-            self.files -= 1;
-        }
-        if self.closed.front().is_some_and(|closed| closed.segment == segment) {
-            self.closed.pop_front();
-        }
-        self.sync_names()
-    }
-
-    fn sync_names(&mut self) -> io::Result<()> {
-        self.disk.sync_names()?;
-        self.names_synced = true;
         Ok(())
     }
 }

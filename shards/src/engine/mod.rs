@@ -6,6 +6,7 @@
 
 mod keeper;
 mod recover;
+mod segments;
 mod threads;
 
 use std::io;

@@ -9,14 +9,14 @@ use super::frame::{FRAME_HEAD_BYTES, FrameHead, seal};
 use super::reader::{ReadError, SegmentReader, disk_error, read_head};
 use super::replay::for_each_record;
 use super::segment::{JournalId, SEGMENT_HEAD_BYTES, SegmentHead, checkpoint_name};
-use crate::disk::{AlignedBuffer, Disk};
+use crate::disk::{AlignedBuffer, Disk, DiskFile};
 use crate::limits::{GROUP_BYTES_MAX, PIECE_BYTES};
 use crate::record::Record;
 
 const MAKING: &str = "checkpoint.making";
 
 /// Writes the checkpoint of everything before the segment of `head`, which ends at `position`. No run has
-/// written it: the head's is 0. `records` is called with a sink for the records.
+/// written it: the head's is 0. `records` is called with a sink for the records. Returns its bytes.
 ///
 /// # Errors
 /// The disk's; an older checkpoint is then still in force.
@@ -25,41 +25,41 @@ pub fn write_checkpoint(
     head: SegmentHead,
     position: u64,
     records: impl FnOnce(&mut dyn FnMut(&Record)),
-) -> io::Result<()> {
+) -> io::Result<u64> {
+    let bytes = match make_file(disk, head, position, records) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            // What was made of it takes the room that segments need.
+            return match disk.remove(MAKING) {
+                Ok(()) | Err(_) => Err(error),
+            };
+        }
+    };
+    disk.rename(MAKING, &checkpoint_name(head.segment))?;
+    disk.sync_names()?;
+    Ok(bytes)
+}
+
+fn make_file(
+    disk: &dyn Disk,
+    head: SegmentHead,
+    position: u64,
+    records: impl FnOnce(&mut dyn FnMut(&Record)),
+) -> io::Result<u64> {
+    let file = disk.create(MAKING, 0)?;
+    file.write_at(0, head.encode().as_slice())?;
     let mut frames = Frames {
         segment: head.segment,
         position,
-        frames: Vec::new(),
+        file,
+        bytes: SEGMENT_HEAD_BYTES,
+        group: 0,
         payload: Vec::new(),
         count: 0,
+        written: Ok(()),
     };
     records(&mut |record| frames.push(record));
-    let frames = frames.finish();
-    let bytes =
-        SEGMENT_HEAD_BYTES + frames.iter().map(|it| it.as_slice().len() as u64).sum::<u64>();
-    let encoded = head.encode();
-    if let Err(error) = make_file(disk, bytes, std::iter::once(&encoded).chain(&frames)) {
-        // What was made of it takes the room that segments need.
-        return match disk.remove(MAKING) {
-            Ok(()) | Err(_) => Err(error),
-        };
-    }
-    disk.rename(MAKING, &checkpoint_name(head.segment))?;
-    disk.sync_names()
-}
-
-fn make_file<'a>(
-    disk: &dyn Disk,
-    bytes: u64,
-    frames: impl Iterator<Item = &'a AlignedBuffer>,
-) -> io::Result<()> {
-    let file = disk.create(MAKING, bytes)?;
-    let mut offset = 0;
-    for piece in frames.flat_map(|frame| frame.as_slice().chunks(PIECE_BYTES)) {
-        file.write_at(offset, piece)?;
-        offset += piece.len() as u64;
-    }
-    file.sync()
+    frames.finish()
 }
 
 /// Gives the records of the checkpoint before `segment` to `apply`; the position at its end.
@@ -87,13 +87,18 @@ pub fn read_checkpoint(
     Err(ReadError::Damaged { offset: reader.end(), name })
 }
 
-/// Packs records into sealed frames.
+/// Packs records into sealed frames, which go to the file one by one.
 struct Frames {
     segment: u64,
     position: u64,
-    frames: Vec<AlignedBuffer>,
+    file: Box<dyn DiskFile>,
+    /// Of the file, up to now.
+    bytes: u64,
+    group: u64,
     payload: Vec<u8>,
     count: u32,
+    /// How writing went; after a fault nothing is written any more.
+    written: io::Result<()>,
 }
 
 impl Frames {
@@ -101,24 +106,34 @@ impl Frames {
         record.encode(&mut self.payload);
         self.count += 1;
         if self.payload.len() >= GROUP_BYTES_MAX {
-            self.seal_frame();
+            self.end_frame();
         }
     }
 
-    fn finish(mut self) -> Vec<AlignedBuffer> {
+    fn finish(mut self) -> io::Result<u64> {
         if self.count > 0 {
-            self.seal_frame();
+            self.end_frame();
         }
-        self.seal_frame();
-        self.frames
+        self.end_frame();
+        self.written?;
+        self.file.sync()?;
+        Ok(self.bytes)
     }
 
-    fn seal_frame(&mut self) {
+    fn end_frame(&mut self) {
+        if self.written.is_ok() {
+            self.written = self.write_frame();
+        }
+        self.payload.clear();
+        self.count = 0;
+    }
+
+    fn write_frame(&mut self) -> io::Result<()> {
         let head = FrameHead {
             payload_bytes: u32::try_from(self.payload.len()).expect("bounded by the group's size"),
             records: self.count,
             run: 0,
-            group: self.frames.len() as u64,
+            group: self.group,
             first_position: self.position,
         };
         let mut frame = AlignedBuffer::with_capacity(head.frame_bytes());
@@ -126,8 +141,11 @@ impl Frames {
         frame.extend(&self.payload);
         seal(frame.as_mut_slice(), self.segment, head);
         frame.pad_to_sector();
-        self.frames.push(frame);
-        self.payload.clear();
-        self.count = 0;
+        for piece in frame.as_slice().chunks(PIECE_BYTES) {
+            self.file.write_at(self.bytes, piece)?;
+            self.bytes += piece.len() as u64;
+        }
+        self.group += 1;
+        Ok(())
     }
 }

@@ -51,6 +51,8 @@ struct SimulatedFile {
     live: Vec<u8>,
     /// Offsets of sectors that were written since the last sync.
     pending: Vec<usize>,
+    /// Whether it was made without bytes.
+    grows: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -238,6 +240,13 @@ impl NameChange {
 }
 
 impl SimulatedFile {
+    /// The length is durable at once; what is written there is not.
+    fn grow(&mut self, more: usize) {
+        let length = self.live.len() + more;
+        self.live.resize(length, 0);
+        self.durable.resize(length, 0);
+    }
+
     fn sync(&mut self) {
         for offset in self.pending.drain(..) {
             let sector = offset..(offset + SECTOR_BYTES).min(self.live.len());
@@ -274,7 +283,12 @@ impl Disk for SimulatedDisk {
         }
         let zeros = vec![0; usize::try_from(bytes).expect("a small disk")];
         let file = state.files.len();
-        let made = SimulatedFile { durable: zeros.clone(), live: zeros, pending: Vec::new() };
+        let made = SimulatedFile {
+            durable: zeros.clone(),
+            live: zeros,
+            pending: Vec::new(),
+            grows: bytes == 0,
+        };
         state.files.push(made);
         state.change_name(NameChange::Put(name.to_owned(), file));
         Ok(Box::new(Handle { disk: self.clone(), file }))
@@ -339,11 +353,17 @@ impl DiskFile for Handle {
         let failed = state.call();
         let offset = usize::try_from(offset).expect("a small disk");
         assert!(offset.is_multiple_of(SECTOR_BYTES), "the journal writes whole sectors");
+        let end = offset + bytes.len();
+        let more = end.saturating_sub(state.files[self.file].live.len());
+        if state.used() + more as u64 > state.capacity {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
         let file = &mut state.files[self.file];
-        assert!(offset + bytes.len() <= file.live.len(), "a file does not grow");
+        assert!(more == 0 || file.grows, "a file of fixed length does not grow");
+        file.grow(more);
         // A write that fails may still have reached the disk.
-        file.live[offset..offset + bytes.len()].copy_from_slice(bytes);
-        file.pending.extend((offset..offset + bytes.len()).step_by(SECTOR_BYTES));
+        file.live[offset..end].copy_from_slice(bytes);
+        file.pending.extend((offset..end).step_by(SECTOR_BYTES));
         failed
     }
 

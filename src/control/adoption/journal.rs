@@ -77,7 +77,8 @@ pub(in crate::control) fn begin(
     records: &[Record],
 ) -> io::Result<()> {
     let head = SegmentHead { journal, gateway: Some(gateway), segment: FIRST_SEGMENT, run: 0 };
-    write_checkpoint(disk, head, 0, |sink| records.iter().for_each(sink))
+    write_checkpoint(disk, head, 0, |sink| records.iter().for_each(sink))?;
+    Ok(())
 }
 
 /// Sees to it that a journal is still there after a power cut: before the store is told of it.
