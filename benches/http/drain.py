@@ -2,11 +2,13 @@
 """How fast the flush takes a backlog away while a crowd goes on buying, beside the same while nobody buys.
 
 The store stands still while a crowd buys as fast as it can; then it is let go. The crowd that goes on is on the
-CPU of the core that it buys from, so that the flush has one to itself. A benchmark, never a test.
+CPU of the core that it buys from, so that the flush has one to itself. Each backlog is a new gateway's: what is in
+memory, and what checkpoints read, is the same in all. A benchmark, never a test.
 """
 
 import argparse
 import concurrent.futures
+import shutil
 import statistics
 import time
 
@@ -39,14 +41,23 @@ def measure(options, scratch):
     servers.require("wrk", "taskset", options.gateway)
     data, tokens = scratch / "data", scratch / "tokens"
     sale.prepare(options.gateway, data, tokens, options.tokens + CROWD)
-    with servers.gateway(options.gateway, 1, scratch / "gateway", data) as server:
-        drain = Drain(server, data / "store.db", tokens, options)
-        rounds = []
-        for number in range(options.rounds):
-            turns = [drain.alone, drain.beside_a_crowd]
-            done = [turn() for turn in (turns if number % 2 else turns[::-1])]
-            rounds.append({name: figure for turn in done for name, figure in turn.items()})
+    rounds = []
+    for number in range(options.rounds):
+        turns = [Drain.alone, Drain.beside_a_crowd]
+        done = [in_turn(turn, data, tokens, options, scratch) for turn in (turns if number % 2 else turns[::-1])]
+        rounds.append({name: figure for figures in done for name, figure in figures.items()})
     return {"rounds": rounds, "connections": CONNECTIONS, "pause_ms": options.pause}
+
+
+def in_turn(turn, data, tokens, options, scratch):
+    """The figures of one backlog, on a copy of the data directory."""
+    copy = scratch / "turn"
+    shutil.copytree(data, copy)
+    try:
+        with servers.gateway(options.gateway, 1, scratch / "gateway", copy) as server:
+            return turn(Drain(server, copy / "store.db", tokens, options))
+    finally:
+        shutil.rmtree(copy)
 
 
 class Drain:
@@ -74,7 +85,6 @@ class Drain:
             if crowd.done():
                 raise Unmeasurable(f"the crowd had gone after {CROWD_SECONDS} s, before the backlog was")
             run = crowd.result()
-        self.server.settle()
         return figures | {"crowd": run["requests"] / run["seconds"]}
 
     def fill(self, activity):
