@@ -83,8 +83,8 @@ pub const SEGMENT_BYTES: u64 = 32 << 20;
 pub const SEGMENTS_AHEAD: usize = 3;
 /// With this many segments left or fewer, only transitions of existing orders are taken.
 pub const SEGMENTS_RESERVED: usize = 1;
-/// Closed segments that make a checkpoint worth its reading.
-pub const CHECKPOINT_SEGMENTS: u64 = 4;
+/// Closed segments that make a checkpoint worth its reading, at least.
+pub const CHECKPOINT_SEGMENTS: usize = 4;
 
 const _: () = {
     assert!(SHARDS_MAX <= 255, "a pool's word counts transits in 8 bits");

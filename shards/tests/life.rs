@@ -46,7 +46,7 @@ struct Told {
 /// A world with closed segments enough for one checkpoint: each start begins another.
 fn world(seed: u64) -> World {
     let mut world = World::new(seed, 2);
-    for other in 0..=CHECKPOINT_SEGMENTS {
+    for other in 0..=CHECKPOINT_SEGMENTS as u64 {
         let published = world.ask(publish(published(100 + other, 1)));
         assert_eq!(published, Verdict::ActivityChanged);
         world = world.kill(2).unwrap();

@@ -8,7 +8,7 @@
 )]
 
 use std::io;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use proptest::collection::vec;
@@ -456,9 +456,9 @@ fn disk_use_is_bounded_whatever_the_uptime() {
             used = used.max(world.disk.used());
         }
     }
-    let segments_most = CHECKPOINT_SEGMENTS + 1 + 2 * SEGMENTS_AHEAD as u64;
-    assert!(files as u64 <= segments_most + 2, "{files} files");
-    assert!(used <= segments_most * SEGMENT_BYTES + 4 * 4_096, "{used} bytes");
+    let segments_most = CHECKPOINT_SEGMENTS + 1 + 2 * SEGMENTS_AHEAD;
+    assert!(files <= segments_most + 2, "{files} files");
+    assert!(used <= segments_most as u64 * SEGMENT_BYTES + 4 * 4_096, "{used} bytes");
     assert!(world.keeper.checkpoints.load(Relaxed) >= 10);
     world.pass(10);
     let world = world.crash(2).unwrap();
@@ -484,8 +484,8 @@ fn world_before_checkpoint(seed: u64) -> (World, Vec<OrderId>) {
         }
         // Segments are made ahead, but the store is behind, until enough are closed.
         world.keep();
-        let behind = world.keeper.files() as u64;
-        if behind > CHECKPOINT_SEGMENTS + 2 * SEGMENTS_AHEAD as u64 {
+        let behind = world.keeper.files();
+        if behind > CHECKPOINT_SEGMENTS + 2 * SEGMENTS_AHEAD {
             world.flush();
             return (world, open);
         }
@@ -595,6 +595,8 @@ fn a_checkpoint_survives_one_failing_disk_call() {
 struct BusyDisk {
     disk: SimulatedDisk,
     queues: OnceLock<Arc<SegmentQueues>>,
+    /// Whether all were ready again when the writing began.
+    was_ready: AtomicBool,
 }
 
 impl BusyDisk {
@@ -612,7 +614,7 @@ impl Disk for BusyDisk {
 
     fn create(&self, name: &str, bytes: u64) -> io::Result<Box<dyn DiskFile>> {
         if let Some(queues) = self.queues.get().filter(|_| name == "checkpoint.making") {
-            assert!(queues.ready.is_full(), "made while the last checkpoint was read");
+            self.was_ready.store(queues.ready.is_full(), Relaxed);
         }
         self.take_ready(name);
         self.disk.create(name, bytes)
@@ -636,22 +638,55 @@ impl Disk for BusyDisk {
     }
 }
 
+/// A gateway that is about to make a checkpoint, on a disk whose writer will be busy meanwhile, and its open orders.
+fn busy_gateway(seed: u64) -> (Arc<BusyDisk>, Parts, World, Vec<OrderId>) {
+    let (world, open) = world_before_checkpoint(seed);
+    let (queues, was_ready) = (OnceLock::new(), AtomicBool::new(false));
+    let disk = Arc::new(BusyDisk { disk: world.disk.clone(), queues, was_ready });
+    let (folder, clock) = (Arc::clone(&disk) as Arc<dyn Disk>, Arc::clone(&world.clock));
+    let parts = Engine::open(&world.options, clock, folder).unwrap();
+    parts.engine.set_flushed(parts.engine.journal().durable_position());
+    disk.queues.set(Arc::clone(parts.keeper.queues())).unwrap();
+    assert!(parts.keeper.queues().ready.is_full());
+    (disk, parts, world, open)
+}
+
 /// With millions of open orders a checkpoint took ten seconds, and a crowd was refused for want of a segment.
 #[test]
 fn segments_are_made_while_a_checkpoint_is() {
-    let (world, open) = world_before_checkpoint(1);
-    let World { disk, clock, options, .. } = world;
-    let disk = Arc::new(BusyDisk { disk, queues: OnceLock::new() });
-    let folder = Arc::clone(&disk) as Arc<dyn Disk>;
-    let Parts { engine, mut keeper, .. } = Engine::open(&options, clock, folder).unwrap();
-    engine.set_flushed(engine.journal().durable_position());
-    disk.queues.set(Arc::clone(keeper.queues())).unwrap();
-    assert!(keeper.queues().ready.is_full());
+    let (disk, Parts { mut keeper, .. }, _, open) = busy_gateway(1);
     assert!(keeper.step().unwrap());
     assert_eq!(keeper.checkpoints.load(Relaxed), 1);
-    assert!(keeper.queues().ready.is_full(), "made while the checkpoint was written");
+    assert!(disk.was_ready.load(Relaxed), "made while the last checkpoint was read");
+    assert!(keeper.queues().ready.is_full(), "made while this one was written");
     let (_, fold) = read_fold(&disk.disk, None).unwrap();
     assert!(open.iter().all(|&order| fold.orders.order(order).is_some()));
+}
+
+#[test]
+fn whatever_fails_while_segments_and_a_checkpoint_are_made_loses_nothing() {
+    let (disk, Parts { mut keeper, .. }, ..) = busy_gateway(1);
+    let before = disk.disk.calls();
+    assert!(keeper.step().unwrap());
+    let calls = disk.disk.calls() - before;
+    assert!(calls > 30, "{calls} calls");
+    for call in 0..calls {
+        for once in [true, false] {
+            let (disk, Parts { mut keeper, .. }, world, open) = busy_gateway(call);
+            match once {
+                true => disk.disk.fail_once_after(call),
+                false => disk.disk.fail_after(call),
+            }
+            let told = keeper.step();
+            // Want of room is not told where there is room behind it.
+            assert!(once || told.is_err(), "call {call} of {calls}: {told:?}");
+            if once {
+                while let Ok(true) = keeper.step() {}
+                assert!(keeper.queues().ready.is_full(), "after call {call}");
+            }
+            check_open(&world.crash(2).unwrap(), &open);
+        }
+    }
 }
 
 /// Each checkpoint once rewrote all that was open for every few segments that came.
@@ -659,20 +694,26 @@ fn segments_are_made_while_a_checkpoint_is() {
 fn what_checkpoints_write_stays_in_proportion_to_what_came() {
     let mut world = World::new(4, 2);
     world.ask(publish(published(1, 100_000)));
-    let (mut made, mut written) = (0, 0);
-    for user in 0..12_000 {
+    let (mut last, mut made, mut written, mut came) = (None, 0, 0, 0);
+    for user in 0..16_000 {
         placed(world.ask(Command::PlaceOrder(buy(1, user, 1))));
         world.flush();
         world.keep();
-        if world.keeper.checkpoints.load(Relaxed) > made {
-            made = world.keeper.checkpoints.load(Relaxed);
-            let last = list(&world.disk).unwrap().checkpoints.pop().unwrap();
-            written += world.disk.content(&checkpoint_name(last)).unwrap().len() as u64;
+        let newest = list(&world.disk).unwrap().checkpoints.pop();
+        if last != newest {
+            last = newest;
+            made += 1;
+            written += world.disk.content(&checkpoint_name(newest.unwrap())).unwrap().len() as u64;
+        }
+        let files = world.keeper.files();
+        assert!(files < world.options.segments_max, "{files} files: there is room for more");
+        if user % 1_000 == 999 {
+            came += world.engine.journal().bytes.load(Relaxed);
+            world = world.kill(2).unwrap();
         }
     }
-    let came = world.engine.journal().bytes.load(Relaxed);
     assert!(made > 4, "{made} checkpoints");
-    assert!(written < 3 * came, "{written} bytes for {came}");
+    assert!(written < 2 * came, "{written} bytes for {came}");
 }
 
 #[test]

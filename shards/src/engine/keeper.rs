@@ -17,7 +17,7 @@ use crate::journal::{
     ClosedSegment, JournalId, ReadError, SegmentHead, SegmentQueues, checkpoint_name,
     read_checkpoint, replay, write_checkpoint,
 };
-use crate::limits::CHECKPOINT_SEGMENTS;
+use crate::limits::{CHECKPOINT_SEGMENTS, SEGMENTS_AHEAD};
 use crate::orders::Fold;
 use crate::shard::Shared;
 
@@ -42,6 +42,7 @@ pub struct Keeper {
     journal: JournalId,
     gateway: u16,
     segment_bytes: u64,
+    segments_max: usize,
     closed_kept: usize,
     shared: Option<Arc<Shared>>,
     segments: Segments,
@@ -80,6 +81,7 @@ impl Keeper {
             journal,
             gateway: options.origin.gateway,
             segment_bytes: options.segment_bytes,
+            segments_max: options.segments_max,
             closed_kept: options.closed_kept,
             shared: None,
             closed: found.segments.iter().copied().collect(),
@@ -92,14 +94,11 @@ impl Keeper {
             checkpoints: Arc::default(),
         };
         keeper.remove_outdated()?;
-        while keeper.segments.are_short() {
-            match keeper.segments.make() {
-                Ok(()) => {}
-                Err(KeepError::NoRoom(_)) => break,
-                Err(fault) => return Err(fault),
-            }
+        while keeper.segments.are_short() && keeper.segments.make() {}
+        match keeper.segments.fault.take() {
+            None | Some(KeepError::NoRoom(_)) => Ok(keeper),
+            Some(fault) => Err(fault),
         }
-        Ok(keeper)
     }
 
     /// The segments' way to the writer and from it.
@@ -131,18 +130,25 @@ impl Keeper {
             shared.forget(&mut self.forgotten);
         }
         self.look_at_closings();
-        let fault = match self.segments.are_short().then(|| self.segments.make()) {
-            Some(Ok(())) => return Ok(true),
-            Some(Err(fault)) => Some(fault),
-            None => None,
-        };
-        // Without room for another segment, one that can be recycled is worth a checkpoint.
-        let worth = if fault.is_some() { 1 } else { self.segments_worth_a_checkpoint() };
-        if self.is_checkpoint_due(worth) {
-            self.make_checkpoint()?;
+        self.segments.fault = None;
+        if self.segments.are_short() && self.segments.make() {
             return Ok(true);
         }
-        fault.map_or(Ok(false), Err)
+        self.recycle_spent()?;
+        // Without room for another segment, one that can be recycled is worth a checkpoint.
+        let lacks_room = self.segments.lack_room();
+        let worth = if lacks_room { 1 } else { self.segments_worth_a_checkpoint() };
+        let may_go_on = lacks_room || self.segments.fault.is_none();
+        if !may_go_on || !self.is_checkpoint_due(worth) {
+            return self.segments.fault.take().map_or(Ok(false), Err);
+        }
+        self.make_checkpoint()?;
+        self.recycle_spent()?;
+        match self.segments.fault.take() {
+            // There may be room now.
+            None | Some(KeepError::NoRoom(_)) => Ok(true),
+            Some(fault) => Err(fault),
+        }
     }
 
     /// Closed segments that the store has, oldest first.
@@ -153,15 +159,18 @@ impl Keeper {
         self.closed.iter().take_while(move |closed| closed.end_position <= flushed)
     }
 
-    /// One costs what it has and what it reads, so it waits for as much as the last one had: what is
-    /// read and written again stays in proportion to what came.
-    fn segments_worth_a_checkpoint(&self) -> u64 {
-        CHECKPOINT_SEGMENTS.max(self.checkpoint_bytes / self.segment_bytes)
+    /// A checkpoint costs what it has and what it reads, so it waits for as many segments as the last one would fill: what
+    /// is read and written again stays in proportion to what came. Half of the journal's bound is left to what
+    /// comes while one is made, and to what the store lacks.
+    fn segments_worth_a_checkpoint(&self) -> usize {
+        let filled = usize::try_from(self.checkpoint_bytes / self.segment_bytes);
+        let most = (self.segments_max - SEGMENTS_AHEAD - 1) / 2;
+        filled.unwrap_or(usize::MAX).min(most).max(CHECKPOINT_SEGMENTS)
     }
 
-    fn is_checkpoint_due(&self, segments: u64) -> bool {
+    fn is_checkpoint_due(&self, segments: usize) -> bool {
         let reaches = |wanted: u64| self.passed().any(|closed| closed.end_position >= wanted);
-        self.passed().count() as u64 >= segments || self.wanted.is_some_and(reaches)
+        self.passed().count() >= segments || self.wanted.is_some_and(reaches)
     }
 
     /// Closed activities fill memory until a checkpoint forgets the older ones. After as many
@@ -179,7 +188,7 @@ impl Keeper {
         self.segments.queues.ends_early.store(true, Ordering::Relaxed);
     }
 
-    /// Folds the closed segments that the store has, and recycles them.
+    /// Folds the closed segments that the store has.
     fn make_checkpoint(&mut self) -> Result<(), KeepError> {
         let passed: Vec<_> = self.passed().map(|closed| closed.segment).collect();
         let last = *passed.last().expect("a checkpoint is due when a segment is passed");
@@ -194,13 +203,6 @@ impl Keeper {
         let before = self.checkpoint.replace(next);
         // A checkpoint that is made once more, since recycling had failed, replaces itself.
         self.outdated.extend(before.filter(|&before| before != next));
-        self.remove_outdated()?;
-        while let Some(segment) = self.closed.front().map(|it| it.segment)
-            && segment <= last
-        {
-            self.segments.recycle(segment)?;
-            self.closed.pop_front();
-        }
         // Relaxed: a figure for people.
         self.checkpoints.fetch_add(1, Ordering::Relaxed);
         Ok(())
@@ -233,6 +235,19 @@ impl Keeper {
                 self.segments.make_meanwhile();
             });
         })
+    }
+
+    /// Recycles the closed segments that the checkpoint has passed, once older checkpoints are gone.
+    fn recycle_spent(&mut self) -> io::Result<()> {
+        self.remove_outdated()?;
+        let spares_max = self.segments_worth_a_checkpoint();
+        while let Some(segment) = self.closed.front().map(|it| it.segment)
+            && self.checkpoint.is_some_and(|checkpoint| segment < checkpoint)
+        {
+            self.segments.recycle(segment, spares_max)?;
+            self.closed.pop_front();
+        }
+        Ok(())
     }
 
     fn remove_outdated(&mut self) -> io::Result<()> {

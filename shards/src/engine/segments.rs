@@ -27,8 +27,8 @@ pub(super) struct Segments {
     names_synced: bool,
     /// Segments and spares on disk.
     pub(super) files: usize,
-    /// Whether the last try to make one failed.
-    has_failed: bool,
+    /// Why one could not be made; until somebody has taken it, none is tried in the middle of other work.
+    pub(super) fault: Option<KeepError>,
 }
 
 impl Segments {
@@ -54,10 +54,10 @@ impl Segments {
             spares: found.spares.clone(),
             names_synced: false,
             files: found.segments.len() + found.empty.len() + found.spares.len(),
-            has_failed: false,
+            fault: None,
         };
         for &segment in &found.empty {
-            segments.recycle(segment)?;
+            segments.recycle(segment, SEGMENTS_AHEAD)?;
         }
         Ok(segments)
     }
@@ -72,20 +72,21 @@ impl Segments {
         !self.queues.ready.is_full()
     }
 
-    /// Makes the next one ready, out of a spare where there is one.
-    pub(super) fn make(&mut self) -> Result<(), KeepError> {
-        let made = self.make_next();
-        self.has_failed = made.is_err();
-        made
+    /// Whether one could not be made for want of room.
+    pub(super) fn lack_room(&self) -> bool {
+        matches!(self.fault, Some(KeepError::NoRoom(_)))
     }
 
-    /// Makes one in the middle of other work, where the writer has taken one meanwhile. A fault is
-    /// told by the next [`make`](Self::make), and nothing is tried before it.
+    /// Makes the next one ready, out of a spare where there is one. Where it cannot be made the fault says why.
+    pub(super) fn make(&mut self) -> bool {
+        self.fault = self.make_next().err();
+        self.fault.is_none()
+    }
+
+    /// Makes one in the middle of other work, where the writer has taken one meanwhile.
     pub(super) fn make_meanwhile(&mut self) {
-        if self.are_short() && !self.has_failed {
-            match self.make() {
-                Ok(()) | Err(_) => {}
-            }
+        if self.are_short() && self.fault.is_none() {
+            self.make();
         }
     }
 
@@ -157,11 +158,11 @@ impl Segments {
         None
     }
 
-    /// Makes a spare of a segment that nobody needs any more, or removes it where there are enough.
-    pub(super) fn recycle(&mut self, segment: u64) -> io::Result<()> {
+    /// Makes a spare of a segment that nobody needs any more, or removes it where there are `spares_max`.
+    pub(super) fn recycle(&mut self, segment: u64, spares_max: usize) -> io::Result<()> {
         // Before its header is written anew, the file must not be found as a segment any more.
         self.names_synced = false;
-        if self.spares.len() < SEGMENTS_AHEAD {
+        if self.spares.len() < spares_max {
             self.disk.rename(&segment_name(segment), &spare_name(segment))?;
             self.spares.push(segment);
         } else {

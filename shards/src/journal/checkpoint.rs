@@ -103,6 +103,9 @@ struct Frames {
 
 impl Frames {
     fn push(&mut self, record: &Record) {
+        if self.written.is_err() {
+            return;
+        }
         record.encode(&mut self.payload);
         self.count += 1;
         if self.payload.len() >= GROUP_BYTES_MAX {
@@ -114,16 +117,16 @@ impl Frames {
         if self.count > 0 {
             self.end_frame();
         }
-        self.end_frame();
+        if self.written.is_ok() {
+            self.end_frame();
+        }
         self.written?;
         self.file.sync()?;
         Ok(self.bytes)
     }
 
     fn end_frame(&mut self) {
-        if self.written.is_ok() {
-            self.written = self.write_frame();
-        }
+        self.written = self.write_frame();
         self.payload.clear();
         self.count = 0;
     }

@@ -240,14 +240,8 @@ impl NameChange {
 }
 
 impl SimulatedFile {
-    /// The length is durable at once; what is written there is not.
-    fn grow(&mut self, more: usize) {
-        let length = self.live.len() + more;
-        self.live.resize(length, 0);
-        self.durable.resize(length, 0);
-    }
-
     fn sync(&mut self) {
+        self.durable.resize(self.live.len(), 0);
         for offset in self.pending.drain(..) {
             let sector = offset..(offset + SECTOR_BYTES).min(self.live.len());
             self.durable[sector.clone()].copy_from_slice(&self.live[sector]);
@@ -262,7 +256,10 @@ impl SimulatedFile {
                 4 => random.index(length),
                 _ => 0,
             };
-            self.durable[offset..offset + kept].copy_from_slice(&self.live[offset..offset + kept]);
+            // One that grew may be shorter again, or have a hole.
+            let end = self.durable.len().max(if kept > 0 { offset + kept } else { 0 });
+            self.durable.resize(end, 0);
+            self.durable[offset.min(end)..][..kept].copy_from_slice(&self.live[offset..][..kept]);
         }
         self.live = self.durable.clone();
     }
@@ -355,12 +352,13 @@ impl DiskFile for Handle {
         assert!(offset.is_multiple_of(SECTOR_BYTES), "the journal writes whole sectors");
         let end = offset + bytes.len();
         let more = end.saturating_sub(state.files[self.file].live.len());
-        if state.used() + more as u64 > state.capacity {
+        if more > 0 && state.used() + more as u64 > state.capacity {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
         let file = &mut state.files[self.file];
         assert!(more == 0 || file.grows, "a file of fixed length does not grow");
-        file.grow(more);
+        let length = file.live.len() + more;
+        file.live.resize(length, 0);
         // A write that fails may still have reached the disk.
         file.live[offset..end].copy_from_slice(bytes);
         file.pending.extend((offset..end).step_by(SECTOR_BYTES));
