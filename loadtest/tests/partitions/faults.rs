@@ -13,11 +13,13 @@ use crate::world::{GATEWAYS, SERVE, World};
 /// Faults of one round, at most.
 const FAULTS_MAX: usize = 4;
 /// Faults to draw from: more likely ones more than once.
-const KINDS: Range<usize> = 0..17;
+const KINDS: Range<usize> = 0..18;
 /// Those of nginx, where there is one.
-const KINDS_OF_FRONT: Range<usize> = 17..20;
+const KINDS_OF_FRONT: Range<usize> = 18..21;
 /// Those of the ways to the store, where each gateway has one of its own.
-const KINDS_OF_STORE: Range<usize> = 20..22;
+const KINDS_OF_STORE: Range<usize> = 21..23;
+/// Those of gateways that are members for a time only, unless the store says so again.
+const KINDS_OF_MEMBERS: Range<usize> = 23..27;
 /// How a link fails.
 const MODES: [Mode; 4] = [Mode::SilentThere, Mode::SilentBack, Mode::Silent, Mode::Cut];
 
@@ -31,6 +33,13 @@ pub(crate) enum Fault {
     GatewayLost(usize),
     /// The same, and its data is there yet: it would be refused.
     GatewayLeft(usize),
+    /// A gateway that lives is retired, for want of a link to it or for no reason: it goes on until it is no member
+    /// any more, and a fresh one takes its place.
+    GatewayRetired(usize, Mode),
+    /// Nobody can write to the store for so long that nobody is a member any more.
+    MembersLapsed,
+    /// An operator pauses the sale at a gateway, and has it go on later wherever it is paused.
+    SalePaused(usize),
     /// Redis is killed, and comes back without anything.
     RedisKilled,
     /// Redis stands still.
@@ -81,7 +90,8 @@ pub(crate) fn drawable(world: &World) -> BTreeSet<String> {
 fn kinds(world: &World) -> Vec<usize> {
     let of_front = if world.has_front() { KINDS_OF_FRONT } else { 0..0 };
     let of_store = if world.has_ways_to_store() { KINDS_OF_STORE } else { 0..0 };
-    KINDS.chain(of_front).chain(of_store).collect()
+    let of_members = if world.lapses { KINDS_OF_MEMBERS } else { 0..0 };
+    KINDS.chain(of_front).chain(of_store).chain(of_members).collect()
 }
 
 /// Whether nobody would be there who could go on for the others.
@@ -113,9 +123,13 @@ fn of_kind(kind: usize, gateway: usize, other: usize, mode: Mode) -> Fault {
         14 => Fault::GatewayLeft(gateway),
         15 => Fault::StoreStalled,
         16 => Fault::ReplicaKilled,
-        17 => Fault::FrontKilled,
-        18 | 19 => Fault::FromFront(gateway, mode),
-        20.. => Fault::ToStore(gateway, mode),
+        17 => Fault::SalePaused(gateway),
+        18 => Fault::FrontKilled,
+        19 | 20 => Fault::FromFront(gateway, mode),
+        21 | 22 => Fault::ToStore(gateway, mode),
+        23 => Fault::GatewayRetired(gateway, Mode::Well),
+        24 => Fault::GatewayRetired(gateway, mode),
+        25.. => Fault::MembersLapsed,
     }
 }
 
@@ -130,7 +144,10 @@ impl Fault {
     fn goes_with(self, other: Self) -> bool {
         let is_of_both = self.is_of_redis() && other.is_of_redis();
         let ends_one_twice = self.ends().is_some() && self.ends() == other.ends();
-        self != other && !is_of_both && !ends_one_twice
+        let stalls = |it: Self| matches!(it, Self::StoreStalled | Self::MembersLapsed);
+        let pauses = |it: Self| matches!(it, Self::SalePaused(_));
+        let is_twice = [stalls(self) && stalls(other), pauses(self) && pauses(other)];
+        self != other && !is_of_both && !ends_one_twice && is_twice == [false; 2]
     }
 
     fn is_of_redis(self) -> bool {
@@ -148,6 +165,9 @@ impl Fault {
             | Self::ToRedis(..)
             | Self::Between(..)
             | Self::Alone(..)
+            | Self::GatewayRetired(..)
+            | Self::MembersLapsed
+            | Self::SalePaused(_)
             | Self::StoreStalled
             | Self::FrontKilled
             | Self::FromFront(..)
@@ -162,7 +182,10 @@ impl Fault {
 
     /// The gateway that never comes back.
     fn loses(self) -> Option<usize> {
-        if let Self::GatewayLost(gateway) | Self::GatewayLeft(gateway) = self {
+        if let Self::GatewayLost(gateway)
+        | Self::GatewayLeft(gateway)
+        | Self::GatewayRetired(gateway, _) = self
+        {
             Some(gateway)
         } else {
             None
@@ -171,6 +194,9 @@ impl Fault {
 
     /// Whether it can end as things are.
     pub(crate) fn may_end(self, world: &World) -> bool {
+        if let Self::GatewayRetired(gateway, _) = self {
+            return world.may_retire(gateway);
+        }
         self.loses().is_none_or(|gateway| world.may_replace(gateway))
     }
 
@@ -187,6 +213,9 @@ impl Fault {
             Self::GatewayKilled(gateway) => world.kill(gateway),
             Self::GatewayLost(gateway) => world.lose(gateway, true),
             Self::GatewayLeft(gateway) => world.lose(gateway, false),
+            Self::GatewayRetired(gateway, mode) => alone(world, gateway, mode),
+            Self::MembersLapsed | Self::StoreStalled => world.stall_store(),
+            Self::SalePaused(gateway) => world.pause(gateway),
             Self::RedisKilled => world.redis[master].kill(),
             Self::RedisStopped => world.redis[master].stop(),
             Self::RedisFlushed => world.redis[master].flush(),
@@ -208,7 +237,6 @@ impl Fault {
             Self::ToRedis(gateway, mode) => world.to_redis[gateway].set_all(mode),
             Self::Between(from, to, mode) => world.to_gateway[to].set(from, mode),
             Self::Alone(gateway, mode) => alone(world, gateway, mode),
-            Self::StoreStalled => world.stall_store(),
             Self::FrontKilled => world.kill_front(),
             Self::FromFront(gateway, mode) => world.to_shop[gateway].set_all(mode),
             Self::ToStore(gateway, mode) => world.set_way_to_store(gateway, mode),
@@ -221,6 +249,16 @@ impl Fault {
             Self::GatewayKilled(gateway) => world.restart(gateway),
             Self::GatewayLost(gateway) => drop(world.replace(gateway)),
             Self::GatewayLeft(gateway) => world.replace(gateway).run(&SERVE).refused("was retired"),
+            Self::GatewayRetired(gateway, _) => {
+                let retired = world.replace_living(gateway);
+                alone(world, gateway, Mode::Well);
+                retired.run(&SERVE).refused("was retired");
+            }
+            Self::MembersLapsed => {
+                world.await_lapse();
+                world.let_store_go();
+            }
+            Self::SalePaused(_) => world.resume(),
             Self::RedisKilled => world.redis[master].restart(),
             Self::RedisStopped => world.redis[master].go_on(),
             Self::RedisFlushed => {}

@@ -14,7 +14,7 @@ const NO_STORE: &str = "sqlserver:server=tcp:127.0.0.1,1;user=sa;password=none";
 /// Each would sell what the other holds, and flush over what the store has of it.
 #[test]
 fn gateways_on_each_others_data_refuse_to_start_and_change_nothing() {
-    let mut world = World::start();
+    let mut world = World::start(false);
     let (_, activity) = world.sale(Sale::of(20));
     let token = shop::tokens(&world.gateways[0], "ann", 1).remove(0);
     let mut ann = Client::with_token(world.gateways[1].address(), &token);

@@ -9,7 +9,7 @@ use std::mem::replace;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use seckill_loadtest::client::Client;
+use seckill_loadtest::client::{Client, Request, Response};
 use seckill_loadtest::gateway::{Gateway, Start};
 use seckill_loadtest::link::{Link, Mode, Place};
 use seckill_loadtest::losses::Losses;
@@ -22,6 +22,8 @@ use seckill_loadtest::store::{Held, Store};
 
 /// Gateways: each of them is once the only one on its side of a partition.
 pub(crate) const GATEWAYS: usize = 3;
+/// How long a gateway is a member unless the store says so again, where it is for a time only: the least.
+const MEMBER_S: u32 = 5;
 const START: Start = Start { cores: 1, through: &[] };
 
 /// To start one by hand.
@@ -74,6 +76,10 @@ pub(crate) struct World {
     /// Which of them is the master.
     pub(crate) master: usize,
     admin: String,
+    /// Whether gateways are members for a time only, unless the store says so again.
+    pub(crate) lapses: bool,
+    /// The sale that is on.
+    pub(crate) activity: String,
     /// What keeps everyone from writing.
     stalled: Option<Held>,
     store: Store,
@@ -89,7 +95,7 @@ fn caller(head: &[u8]) -> usize {
 }
 
 impl World {
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(lapses: bool) -> Self {
         let store = Store::new(GATEWAYS);
         let redis = [Redis::start(), Redis::start()];
         let to_redis: Vec<Link> = (0..GATEWAYS).map(|_| Link::new(1, |_| 0)).collect();
@@ -99,7 +105,7 @@ impl World {
         let gateways: Vec<_> = (0..GATEWAYS)
             .map(|number| {
                 let links = (to_redis[number].address(), to_gateway[number].address());
-                Gateway::start_with(START, variables(number, store.url(number), links))
+                Gateway::start_with(START, variables(number, store.url(number), links, lapses))
             })
             .collect();
         let admin = Shop::open(&gateways[0]).admin.token.expect("an administrator is signed in");
@@ -119,6 +125,8 @@ impl World {
             redis,
             master: 0,
             admin,
+            lapses,
+            activity: String::new(),
             stalled: None,
             store,
         };
@@ -178,6 +186,11 @@ impl World {
         if with_disk {
             fs::remove_dir_all(self.gateways[gateway].data()).unwrap();
         }
+        self.note_loss(gateway);
+    }
+
+    /// What it had not flushed is of no account from now on.
+    fn note_loss(&mut self, gateway: usize) {
         let lost_at = now();
         let its = self.speakers.iter().filter(|(_, speaker)| **speaker == gateway);
         self.losses.extend(its.map(|(&number, _)| (number, lost_at)));
@@ -192,9 +205,17 @@ impl World {
     /// Whether a gateway that is lost can be replaced just now: that is a word to the store, and somebody
     /// who is there must go on.
     pub(crate) fn may_replace(&self, gateway: usize) -> bool {
-        let reaches = |gateway: usize| self.store.ways().get(gateway).is_none_or(|it| it.is_well());
+        self.may_retire(gateway) && self.reaches_store(gateway)
+    }
+
+    /// The same without the fresh one.
+    pub(crate) fn may_retire(&self, gateway: usize) -> bool {
         let successor = self.successor(gateway);
-        self.stalled.is_none() && reaches(gateway) && successor.is_some_and(reaches)
+        self.stalled.is_none() && successor.is_some_and(|it| self.reaches_store(it))
+    }
+
+    fn reaches_store(&self, gateway: usize) -> bool {
+        self.store.ways().get(gateway).is_none_or(|it| it.is_well())
     }
 
     /// How a gateway's way to the store is from now on, where it has one of its own.
@@ -212,21 +233,92 @@ impl World {
     /// Another goes on with a lost gateway's orders, and a fresh one takes its place. What is left of
     /// the lost one.
     pub(crate) fn replace(&mut self, gateway: usize) -> Gateway {
+        let adopter = self.retire(gateway, &["--machine-is-off"]);
+        self.take_place(gateway, adopter)
+    }
+
+    /// The same for one that lives, and goes on until it is no member any more; with a way to the store it ends.
+    pub(crate) fn replace_living(&mut self, gateway: usize) -> Gateway {
+        let adopter = self.retire(gateway, &[]);
+        self.await_no_member(gateway);
+        self.set_way_to_store(gateway, Mode::Well);
+        assert_eq!(self.gateways[gateway].wait(), Some(2), "it was retired");
+        self.addresses.set(gateway, None);
+        self.note_loss(gateway);
+        self.take_place(gateway, adopter)
+    }
+
+    /// Says that a gateway is done with; who goes on with its orders.
+    fn retire(&self, gateway: usize, arguments: &[&str]) -> usize {
         let adopter = self.successor(gateway).expect("somebody is there");
         let names = [self.numbers[gateway], self.numbers[adopter]].map(|number| number.to_string());
-        let retire = ["gateway", "retire", &names[0], "--adopter", &names[1], "--machine-is-off"];
-        drop(self.gateways[adopter].run(&retire).expect(0));
+        let retire = ["gateway", "retire", &names[0], "--adopter", &names[1]];
+        drop(self.gateways[adopter].run(&[&retire, arguments].concat()).expect(0));
+        adopter
+    }
+
+    /// A fresh gateway at the place of one that has ended, which another goes on for. What is left of that.
+    fn take_place(&mut self, gateway: usize, adopter: usize) -> Gateway {
         for speaker in self.speakers.values_mut().filter(|speaker| **speaker == gateway) {
             *speaker = adopter;
         }
         self.numbers[gateway] += GATEWAYS;
         let number = self.numbers[gateway];
         let links = (self.to_redis[gateway].address(), self.to_gateway[gateway].address());
-        let fresh = Gateway::start_with(START, variables(number, self.store.url(gateway), links));
-        let lost = replace(&mut self.gateways[gateway], fresh);
+        let variables = variables(number, self.store.url(gateway), links, self.lapses);
+        let fresh = Gateway::start_with(START, variables);
+        let gone = replace(&mut self.gateways[gateway], fresh);
         self.speakers.insert(number, gateway);
         self.announce(gateway);
-        lost
+        gone
+    }
+
+    /// Waits until no gateway that runs is a member.
+    pub(crate) fn await_lapse(&self) {
+        let running = (0..GATEWAYS).filter(|&gateway| self.addresses.of(gateway).is_some());
+        running.for_each(|gateway| self.await_no_member(gateway));
+    }
+
+    /// Waits until a gateway is no member any more, or has ended over it.
+    fn await_no_member(&self, gateway: usize) {
+        let mut operations = Client::new(self.gateways[gateway].operations());
+        until("it is no member any more", GENEROUS, || {
+            let figures = operations.try_send(Request::new("GET", "/metrics"));
+            figures.map_or(true, |it| it.text().contains("\nseckill_member 0\n")).then_some(())
+        });
+    }
+
+    /// An operator pauses the sale at a gateway, if that runs and takes the word.
+    pub(crate) fn pause(&self, gateway: usize) {
+        if self.addresses.of(gateway).is_some() {
+            drop(self.step(gateway, "pause"));
+        }
+    }
+
+    /// An operator has the sale go on at each gateway that has it paused.
+    pub(crate) fn resume(&self) {
+        until("nobody has the sale paused", GENEROUS, || {
+            let running = (0..GATEWAYS).filter(|&gateway| self.addresses.of(gateway).is_some());
+            let paused: Vec<usize> = running.filter(|&it| self.has_paused(it)).collect();
+            for &gateway in &paused {
+                drop(self.step(gateway, "resume"));
+            }
+            paused.is_empty().then_some(())
+        });
+    }
+
+    fn has_paused(&self, gateway: usize) -> bool {
+        let path = format!("/api/v1/activities/{}/state", self.activity);
+        let state =
+            Client::new(self.gateways[gateway].address()).try_send(Request::new("GET", &path));
+        state.is_ok_and(|it| it.status == 200 && it.json()["phase"] == "paused")
+    }
+
+    /// A step of the sale at a gateway, whatever comes of it.
+    fn step(&self, gateway: usize, step: &str) -> std::io::Result<Response> {
+        let path = format!("/api/v1/admin/activities/{}/{step}", self.activity);
+        let mut operator = Client::with_token(self.gateways[gateway].address(), &self.admin);
+        operator.try_send(Request::new("POST", &path))
     }
 
     /// The Redis that is no master.
@@ -330,6 +422,7 @@ fn variables(
     number: usize,
     store: String,
     links: (SocketAddr, SocketAddr),
+    lapses: bool,
 ) -> Vec<(String, String)> {
     let own = [
         ("SECKILL_SECRET", "the secret that all gateways have".to_owned()),
@@ -342,5 +435,6 @@ fn variables(
         ("SECKILL_TRUSTED_PROXIES", "127.0.0.1".to_owned()),
     ];
     let own = own.map(|(name, value)| (name.to_owned(), value));
-    [provider::variables(), own.into()].concat()
+    let bound = lapses.then(|| ("SECKILL_MEMBERSHIP_LASTS".to_owned(), MEMBER_S.to_string()));
+    [provider::variables(), own.into(), bound.into_iter().collect()].concat()
 }
