@@ -19,6 +19,10 @@ pub struct Redis {
     child: Option<Child>,
     // Dropped behind the process, which is ended before.
     folder: Scratch,
+    /// A command that runs the one it is given.
+    through: Vec<String>,
+    /// Behind the settings that all have.
+    settings: Vec<String>,
 }
 
 impl Redis {
@@ -29,7 +33,17 @@ impl Redis {
     #[track_caller]
     #[must_use]
     pub fn start() -> Self {
-        let mut redis = Self { child: None, folder: Scratch::new() };
+        Self::start_with(Vec::new(), Vec::new())
+    }
+
+    /// The same with more settings, run by a command that runs the one it is given.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    #[track_caller]
+    #[must_use]
+    pub fn start_with(through: Vec<String>, settings: Vec<String>) -> Self {
+        let mut redis = Self { child: None, folder: Scratch::new(), through, settings };
         redis.run();
         redis
     }
@@ -38,12 +52,16 @@ impl Redis {
     fn run(&mut self) {
         let folder = self.folder.path().display();
         let socket = self.socket();
+        let server = "redis-server".to_owned();
+        let mut command = self.through.iter().chain([&server]);
         let words = ["--port", "0", "--save", "", "--appendonly", "no"];
-        let child = Command::new("redis-server")
+        let child = Command::new(command.next().expect("there is one word at least"))
+            .args(command)
             .args(words)
             .args(["--repl-diskless-sync-delay", "0", "--unixsocket"])
             .arg(&socket)
             .args(["--dir", &folder.to_string()])
+            .args(&self.settings)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn();
@@ -105,8 +123,17 @@ impl Redis {
 
     #[track_caller]
     fn signal(&self, signal: Signal) {
-        let child = self.child.as_ref().expect("it runs");
-        kill_process(Pid::from_child(child), signal).expect("it runs");
+        kill_process(self.pid(), signal).expect("it runs");
+    }
+
+    /// Its process.
+    ///
+    /// # Panics
+    /// Where it does not run.
+    #[track_caller]
+    #[must_use]
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(self.child.as_ref().expect("it runs"))
     }
 
     /// Forgets everything, as an operator's slip makes it.

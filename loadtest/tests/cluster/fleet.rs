@@ -53,7 +53,16 @@ impl Fleet {
         gateways: usize,
         reach: impl FnOnce(&Redis) -> Vec<(&'static str, String)>,
     ) -> Self {
-        let (redis, store) = (Redis::start(), Store::new(1));
+        Self::start_on(Redis::start(), gateways, reach)
+    }
+
+    /// The same on a Redis that runs.
+    pub(crate) fn start_on(
+        redis: Redis,
+        gateways: usize,
+        reach: impl FnOnce(&Redis) -> Vec<(&'static str, String)>,
+    ) -> Self {
+        let store = Store::new(1);
         let common = [
             ("SECKILL_SECRET", SECRET.to_owned()),
             ("SECKILL_STORE_URL", store.url(0)),
@@ -70,8 +79,13 @@ impl Fleet {
 
     /// One more gateway, which knows nothing yet; its number.
     pub(crate) fn join(&mut self) -> usize {
+        self.join_with(Vec::new())
+    }
+
+    /// The same with settings of its own, which count before those of all.
+    pub(crate) fn join_with(&mut self, own: Vec<(String, String)>) -> usize {
         let number = self.gateways.len();
-        self.gateways.push(gateway(number, &self.common));
+        self.gateways.push(gateway(number, &[&self.common[..], &own].concat()));
         number
     }
 

@@ -10,6 +10,7 @@ mod faults;
 mod fleet;
 mod forged;
 mod owners;
+mod packets;
 mod restoring;
 mod retiring;
 mod rights;

@@ -33,8 +33,8 @@ pub(crate) enum Fault {
     GatewayLost(usize),
     /// The same, and its data is there yet: it would be refused.
     GatewayLeft(usize),
-    /// A gateway that lives is retired, for want of a link to it or for no reason: it goes on until it is no member
-    /// any more, and a fresh one takes its place.
+    /// A gateway that lives is retired, for want of a link to it or for no reason: it goes on until it hears so, or
+    /// is no member any more, and a fresh one takes its place.
     GatewayRetired(usize, Mode),
     /// Nobody can write to the store for so long that nobody is a member any more.
     MembersLapsed,
@@ -197,7 +197,9 @@ impl Fault {
         if let Self::GatewayRetired(gateway, _) = self {
             return world.may_retire(gateway);
         }
-        self.loses().is_none_or(|gateway| world.may_replace(gateway))
+        // Who is no member takes no word.
+        let is_heard = !matches!(self, Self::SalePaused(_)) || world.all_reach_store();
+        is_heard && self.loses().is_none_or(|gateway| world.may_replace(gateway))
     }
 
     /// A while before it begins: a replica that takes over lacks what is written from now on.
@@ -213,6 +215,7 @@ impl Fault {
             Self::GatewayKilled(gateway) => world.kill(gateway),
             Self::GatewayLost(gateway) => world.lose(gateway, true),
             Self::GatewayLeft(gateway) => world.lose(gateway, false),
+            Self::GatewayRetired(_, Mode::Well) => {}
             Self::GatewayRetired(gateway, mode) => alone(world, gateway, mode),
             Self::MembersLapsed | Self::StoreStalled => world.stall_store(),
             Self::SalePaused(gateway) => world.pause(gateway),

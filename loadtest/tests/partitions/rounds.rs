@@ -25,7 +25,7 @@ use crate::faults::{Fault, draw, drawable};
 use crate::world::{GATEWAYS, World};
 
 const ROUNDS: usize = 5;
-/// After so many each kind of fault has been there: less than one run in 10^7 would miss one.
+/// After so many each kind of fault has been there: less than one run in 10^5 would miss one.
 const ALL_MET_ROUNDS: usize = 200;
 /// Rounds of one world: whoever was adopted goes on for ever.
 const WORLD_ROUNDS: usize = 20;
@@ -154,6 +154,8 @@ impl Round {
         self.tokens.extend(shop::tokens(&world.gateways[0], &prefix, count));
         let mut waiting: Vec<usize> = (first..self.tokens.len()).collect();
         until("the last unit is sold", SETTLED, || {
+            // A pause that only a lost journal had as over comes back with the store's word.
+            world.resume();
             waiting.retain(|&buyer| {
                 let (at, answer) = (now(), self.buy(world, buyer));
                 let is_served = answer.order.is_some();
@@ -258,12 +260,14 @@ fn what_clients_were_told_is_what_all_books_say_whatever_goes_wrong() {
     let mut random = Random::new(seed);
     let mut lapses = random.percent(50);
     let mut world = World::start(lapses);
+    let mut may_meet = drawable(&world);
     let mut met: BTreeMap<String, usize> = BTreeMap::new();
     for number in 1..=rounds() {
         if number.is_multiple_of(WORLD_ROUNDS) {
             world.check();
             lapses = !lapses;
             world = World::start(lapses);
+            may_meet.extend(drawable(&world));
         }
         let faults = draw(&world, &mut random);
         println!("round {number} begins: {faults:?}");
@@ -289,7 +293,7 @@ fn what_clients_were_told_is_what_all_books_say_whatever_goes_wrong() {
     }
     let counts: Vec<_> = met.iter().map(|(name, count)| format!("{name} {count}")).collect();
     println!("faults: {}", counts.join(", "));
-    let never: Vec<_> = drawable(&world).into_iter().filter(|it| !met.contains_key(it)).collect();
+    let never: Vec<_> = may_meet.iter().filter(|it| !met.contains_key(*it)).collect();
     assert!(never.is_empty() || rounds() < ALL_MET_ROUNDS, "never met: {never:?}");
     world.check();
 }

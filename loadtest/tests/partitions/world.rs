@@ -8,6 +8,7 @@ use std::fs;
 use std::mem::replace;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use seckill_loadtest::client::{Client, Request, Response};
 use seckill_loadtest::gateway::{Gateway, Start};
@@ -23,7 +24,7 @@ use seckill_loadtest::store::{Held, Store};
 /// Gateways: each of them is once the only one on its side of a partition.
 pub(crate) const GATEWAYS: usize = 3;
 /// How long a gateway is a member unless the store says so again, where it is for a time only: the least.
-const MEMBER_S: u32 = 5;
+const MEMBERSHIP: Duration = Duration::from_secs(5);
 const START: Start = Start { cores: 1, through: &[] };
 
 /// To start one by hand.
@@ -186,12 +187,11 @@ impl World {
         if with_disk {
             fs::remove_dir_all(self.gateways[gateway].data()).unwrap();
         }
-        self.note_loss(gateway);
+        self.note_loss(gateway, now());
     }
 
-    /// What it had not flushed is of no account from now on.
-    fn note_loss(&mut self, gateway: usize) {
-        let lost_at = now();
+    /// What it had not flushed by then is of no account.
+    fn note_loss(&mut self, gateway: usize, lost_at: Instant) {
         let its = self.speakers.iter().filter(|(_, speaker)| **speaker == gateway);
         self.losses.extend(its.map(|(&number, _)| (number, lost_at)));
     }
@@ -214,13 +214,20 @@ impl World {
         self.stalled.is_none() && successor.is_some_and(|it| self.reaches_store(it))
     }
 
+    /// Whether nothing keeps any gateway from the store.
+    pub(crate) fn all_reach_store(&self) -> bool {
+        self.stalled.is_none() && (0..GATEWAYS).all(|gateway| self.reaches_store(gateway))
+    }
+
     fn reaches_store(&self, gateway: usize) -> bool {
         self.store.ways().get(gateway).is_none_or(|it| it.is_well())
     }
 
-    /// How a gateway's way to the store is from now on, where it has one of its own.
+    /// How a gateway's way to the store is from now on, where it has one of its own; none is well while all stand
+    /// still.
     pub(crate) fn set_way_to_store(&self, gateway: usize, mode: Mode) {
-        if let Some(way) = self.store.ways().get(gateway) {
+        let is_kept = self.stalled.is_some() && mode == Mode::Well;
+        if !is_kept && let Some(way) = self.store.ways().get(gateway) {
             way.set_all(mode);
         }
     }
@@ -237,14 +244,20 @@ impl World {
         self.take_place(gateway, adopter)
     }
 
-    /// The same for one that lives, and goes on until it is no member any more; with a way to the store it ends.
+    /// The same for one that lives, and goes on until it hears so, or is no member any more. What it says behind
+    /// that counts like anybody's.
     pub(crate) fn replace_living(&mut self, gateway: usize) -> Gateway {
         let adopter = self.retire(gateway, &[]);
+        let lapsed_at = now() + MEMBERSHIP;
         self.await_no_member(gateway);
+        let over_at = now().min(lapsed_at);
         self.set_way_to_store(gateway, Mode::Well);
-        assert_eq!(self.gateways[gateway].wait(), Some(2), "it was retired");
+        until("it says why it ends", GENEROUS, || {
+            self.gateways[gateway].log().contains("was retired").then_some(())
+        });
+        assert_eq!(self.gateways[gateway].wait(), Some(2));
         self.addresses.set(gateway, None);
-        self.note_loss(gateway);
+        self.note_loss(gateway, over_at);
         self.take_place(gateway, adopter)
     }
 
@@ -290,8 +303,9 @@ impl World {
 
     /// An operator pauses the sale at a gateway, if that runs and takes the word.
     pub(crate) fn pause(&self, gateway: usize) {
-        if self.addresses.of(gateway).is_some() {
-            drop(self.step(gateway, "pause"));
+        let is_there = self.addresses.of(gateway).is_some();
+        if is_there && self.step(gateway, "pause").is_ok_and(|answer| answer.status == 200) {
+            assert!(self.has_paused(gateway), "it has taken the word");
         }
     }
 
@@ -363,6 +377,7 @@ impl World {
                 ("seckill_flush_lag_records", 0),
                 ("seckill_peers{state=\"present\"}", GATEWAYS - 1),
                 ("seckill_breaker_state{follower=\"store\",calls=\"read\"}", 0),
+                ("seckill_member", 1),
             ] {
                 self.await_figure(gateway, name, figure);
             }
@@ -435,6 +450,7 @@ fn variables(
         ("SECKILL_TRUSTED_PROXIES", "127.0.0.1".to_owned()),
     ];
     let own = own.map(|(name, value)| (name.to_owned(), value));
-    let bound = lapses.then(|| ("SECKILL_MEMBERSHIP_LASTS".to_owned(), MEMBER_S.to_string()));
+    let bound =
+        lapses.then(|| ("SECKILL_MEMBERSHIP_LASTS".to_owned(), MEMBERSHIP.as_secs().to_string()));
     [provider::variables(), own.into(), bound.into_iter().collect()].concat()
 }

@@ -134,7 +134,9 @@ impl Keeper {
         if self.segments.are_short() && self.segments.make() {
             return Ok(true);
         }
-        self.recycle_spent()?;
+        if self.recycle_spent()? {
+            return Ok(true);
+        }
         // Without room for another segment, one that can be recycled is worth a checkpoint.
         let lacks_room = self.segments.lack_room();
         let worth = if lacks_room { 1 } else { self.segments_worth_a_checkpoint() };
@@ -200,9 +202,7 @@ impl Keeper {
         self.checkpoint_bytes = self.write_checkpoint(next, position, &fold)?;
         self.forgotten.extend(forgotten);
         self.wanted = self.wanted.filter(|&wanted| wanted > position);
-        let before = self.checkpoint.replace(next);
-        // A checkpoint that is made once more, since recycling had failed, replaces itself.
-        self.outdated.extend(before.filter(|&before| before != next));
+        self.outdated.extend(self.checkpoint.replace(next));
         // Relaxed: a figure for people.
         self.checkpoints.fetch_add(1, Ordering::Relaxed);
         Ok(())
@@ -237,17 +237,18 @@ impl Keeper {
         })
     }
 
-    /// Recycles the closed segments that the checkpoint has passed, once older checkpoints are gone.
-    fn recycle_spent(&mut self) -> io::Result<()> {
+    /// Recycles the closed segments that the checkpoint has passed, once older checkpoints are gone; whether
+    /// there were some.
+    fn recycle_spent(&mut self) -> io::Result<bool> {
         self.remove_outdated()?;
-        let spares_max = self.segments_worth_a_checkpoint();
+        let (spares_max, before) = (self.segments_worth_a_checkpoint(), self.closed.len());
         while let Some(segment) = self.closed.front().map(|it| it.segment)
             && self.checkpoint.is_some_and(|checkpoint| segment < checkpoint)
         {
             self.segments.recycle(segment, spares_max)?;
             self.closed.pop_front();
         }
-        Ok(())
+        Ok(self.closed.len() < before)
     }
 
     fn remove_outdated(&mut self) -> io::Result<()> {
