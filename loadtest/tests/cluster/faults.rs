@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::auditing::audit;
 use crate::breakers;
-use crate::fleet::{Fleet, SERVE, START, await_status, buy};
+use crate::fleet::{Fleet, SERVE, START, await_status, buy, sell};
 
 #[test]
 fn with_redis_stopped_or_killed_gateways_sell_what_they_were_lent() {
@@ -292,7 +292,7 @@ fn a_redis_that_forgets_everything_lends_nothing_twice() {
 
 /// It became payable, and would have been gone with its gateway.
 #[test]
-fn an_order_that_the_store_does_not_take_is_rejected_and_never_payable() {
+fn u7_an_order_that_the_store_does_not_take_is_rejected_never_payable_and_its_unit_is_sold() {
     let mut fleet = Fleet::start(2);
     let activity = fleet.sale(Sale::of(20));
     let tokens = ["poisoned", "sound"].map(|name| fleet.tokens(name, 1).remove(0));
@@ -323,6 +323,8 @@ fn an_order_that_the_store_does_not_take_is_rejected_and_never_payable() {
             fleet.crash(1);
         }
     }
+    // All but the one that can be paid for.
+    sell(&mut fleet.shoppers("rest", 20), &[0, 1], &activity, 19);
 }
 
 #[test]

@@ -242,6 +242,22 @@ pub(crate) fn await_status(client: &mut Client, order: &str, status: Status) {
     });
 }
 
+/// Has shoppers buy at some gateways until as many units are sold as are left.
+#[track_caller]
+pub(crate) fn sell(shoppers: &mut [Vec<Client>], gateways: &[usize], activity: &str, left: usize) {
+    until("every unit that is left is sold", GENEROUS, || {
+        let mut sold = 0;
+        for (number, shopper) in shoppers.iter_mut().enumerate() {
+            let at = gateways[number % gateways.len()];
+            // Who has bought is told of their order again, under the same key.
+            let bought = buy(&mut shopper[at], activity, &format!("rest-{number}"));
+            sold += usize::from(bought.is_ok());
+        }
+        assert!(sold <= left, "oversold: {sold} of {left}");
+        (sold == left).then_some(())
+    });
+}
+
 /// The orders by status of many shoppers, each asked at the gateway where they bought.
 pub(crate) fn statuses(bought: &mut [(Client, String)]) -> BTreeMap<String, usize> {
     let mut statuses = BTreeMap::new();

@@ -4,14 +4,13 @@
 use std::collections::BTreeSet;
 use std::process::{Command, id};
 
-use seckill_loadtest::client::Client;
-use seckill_loadtest::order::{Order, Status};
+use seckill_loadtest::order::Status;
 use seckill_loadtest::patience::{GENEROUS, until};
 use seckill_loadtest::redis::Redis;
 use seckill_loadtest::shop::Sale;
 
 use crate::breakers::STATE;
-use crate::fleet::{Fleet, await_status, buy};
+use crate::fleet::{Fleet, await_status, buy, sell};
 
 /// In a network of its own: makes a wire, gives its outer end, named first, to the process that is named second, and
 /// runs what comes behind the address of the inner end.
@@ -163,7 +162,8 @@ fn packets_that_are_lost_on_either_way_are_a_redis_that_is_away() {
             (fleet.labelled(FAR, STATE) == Some(0)).then_some(())
         });
     }
-    sell_out(&mut shoppers, &activity, &bought);
+    let left = 60 - bought.len();
+    sell(&mut shoppers[bought.len()..], &[0, 1, FAR], &activity, left);
     for gateway in &fleet.gateways {
         drop(gateway.audited(&["audit"]));
     }
@@ -175,14 +175,4 @@ fn is_gone(wire: &Wire, before: &BTreeSet<String>) -> bool {
     let listed = String::from_utf8(listed.stdout).unwrap();
     let is_there = |it: &String| listed.split_whitespace().any(|word| word == it);
     !before.iter().any(is_there)
-}
-
-/// Each shopper gets one unit, but for one, who comes too late.
-fn sell_out(shoppers: &mut [Vec<Client>], activity: &str, bought: &[(usize, usize, Order)]) {
-    let mut waiting: Vec<usize> = (bought.len()..shoppers.len()).collect();
-    until("all units are sold", GENEROUS, || {
-        waiting.retain(|&number| buy(&mut shoppers[number][number % 3], activity, "key").is_err());
-        assert!(!waiting.is_empty(), "more is sold than there was");
-        (waiting.len() == 1).then_some(())
-    });
 }

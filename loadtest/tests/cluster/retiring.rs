@@ -12,7 +12,7 @@ use seckill_loadtest::provider::{delivery, succeeded};
 use seckill_loadtest::shop::{self, Sale, id_of};
 use serde_json::{Value, json};
 
-use crate::fleet::{Fleet, SERVE, START, await_status, buy};
+use crate::fleet::{Fleet, SERVE, START, await_status, buy, sell};
 
 /// Who is lost, and who takes over.
 pub(crate) const LOST: usize = 1;
@@ -109,21 +109,6 @@ fn await_figures(fleet: &Fleet, activity: &str) {
             (fleet.labelled(ADOPTER, &family) == Some(figure)).then_some(())
         });
     }
-}
-
-/// Has shoppers buy at some gateways until as many units are sold as are left.
-fn sell(shoppers: &mut [Vec<Client>], gateways: &[usize], activity: &str, left: usize) {
-    until("every unit that is left is sold", GENEROUS, || {
-        let mut sold = 0;
-        for (number, shopper) in shoppers.iter_mut().enumerate() {
-            let at = gateways[number % gateways.len()];
-            // Who has bought is told of their order again, under the same key.
-            let bought = buy(&mut shopper[at], activity, &format!("rest-{number}"));
-            sold += usize::from(bought.is_ok());
-        }
-        assert!(sold <= left, "oversold: {sold} of {left}");
-        (sold == left).then_some(())
-    });
 }
 
 /// All books of the adopter, its own and those of whom it has adopted, agree with the store.

@@ -34,6 +34,10 @@ const OPERATIONS: [u16; 3] = [9091, 9092, 9093];
 fn make_cluster_starts_a_fleet_that_sells_ends_whole_and_goes_on_the_next_time() {
     let data = Scratch::new();
     let Some(mut cluster) = Cluster::start(data.path()) else { return };
+    let told = cluster.output();
+    for port in [FRONT, SECOND].into_iter().chain(OPERATIONS) {
+        assert!(told.contains(&port.to_string()), "where all of it listens: {told}");
+    }
     let sold = cluster.inside(sell);
     for part in ["redis", "gateway 2"] {
         let told = format!("{part} has ended");
