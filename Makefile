@@ -80,7 +80,7 @@ sim: ## One seed of the simulations: make sim SEED=42
 	SEED=$(SEED) $(CARGO) test $(PROFILE) --test simulate -- --nocapture
 	SEED=$(SEED) $(CARGO) test $(PROFILE) --lib every_seed_of_a_fleet -- --nocapture
 
-soak: tools-redis ## The full counts: 100,000 seeds, 200 kills, 200 rounds of faults in a fleet; writes loadtest/soak-report.txt
+soak: tools-redis ## The full counts: 100,000 seeds, 1,000 on a real Redis, 200 kills, 200 rounds of faults in a fleet; writes loadtest/soak-report.txt
 	$(CARGO) build $(PROFILE) --bin seckill
 	mkdir -p target
 	(date -u +%F; uname -srm; nproc; git rev-parse --short HEAD) | paste -sd' ' > $(REPORT)
@@ -93,6 +93,8 @@ soak-seeds:
 	SEEDS=100000 $(CARGO) test $(PROFILE) --lib every_seed_of_a_fleet -- --nocapture 2>&1 \
 		| tee target/soak-fleet.log \
 		| grep --line-buffered -E '^test .*fleet|seeds of a fleet|^SEED' | tee -a $(REPORT)
+	SEEDS=10000 $(CARGO) test $(PROFILE) --lib reconcile::tests::model -- --nocapture 2>&1 \
+		| tee target/soak-model.log | grep --line-buffered -E '^test .*model|^SEED' | tee -a $(REPORT)
 
 soak-rounds:
 	ROUNDS=200 $(CARGO) test $(PROFILE) --test crash -- --nocapture 2>&1 | tee target/soak-crash.log \
