@@ -146,6 +146,7 @@ fn a_rule_that_redis_leaves_out_shows() {
         Flaw::DeclaresAgain,
         Flaw::AsksNobody,
         Flaw::AnswersAnew,
+        Flaw::ForgetsReplies,
         Flaw::AddsReturns,
         Flaw::LendsAtOnce,
         Flaw::KeepsPlaces,

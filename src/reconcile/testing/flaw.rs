@@ -20,6 +20,10 @@ pub(crate) enum Flaw {
     NamesNoEra,
     /// A number that was answered is answered anew.
     AnswersAnew,
+    /// The last one alone is.
+    AnswersLastAnew,
+    /// What was answered under the last number is not kept.
+    ForgetsReplies,
     /// What is given back counts each time it is said.
     AddsReturns,
     /// An era is live when it begins.

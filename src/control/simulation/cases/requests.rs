@@ -1,6 +1,6 @@
 //! Requests: numbers, give-backs, and places.
 
-use seckill_shards::ids::OrderId;
+use seckill_shards::ids::{OrderId, UserId};
 use seckill_shards::record::Status;
 
 use super::{Case, ask_for_everything, check, is, start};
@@ -21,6 +21,60 @@ fn c11_c13_one_number_has_one_answer() {
         ask_for_everything(world)
     };
     check(case, 2, Flaw::AnswersAnew, "units of 2 are lent");
+}
+
+/// Redis has done a request of which the answer is lost, and its sender says it again under the same number, by
+/// then with a greater wish. It hears what was done, and has the rest by the next number.
+#[test]
+fn c13_a_number_that_is_said_again_is_answered_with_what_was_done() {
+    let case: Case = |world| {
+        world.sales.clear();
+        world.publish(3, 2);
+        start(world, 2)?;
+        world.held.insert(0);
+        world.buy(0, world.sale(), UserId(1), 1);
+        let first = world.carry_up_to(0, |it| is(it, "lease", "0") && it[9] == "1")?;
+        let n = world.network().messages(first)[0][7].clone();
+        world.carry_one(first, Way::Unanswered, false);
+        world.buy(0, world.sale(), UserId(2), 2);
+        let again = |it: &[String]| is(it, "lease", "0") && it[7] == n && it[9] == "2";
+        let again = world.carry_up_to(0, again)?;
+        world.carry_one(again, Way::Whole, false);
+        world.calm(500)?;
+        if world.net(0) != 1 {
+            return Err(format!("{} units are lent under a number that had one", world.net(0)));
+        }
+        for user in [11, 12] {
+            world.try_buy(1, user, 1)?;
+        }
+        let lent = world.ledgers().map(|it| it.sum(world.sale().id).units()).sum::<u32>();
+        if lent == 3 { Ok(()) } else { Err(format!("{lent} units of 3 can be sold")) }
+    };
+    check(case, 2, Flaw::ForgetsReplies, "gateway 0 must not go on");
+    check(case, 2, Flaw::AnswersLastAnew, "2 units are lent under a number that had one");
+}
+
+/// Of two requests under one number the later one is done first: the other, in which nothing was wanted yet, comes
+/// when the unit is sold.
+#[test]
+fn c13_what_is_late_under_a_number_that_was_answered_changes_nothing() {
+    let case: Case = |world| {
+        start(world, 2)?;
+        // It soon says that it is there.
+        world.calm(2_000)?;
+        world.held.insert(0);
+        let late = world.carry_up_to(0, |it| is(it, "lease", "0") && it[9] == "0")?;
+        let n = world.network().messages(late)[0][7].clone();
+        world.carry_one(late, Way::Lost, false);
+        world.buy(0, world.sale(), UserId(1), 1);
+        let wants = |it: &[String]| is(it, "lease", "0") && it[7] == n && it[9] == "1";
+        let wants = world.carry_up_to(0, wants)?;
+        world.carry_one(wants, Way::Whole, false);
+        world.try_buy(0, 1, 1)?.ok_or("nothing is sold")?;
+        world.again(|it| is(it, "lease", "0") && it[7] == n && it[9] == "0");
+        ask_for_everything(world)
+    };
+    check(case, 2, Flaw::AnswersLastAnew, "units of 2 are lent");
 }
 
 /// What is given back is said again by each request that follows.
