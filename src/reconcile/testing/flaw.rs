@@ -24,6 +24,8 @@ pub(crate) enum Flaw {
     AnswersLastAnew,
     /// What was answered under the last number is not kept.
     ForgetsReplies,
+    /// Places are confirmed under any number.
+    ConfirmsAnyNumber,
     /// What is given back counts each time it is said.
     AddsReturns,
     /// An era is live when it begins.

@@ -469,7 +469,12 @@ impl SimulatedRedis {
         let hash = self.hashes.get_mut(key).expect("it was looked at a moment ago");
         let record = match record_for(hash, &ask, flaw) {
             Ok(record) => record,
-            Err(answer) => return Ok(answer),
+            Err(answer) => {
+                if flaw == Flaw::ConfirmsAnyNumber && answer[0] == "NUMBER" {
+                    hash.confirm(&ask, 0, flaw);
+                }
+                return Ok(answer);
+            }
         };
         // What is refused from here on changes nothing: it is done to a copy.
         let mut changed = hash.clone();
@@ -508,6 +513,25 @@ fn record_for(hash: &Hash, ask: &Ask, flaw: Flaw) -> Result<Record, Vec<String>>
 }
 
 impl Hash {
+    /// What is placed then, and whose place was asked for with success and in vain.
+    fn confirm(&mut self, ask: &Ask, placed: u64, flaw: Flaw) -> (u64, Vec<String>, Vec<String>) {
+        let (owner, mut placed) = (&ask.owner, placed);
+        let (mut yes, mut no) = (Vec::new(), Vec::new());
+        for order in &ask.confirms {
+            let others = self.others_of(order, owner);
+            let is_there = self.find(order, owner).is_some();
+            let fits = others + order.quantity <= ask.limit || flaw == Flaw::KnowsNoLimit;
+            if (is_there && others == 0) || fits {
+                placed += self.take_place(order, owner);
+                yes.push(order.order.clone());
+            } else {
+                placed = placed.saturating_sub(self.drop_place(order, owner));
+                no.push(order.order.clone());
+            }
+        }
+        (placed, yes, no)
+    }
+
     fn lend(&mut self, ask: &Ask, record: Record, flaw: Flaw) -> Result<Vec<String>, &'static str> {
         if !self.take_stock(ask) {
             return Err("STOCK_SHRANK");
@@ -527,19 +551,7 @@ impl Hash {
         if ask.have < placed && flaw != Flaw::KeepsPlaces {
             return Err("HAVE_BELOW_PLACED");
         }
-        let (mut yes, mut no) = (Vec::new(), Vec::new());
-        for order in &ask.confirms {
-            let others = self.others_of(order, owner);
-            let is_there = self.find(order, owner).is_some();
-            let fits = others + order.quantity <= ask.limit || flaw == Flaw::KnowsNoLimit;
-            if (is_there && others == 0) || fits {
-                placed += self.take_place(order, owner);
-                yes.push(order.order.clone());
-            } else {
-                placed = placed.saturating_sub(self.drop_place(order, owner));
-                no.push(order.order.clone());
-            }
-        }
+        let (placed, yes, no) = self.confirm(ask, placed, flaw);
         let kept = if flaw == Flaw::AddsReturns { record.net } else { ask.have };
         let leased = (self.leased + ask.have).saturating_sub(record.net);
         let pool =

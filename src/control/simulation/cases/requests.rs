@@ -161,3 +161,19 @@ fn c15_c16_every_ended_order_is_released() {
         check(|world| case(world, asked), 2, Flaw::None, "");
     }
 }
+
+/// A copy of the request that asked for a place comes behind the release of that order: it leaves none, and the
+/// buyer may buy elsewhere.
+#[test]
+fn c15_a_place_that_is_asked_for_behind_its_release_is_not_taken() {
+    let case: Case = |world| {
+        start(world, 2)?;
+        let order = world.payable(0, 1)?;
+        world.cancel(0, order);
+        world
+            .until("its end is told", |it| it.network().find(|it| names(it, order)[0]).is_some())?;
+        world.again(|it| names(it, order)[1]);
+        world.payable(1, 1).map(drop)
+    };
+    check(case, 2, Flaw::ConfirmsAnyNumber, "it does not come about that it is payable");
+}
