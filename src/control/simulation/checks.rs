@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use seckill_shards::ids::Era;
+use seckill_shards::orders::Sum;
 
 use super::Violation;
 use super::gateway::Running;
@@ -33,6 +34,7 @@ impl World {
             }
         }
         self.check_declarations()?;
+        self.check_give_backs()?;
         if !is_news {
             return Ok(());
         }
@@ -46,22 +48,39 @@ impl World {
     /// declared of a closed sale is final.
     fn check_declarations(&self) -> Result<(), Violation> {
         for message in self.network().under_way().filter(|it| it[1].ends_with("declare")) {
-            let [_, _, _, key, era, from, epoch, ..] = message else { continue };
-            let sale = self.sales.iter().find(|sale| key.ends_with(&format!(":{}", sale.id)));
-            let from = from.parse::<usize>().ok().and_then(|from| self.gateways.get(from));
-            let (Some(sale), Some(from)) = (sale, from) else { continue };
-            let speaks = |it: &Running| it.engine().origin().epoch.to_string() == *epoch;
-            let sum = from.ledger.sum(sale.id);
-            if sum.closed || !from.running.as_ref().is_some_and(speaks) {
-                continue;
-            }
+            let Some(sum) = self.sum_of_sender(message) else { continue };
             let entered = sum.lease.and_then(|lease| lease.era);
-            let era: Era = era.parse().expect("an era is named");
+            let era: Era = message[4].parse().expect("an era is named");
             if entered.is_none_or(|entered| entered.generation < era.generation) {
                 return Err(format!("{era} is declared in, and {entered:?} was entered"));
             }
         }
         Ok(())
+    }
+
+    /// What is given back is durable before it is said: whoever went down in between would sell it again.
+    fn check_give_backs(&self) -> Result<(), Violation> {
+        for message in self.network().under_way().filter(|it| it[1].ends_with("_lease")) {
+            let lease = self.sum_of_sender(message).and_then(|sum| sum.lease);
+            let number = |at: usize| message[at].parse::<u64>().expect("a number");
+            let (n, have) = (number(7), number(8));
+            // What was answered by now says nothing of what came since.
+            let Some(lease) = lease.filter(|lease| n == lease.n + 1) else { continue };
+            if have < u64::from(lease.net) {
+                return Err(format!("{have} units are said to be left, and {lease:?} is durable"));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the journal of a message's sender has of its sale, where that one runs and has not closed it.
+    fn sum_of_sender(&self, message: &[String]) -> Option<Sum> {
+        let [_, _, _, key, _, from, epoch, ..] = message else { return None };
+        let sale = self.sales.iter().find(|sale| key.ends_with(&format!(":{}", sale.id)))?;
+        let from = self.gateways.get(from.parse::<usize>().ok()?)?;
+        let speaks = |it: &Running| it.engine().origin().epoch.to_string() == *epoch;
+        let sum = from.ledger.sum(sale.id);
+        (!sum.closed && from.running.as_ref().is_some_and(speaks)).then_some(sum)
     }
 
     /// However often Redis forgot, it never counted wrongly what it knew.

@@ -1,12 +1,15 @@
 //! Requests: numbers, give-backs, and places.
 
+use std::task::{Context, Waker};
+
 use seckill_shards::ids::{OrderId, UserId};
 use seckill_shards::record::Status;
 
-use super::{Case, ask_for_everything, check, is, start};
+use super::{Case, ask_for_everything, check, is, run, start};
 use crate::control::simulation::Violation;
 use crate::control::simulation::world::World;
-use crate::reconcile::testing::{Flaw, Way};
+use crate::reconcile::testing::{Flaw, Network, Way};
+use crate::reconcile::{Holder, LeaseRequest, Member, Stock};
 
 /// A request that was answered long ago comes again: it says that its sender has nothing.
 #[test]
@@ -91,6 +94,36 @@ fn c12_a_give_back_is_absolute() {
         world.try_buy(0, 4, 1).map(drop)
     };
     check(case, 2, Flaw::AddsReturns, "units of 2 are lent");
+}
+
+/// The other half of C12, which is looked at in each step of each run: a give-back is durable before it is said.
+#[test]
+fn c12_whoever_says_a_give_back_before_it_is_durable_is_seen() {
+    fn case(world: &mut World, ahead: u32) -> Result<(), Violation> {
+        start(world, 2)?;
+        world.payable(0, 1)?;
+        let (id, era) = (world.sale().id, world.era(0).ok_or("it lives in none")?);
+        let lease = world.gateways[0].ledger.sum(id).lease.ok_or("it has none")?;
+        let request = LeaseRequest {
+            era,
+            holder: Holder { member: Member::Gateway(0), epoch: 0 },
+            n: lease.n + 1,
+            have: lease.net - ahead,
+            want: 0,
+            stock: Stock { version: 0, stocked: 2, open: true },
+            limit: 1,
+            releases: Vec::new(),
+            confirms: Vec::new(),
+        };
+        let (leases, requests) = (Network::leases(&world.network, 0), [(id, request)]);
+        let mut said = Box::pin(leases.lease(&requests));
+        let is_said = said.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending();
+        assert!(is_said, "it is under way");
+        world.check()
+    }
+    check(|world| case(world, 0), 2, Flaw::None, "");
+    let violation = run(|world| case(world, 1), 2, Flaw::None).expect_err("it is not durable");
+    assert!(violation.contains(" units are said to be left, and "), "{violation}");
 }
 
 /// Two gateways serve one buyer; Redis forgets the place of the first one's order before the second
