@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::limits::FIRST_LEASES;
 use super::{Round, Settling, Stop};
@@ -51,18 +52,26 @@ impl Control {
     /// they may know that this journal is an older copy, and who comes first would be told that nothing is left.
     pub(in crate::control) async fn lease_first(&self, has_store: bool) {
         let Some(settling) = self.settling.as_ref().filter(|it| it.is_met()) else { return };
-        let mut round = Round::new(self, settling);
-        let settled = async {
-            while self.has_unsettled_sale(&round, has_store) {
-                match round.turn().await {
-                    Ok(rest) => tokio::time::sleep(rest.unwrap_or_default()).await,
-                    Err(stop) => return self.stop_for(&stop),
-                }
-            }
-        };
-        if tokio::time::timeout(FIRST_LEASES, settled).await.is_err() {
-            tracing::warn!("serves before it has settled all sales with the others");
+        let settled = self.settle_first(settling, has_store, tokio::time::sleep);
+        match tokio::time::timeout(FIRST_LEASES, settled).await {
+            Ok(Ok(())) => {}
+            Ok(Err(stop)) => self.stop_for(&stop),
+            Err(_) => tracing::warn!("serves before it has settled all sales with the others"),
         }
+    }
+
+    /// Settles until Redis has answered of every sale.
+    pub(in crate::control) async fn settle_first(
+        &self,
+        settling: &Settling,
+        has_store: bool,
+        rest: impl AsyncFn(Duration),
+    ) -> Result<(), Stop> {
+        let mut round = Round::new(self, settling);
+        while self.has_unsettled_sale(&round, has_store) {
+            rest(round.turn().await?.unwrap_or_default()).await;
+        }
+        Ok(())
     }
 
     /// Whether Redis has yet to answer of a sale. Of one that was not joined it will not without the store.

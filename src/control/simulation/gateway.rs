@@ -316,6 +316,21 @@ impl Running {
         &self.control.engine
     }
 
+    /// It settles as it does before it serves anybody, and no further. It tells when that is over.
+    pub(super) fn settle_first(&mut self, clock: Arc<SimulatedClock>) -> Rc<Cell<bool>> {
+        let (control, is_over) = (Arc::clone(&self.control), Rc::new(Cell::new(false)));
+        let is_over_there = Rc::clone(&is_over);
+        self.parts[Part::Settle as usize] = Box::pin(async move {
+            let settling = control.settling().expect("it shares its sales");
+            let rest = async |it| rest(&clock, it).await;
+            match control.settle_first(settling, true, rest).await {
+                Ok(()) => is_over_there.set(true),
+                Err(stop) => control.give_up(&stop),
+            }
+        });
+        is_over
+    }
+
     /// Why this process must end, where it must.
     pub(super) fn must_stop(&self) -> Option<Ending> {
         self.control.must_stop.borrow().clone()

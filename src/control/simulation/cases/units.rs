@@ -1,11 +1,12 @@
 //! Units: where somebody wants them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use seckill_shards::ids::UserId;
 use seckill_shards::record::Status;
 
-use super::{Case, ROUND_MS, check, is, start};
+use super::{Case, ROUND_MS, check, is, run, start};
 use crate::control::simulation::Violation;
 use crate::control::simulation::world::World;
 use crate::reconcile::testing::{Flaw, Way};
@@ -44,6 +45,38 @@ fn the_wish_of_one_who_is_gone_is_met_once() {
         Ok(())
     };
     check(case, 2, Flaw::TellsOldWishes, "it keeps 0 units of 40");
+}
+
+/// Whoever comes first at a gateway that has just come was told that nothing is left, of a sale that had plenty.
+/// It serves nobody before it has settled once with the others.
+#[test]
+fn a_newcomer_has_units_for_its_first_buyer() {
+    fn case(world: &mut World, settles_first: bool) -> Result<(), Violation> {
+        world.sales.clear();
+        let id = world.publish(60, 1);
+        start(world, 2)?;
+        for user in 1..5 {
+            world.payable(usize::from(user % 2 == 0), user)?;
+        }
+        world.start(2);
+        world.until("it knows the sale", |world| {
+            let running = world.gateways[2].running.as_ref();
+            running.is_some_and(|it| it.engine().activity(id).is_some())
+        })?;
+        if settles_first {
+            let clock = Arc::clone(&world.gateways[2].clock);
+            let running = world.gateways[2].running.as_mut().expect("it has started");
+            let is_over = running.settle_first(clock);
+            world.until("it has settled once", |_| is_over.get())?;
+        }
+        match world.try_buy_in((1, 0), 2, (9, 1))? {
+            Some(_) => Ok(()),
+            None => Err("its first buyer is sent away".to_owned()),
+        }
+    }
+    check(|world| case(world, true), 3, Flaw::None, "");
+    let violation = run(|world| case(world, false), 3, Flaw::None).expect_err("it has not settled");
+    assert!(violation.starts_with("its first buyer is sent away"), "{violation}");
 }
 
 /// Simulated time is no wall clock: nothing but waiting for each other takes any. All are looked at more
