@@ -3,12 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::stand_in::{Asked, JOURNAL, StandIn, TO, Wrong};
+use super::stand_in::{Asked, HOLD, JOURNAL, MOVE, POSITION, StandIn, TO, Wrong};
 use crate::store::{Batch, Fault, FlushBatch, JournalPosition, Store, StoreError};
-
-const HOLD: Asked = Asked::Statement("UPDATE journal SET position = position");
-const MOVE: Asked = Asked::Statement("UPDATE journal SET journal_id");
-const POSITION: Asked = Asked::Statement("SELECT journal_id, epoch, position FROM journal");
 
 /// A run of the journal that changes no row, and the position alone.
 pub(super) fn run() -> Arc<FlushBatch> {

@@ -5,7 +5,10 @@
 mod faults;
 mod plans;
 mod stand_in;
+mod steps;
 mod tls;
+mod tokens;
+mod work;
 
 use std::env;
 use std::ops::Deref;

@@ -1,7 +1,7 @@
 //! A stand-in for SQL Server: it speaks as much of the protocol (MS-TDS 7.4) as a flush needs, keeps
-//! one gateway's position, and does wrong what it is told to.
+//! one gateway's position and the orders that came with it, and does wrong what it is told to.
 
-#![expect(clippy::big_endian_bytes, reason = "the protocol has lengths and its version so")]
+#![expect(clippy::big_endian_bytes, reason = "the protocol has lengths so")]
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,6 +15,10 @@ use tokio_rustls::rustls::{ServerConfig, ServerConnection};
 use tokio_rustls::server::TlsStream;
 
 use super::super::{SqlServer, schema};
+use super::tokens::{
+    DONE_COUNT, DONE_MORE, Value, change, done, failed, login_ack, prelogin, row, wide,
+};
+use super::work::Work;
 
 /// What a client asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,8 +26,11 @@ pub(super) enum Asked {
     Login,
     Begin,
     Commit,
+    Rollback,
     /// A statement that contains this.
     Statement(&'static str),
+    /// To take the rows behind `INSERT BULK`.
+    Load,
 }
 
 /// What becomes of it, once.
@@ -35,12 +42,16 @@ pub(super) enum Wrong {
     ErrorBehindOther(u32),
     /// Half a reply, and the connection ends.
     Cut,
-    /// No reply, and the connection stays.
+    /// Nothing is done, there is no reply, and the connection stays.
     Silence,
+    /// It is done, there is no reply, and the connection stays.
+    DoneAndSilence,
     /// The connection ends, and nothing was done.
     Lost,
     /// It is done, and the connection ends.
     DoneAndLost,
+    /// It is done and replied to, and the connection ends.
+    SaidAndLost,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +59,8 @@ struct State {
     wrongs: Vec<(Asked, Wrong)>,
     asked: Vec<Asked>,
     position: i64,
+    /// As they came: there is no key, so what is inserted twice is seen.
+    orders: Vec<i64>,
 }
 
 /// The stand-in; it ends with the runtime of its test.
@@ -62,13 +75,20 @@ pub(super) const TO: u64 = 5;
 
 const PLAIN: &str = "Encrypt=DANGER_PLAINTEXT";
 
-const HOLD: &str = "UPDATE journal SET position = position";
-const MOVE: &str = "UPDATE journal SET journal_id";
-const POSITION: &str = "SELECT journal_id, epoch, position FROM journal";
-const SNAPSHOTS: &str = "snapshot_isolation_state";
-const TABLES: &str = "OBJECT_ID(N'schema_version')";
-const VERSION: &str = "SELECT version FROM schema_version";
-const KNOWN: [&str; 6] = [HOLD, MOVE, POSITION, SNAPSHOTS, TABLES, VERSION];
+pub(super) const HOLD: Asked = Asked::Statement("UPDATE journal SET position = position");
+pub(super) const POSITION: Asked =
+    Asked::Statement("SELECT journal_id, epoch, position FROM journal");
+pub(super) const PUBLISHED: Asked = Asked::Statement("a.published = 1");
+pub(super) const STAGE: Asked = Asked::Statement("CREATE TABLE #placed");
+pub(super) const COLUMNS: Asked = Asked::Statement("SELECT TOP 0 * FROM #placed");
+pub(super) const BULK: Asked = Asked::Statement("INSERT BULK #placed");
+pub(super) const INSERT: Asked = Asked::Statement("INSERT INTO sales_order");
+pub(super) const MOVE: Asked = Asked::Statement("UPDATE journal SET journal_id");
+const SNAPSHOTS: Asked = Asked::Statement("snapshot_isolation_state");
+const TABLES: Asked = Asked::Statement("OBJECT_ID(N'schema_version')");
+const VERSION: Asked = Asked::Statement("SELECT version FROM schema_version");
+const KNOWN: [Asked; 11] =
+    [HOLD, POSITION, PUBLISHED, STAGE, COLUMNS, BULK, INSERT, MOVE, SNAPSHOTS, TABLES, VERSION];
 
 impl StandIn {
     /// One that encrypts nothing.
@@ -127,6 +147,11 @@ impl StandIn {
     pub(super) fn position(&self) -> i64 {
         self.state.lock().unwrap().position
     }
+
+    /// The orders that it keeps.
+    pub(super) fn orders(&self) -> Vec<i64> {
+        self.state.lock().unwrap().orders.clone()
+    }
 }
 
 /// Serves a client until it goes away, or is sent away.
@@ -138,10 +163,10 @@ async fn serve(
     drop(hear(&mut stream).await?);
     say(&mut stream, REPLY, &prelogin(tls.is_some())).await?;
     match tls {
-        None => Talk { stream, state, to: None }.go_on().await,
+        None => Talk { stream, state, work: Work::default() }.go_on().await,
         Some(tls) => {
             let stream = encrypt(stream, tls, &state).await?;
-            Talk { stream, state, to: None }.go_on().await;
+            Talk { stream, state, work: Work::default() }.go_on().await;
         }
     }
     Ok(())
@@ -203,14 +228,15 @@ async fn say(stream: &mut (impl AsyncWrite + Unpin), kind: u8, message: &[u8]) -
 struct Talk<S> {
     stream: S,
     state: Arc<Mutex<State>>,
-    /// Where the transaction under way leads.
-    to: Option<i64>,
+    /// Of the transaction under way.
+    work: Work,
 }
 
 // Kinds of messages.
 const BATCH: u8 = 1;
 const CALL: u8 = 3;
 const REPLY: u8 = 4;
+const LOAD: u8 = 7;
 const TRANSACTION: u8 = 14;
 const LOGIN: u8 = 16;
 const PRELOGIN: u8 = 18;
@@ -224,23 +250,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             };
             match self.wrong(asked) {
                 None => {
-                    let reply = self.carry_out(asked);
+                    let reply = self.carry_out(asked, &message);
                     self.say(&reply).await;
                 }
-                Some(Wrong::Error(code)) => {
-                    self.say(&[error(code), done(DONE_ERROR, 0)].concat()).await;
-                }
+                Some(Wrong::Error(code)) => self.say(&failed(code)).await,
                 Some(Wrong::ErrorBehindOther(code)) => {
-                    let reply = [done(DONE_MORE, 1), error(code), done(DONE_ERROR, 0)];
-                    self.say(&reply.concat()).await;
+                    drop(self.carry_out(asked, &message));
+                    self.say(&[done(DONE_MORE, 1), failed(code)].concat()).await;
                 }
                 Some(Wrong::Cut) => {
-                    let reply = self.carry_out(asked);
+                    let reply = self.carry_out(asked, &message);
                     return self.say(&reply[..reply.len() / 2]).await;
                 }
                 Some(Wrong::Silence) => {}
+                Some(Wrong::DoneAndSilence) => drop(self.carry_out(asked, &message)),
                 Some(Wrong::Lost) => return,
-                Some(Wrong::DoneAndLost) => return drop(self.carry_out(asked)),
+                Some(Wrong::DoneAndLost) => return drop(self.carry_out(asked, &message)),
+                Some(Wrong::SaidAndLost) => {
+                    let reply = self.carry_out(asked, &message);
+                    return self.say(&reply).await;
+                }
             }
         }
     }
@@ -253,26 +282,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     }
 
     /// Does what is asked; the reply.
-    fn carry_out(&mut self, asked: Asked) -> Vec<u8> {
+    fn carry_out(&mut self, asked: Asked, message: &[u8]) -> Vec<u8> {
         match asked {
             Asked::Login => [login_ack(), done(0, 0)].concat(),
             Asked::Begin => [change(8, &[8, 1, 0, 0, 0, 0, 0, 0, 0, 0]), done(0, 0)].concat(),
             Asked::Commit => {
                 let mut state = self.state.lock().unwrap();
-                state.position = self.to.take().unwrap_or(state.position);
+                let (to, mut orders) = self.work.keep();
+                state.position = to.unwrap_or(state.position);
+                state.orders.append(&mut orders);
                 [change(9, &[0, 8, 1, 0, 0, 0, 0, 0, 0, 0]), done(0, 0)].concat()
             }
-            Asked::Statement(MOVE) => {
-                self.to = Some(i64::try_from(TO).unwrap());
-                done(DONE_COUNT, 1)
+            Asked::Rollback => {
+                // Its temporary table goes, too.
+                self.work = Work::default();
+                [change(10, &[0, 8, 1, 0, 0, 0, 0, 0, 0, 0]), done(0, 0)].concat()
             }
-            Asked::Statement(POSITION) => {
+            POSITION => {
                 let position = self.state.lock().unwrap().position;
                 row(&[Value::Digest(JOURNAL), Value::Small(2), Value::Number(position)])
             }
-            Asked::Statement(SNAPSHOTS) => row(&[Value::Number(1)]),
-            Asked::Statement(TABLES) => row(&[Value::Number(1), Value::Number(1)]),
-            Asked::Statement(VERSION) => row(&[Value::Number(schema::newest().into())]),
+            PUBLISHED => row(&activity()),
+            STAGE => self.work.stage(),
+            COLUMNS => self.work.columns(),
+            BULK => done(0, 0),
+            Asked::Load => self.work.load(message),
+            INSERT => self.work.insert(),
+            MOVE => self.work.lead(i64::try_from(TO).unwrap()),
+            SNAPSHOTS => row(&[Value::Number(1)]),
+            TABLES => row(&[Value::Number(1), Value::Number(1)]),
+            VERSION => row(&[Value::Number(schema::newest().into())]),
             Asked::Statement(_) => done(DONE_COUNT, 1),
         }
     }
@@ -291,88 +330,25 @@ fn asked(kind: u8, message: &[u8]) -> Option<Asked> {
         TRANSACTION => match message.get(22) {
             Some(5) => Some(Asked::Begin),
             Some(7) => Some(Asked::Commit),
+            Some(8) => Some(Asked::Rollback),
             _ => None,
         },
         BATCH | CALL => {
-            let wide =
-                |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
             let has = |text: &str| {
                 let text = wide(text);
                 message.windows(text.len()).any(|window| window == text)
             };
-            KNOWN.into_iter().find(|it| has(it)).map(Asked::Statement)
+            KNOWN.into_iter().find(|it| matches!(it, Asked::Statement(text) if has(text)))
         }
+        LOAD => Some(Asked::Load),
         _ => None,
     }
 }
 
-const DONE_MORE: u16 = 1;
-const DONE_ERROR: u16 = 2;
-const DONE_COUNT: u16 = 16;
-
-fn done(status: u16, rows: u64) -> Vec<u8> {
-    [&[0xfd][..], &status.to_le_bytes(), &[0, 0], &rows.to_le_bytes()].concat()
-}
-
-/// Encryption of everything, or of nothing, whatever the client asks for.
-fn prelogin(is_encrypted: bool) -> Vec<u8> {
-    let encryption = if is_encrypted { 1 } else { 2 };
-    vec![0, 0, 11, 0, 6, 1, 0, 17, 0, 1, 0xff, 16, 0, 0, 0, 0, 0, encryption]
-}
-
-fn login_ack() -> Vec<u8> {
-    let body = [&[1][..], &0x7400_0004_u32.to_be_bytes(), &[0], &[16, 0, 0, 0]].concat();
-    token(0xad, &body)
-}
-
-fn change(kind: u8, values: &[u8]) -> Vec<u8> {
-    token(0xe3, &[&[kind][..], values].concat())
-}
-
-fn error(code: u32) -> Vec<u8> {
-    let text = "told so";
-    let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let length = u16::try_from(text.len()).unwrap().to_le_bytes();
-    let end = [&[0, 0][..], &1_u32.to_le_bytes()].concat();
-    token(0xaa, &[&code.to_le_bytes()[..], &[1, 16], &length, &wide, &end].concat())
-}
-
-fn token(kind: u8, body: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(body.len()).unwrap().to_le_bytes();
-    [&[kind][..], &length, body].concat()
-}
-
-#[derive(Clone, Copy)]
-enum Value {
-    Digest([u8; 16]),
-    Number(i64),
-    Small(i16),
-}
-
-impl Value {
-    /// Its column without a name.
-    fn column(self) -> Vec<u8> {
-        let kind: &[u8] = match self {
-            Self::Digest(_) => &[0xad, 16, 0],
-            Self::Number(_) => &[0x26, 8],
-            Self::Small(_) => &[0x26, 2],
-        };
-        [&[0, 0, 0, 0, 0, 0][..], kind, &[0]].concat()
-    }
-
-    fn bytes(self) -> Vec<u8> {
-        match self {
-            Self::Digest(bytes) => [&[16, 0][..], &bytes].concat(),
-            Self::Number(number) => [&[8][..], &number.to_le_bytes()].concat(),
-            Self::Small(number) => [&[2][..], &number.to_le_bytes()].concat(),
-        }
-    }
-}
-
-/// A reply of one row.
-fn row(values: &[Value]) -> Vec<u8> {
-    let count = u16::try_from(values.len()).unwrap().to_le_bytes();
-    let columns: Vec<u8> = values.iter().flat_map(|value| value.column()).collect();
-    let bytes: Vec<u8> = values.iter().flat_map(|value| value.bytes()).collect();
-    [&[0x81][..], &count, &columns, &[0xd1], &bytes, &done(DONE_COUNT, 1)].concat()
+/// The activity of all orders: it is published, and nothing else has become of it.
+fn activity() -> Vec<Value> {
+    let (number, text) = (Value::Number(9), Value::Text("title"));
+    let named = [number, text, number, text, number, number, Value::Text("EUR")];
+    let flags = [false, true, false, false, false].map(Value::Flag);
+    [&named[..], &[number; 6], &flags, &[number]].concat()
 }
