@@ -17,12 +17,10 @@ use crate::patience::{GENEROUS, until};
 #[derive(Debug)]
 pub struct Redis {
     child: Option<Child>,
+    /// What its command line begins with, up to its own words.
+    words: Vec<String>,
     // Dropped behind the process, which is ended before.
     folder: Scratch,
-    /// A command that runs the one it is given.
-    through: Vec<String>,
-    /// Behind the settings that all have.
-    settings: Vec<String>,
 }
 
 impl Redis {
@@ -33,17 +31,29 @@ impl Redis {
     #[track_caller]
     #[must_use]
     pub fn start() -> Self {
-        Self::start_with(Vec::new(), Vec::new())
+        Self::start_with(&["--port", "0"])
     }
 
-    /// The same with more settings, run by a command that runs the one it is given.
+    /// The same with words of its own at the head of its command line.
     ///
     /// # Panics
-    /// As [`start`](Self::start).
+    /// Where there is no redis-server, or it refuses them.
     #[track_caller]
     #[must_use]
-    pub fn start_with(through: Vec<String>, settings: Vec<String>) -> Self {
-        let mut redis = Self { child: None, folder: Scratch::new(), through, settings };
+    pub fn start_with(words: &[&str]) -> Self {
+        Self::start_through(&[], words)
+    }
+
+    /// The same, run by a command that runs the one it is given.
+    ///
+    /// # Panics
+    /// As [`start_with`](Self::start_with).
+    #[track_caller]
+    #[must_use]
+    pub fn start_through(through: &[&str], words: &[&str]) -> Self {
+        let words = [through, &["redis-server"], words].concat();
+        let words = words.into_iter().map(str::to_owned).collect();
+        let mut redis = Self { child: None, words, folder: Scratch::new() };
         redis.run();
         redis
     }
@@ -52,16 +62,13 @@ impl Redis {
     fn run(&mut self) {
         let folder = self.folder.path().display();
         let socket = self.socket();
-        let server = "redis-server".to_owned();
-        let mut command = self.through.iter().chain([&server]);
-        let words = ["--port", "0", "--save", "", "--appendonly", "no"];
-        let child = Command::new(command.next().expect("there is one word at least"))
-            .args(command)
+        let (program, words) = self.words.split_first().expect("a command has a program");
+        let child = Command::new(program)
             .args(words)
+            .args(["--save", "", "--appendonly", "no"])
             .args(["--repl-diskless-sync-delay", "0", "--unixsocket"])
             .arg(&socket)
             .args(["--dir", &folder.to_string()])
-            .args(&self.settings)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn();

@@ -17,3 +17,4 @@ mod rights;
 mod selling;
 mod sessions;
 mod tls;
+mod topologies;
