@@ -11,6 +11,7 @@ mod leasing;
 mod likeness;
 mod loading;
 mod model;
+mod round_trips;
 mod sale;
 mod server;
 mod topologies;

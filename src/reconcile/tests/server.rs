@@ -13,6 +13,7 @@ use std::time::Duration;
 use std::{env, fs, process, thread};
 
 use redis::{Client, FromRedisValue, RedisResult, cmd};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 use super::coverage;
 use crate::reconcile::Leases;
@@ -171,6 +172,16 @@ impl Server {
         }
     }
 
+    /// Has it stand still: it takes connections, and says nothing.
+    pub(super) fn stop(&self) {
+        stop(&self.running.as_ref().expect("it runs").0);
+    }
+
+    /// Has it go on.
+    pub(super) fn go_on(&self) {
+        go_on(&self.running.as_ref().expect("it runs").0);
+    }
+
     fn gather(&mut self) {
         if self.text.contains(coverage::REPORT) {
             // Where the functions were never loaded nothing was taken.
@@ -213,6 +224,24 @@ pub(super) fn tell<T: FromRedisValue>(url: &str, words: &[&str]) -> RedisResult<
 pub(super) fn free_port() -> u16 {
     let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     free.local_addr().unwrap().port()
+}
+
+/// Has a process stand still, and waits until all its threads do.
+pub(super) fn stop(child: &Child) {
+    let pid = Pid::from_child(child);
+    kill_process(pid, Signal::STOP).unwrap();
+    let stopped = waitpid(Some(pid), WaitOptions::UNTRACED).unwrap();
+    assert!(stopped.is_some_and(|(_, status)| status.stopped()), "{stopped:?}");
+}
+
+/// Has a process go on that stands still.
+pub(super) fn go_on(child: &Child) {
+    kill_process(Pid::from_child(child), Signal::CONT).unwrap();
+}
+
+/// What a call comes to that may be lost and must not hang.
+pub(super) async fn ended<T>(what: &str, call: impl Future<Output = T>) -> T {
+    tokio::time::timeout(GENEROUS, call).await.unwrap_or_else(|_| panic!("{what} hangs"))
 }
 
 /// Asks until the answer is there.
