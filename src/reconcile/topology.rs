@@ -85,7 +85,10 @@ impl Topology {
     }
 
     fn cluster(scheme: &str, rest: &str) -> RedisResult<Self> {
+        // The bound of a whole call, however often it is sent on, is taken from here alone; that of
+        // each answer from where a connection is made.
         ClusterClient::builder(hosts(scheme, rest)?)
+            .response_timeout(ANSWER_MAX)
             .retries(REDIRECTIONS_MAX)
             .tcp_settings(tcp_settings())
             .build()

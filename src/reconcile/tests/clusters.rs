@@ -9,9 +9,11 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use seckill_shards::ids::{ActivityId, Era};
 
 use super::sale::{ACTIVITY, G0, G1, KEY, Sale, declaration, orders, place};
-use super::server::{Server, until};
+use super::server::{Server, ended, until};
 use crate::reconcile::limits::MESSAGES_PER_ROUND_MAX;
-use crate::reconcile::{Declaration, Leases, Refusal, Resumed, Stock, library};
+use crate::reconcile::{
+    Answer, Declaration, Fault, Leases, Refusal, Resumed, Status, Stock, library,
+};
 
 /// Slots of a cluster.
 const SLOTS: usize = 16_384;
@@ -187,6 +189,52 @@ async fn a_cluster_is_asked_at_each_keys_node() {
     leases.forget(activities[0]).await.unwrap();
     let gone = leases.status(&activities[..1]).await.unwrap().remove(0).unwrap();
     assert_eq!(gone, Err(Refusal::Absent));
+}
+
+/// What a gateway was answered of each of some sales: their eras, or that it was lost.
+async fn eras(leases: &Leases, activities: &[ActivityId]) -> Vec<Option<Era>> {
+    let round = ended("a round", leases.status(activities)).await.unwrap();
+    let era = |it: Result<Answer<Status>, Fault>| match it {
+        Ok(status) => Some(status.unwrap().era),
+        Err(Fault::Redis(_)) => None,
+        Err(fault) => panic!("{fault:?}"),
+    };
+    round.into_iter().map(era).collect()
+}
+
+/// It takes connections and says nothing. The client waited for it as long as it stood still, with all
+/// that was asked of the others.
+#[tokio::test]
+async fn a_node_of_a_cluster_that_stands_still_loses_what_is_asked_of_it_and_nothing_else() {
+    let cluster = Cluster::start(2, 0).await;
+    let leases = cluster.leases();
+    leases.ready().await.unwrap();
+    let activities: Vec<_> = (1..=16).map(ActivityId).collect();
+    let mut begun = Vec::new();
+    for &activity in &activities {
+        begun.push(Some(leases.begin(activity, None, 1, 0).await.unwrap().unwrap()));
+    }
+    for node in &cluster.0 {
+        let keys: usize = node.server.tell(&["DBSIZE"]);
+        assert!((1..16).contains(&keys), "each has some: {keys}");
+        node.server.stop();
+        for _ in 0..2 {
+            let seen = eras(&leases, &activities).await;
+            let lost = seen.iter().filter(|era| era.is_none()).count();
+            assert_eq!(lost, keys, "{seen:?}");
+            assert!(seen.iter().zip(&begun).all(|(seen, begun)| seen.is_none() || seen == begun));
+        }
+        let fault = ended("who looks whether all is there", leases.ready()).await.unwrap_err();
+        assert!(matches!(fault, Fault::Redis(_)), "{fault:?}");
+        // Whoever comes now may find the other alone.
+        drop(ended("a newcomer", cluster.leases().ready()).await);
+        node.server.go_on();
+        until("all of it is answered again", async || {
+            leases.ready().await.ok()?;
+            (eras(&leases, &activities).await == begun).then_some(())
+        })
+        .await;
+    }
 }
 
 /// Of five units g0 has three, one of them sold, and g1 has one.
