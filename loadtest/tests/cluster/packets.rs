@@ -50,20 +50,10 @@ impl Wire {
         let end = |end: u32| format!("198.18.{}.{}", number >> 6, ((number & 63) << 2) + end);
         let wire = Self { name: format!("wire{}", id()), addresses: [end(1), end(2)] };
         let process = id().to_string();
-        let through = [
-            "unshare",
-            "--net",
-            "sh",
-            "-ec",
-            BEHIND_A_WIRE,
-            &wire.name,
-            &process,
-            &wire.addresses[1],
-        ];
-        let settings = ["--bind", &wire.addresses[1], "--port", PORT, "--protected-mode", "no"];
-        let [through, settings] =
-            [&through[..], &settings].map(|it| it.iter().map(|&word| word.to_owned()).collect());
-        let redis = Redis::start_with(through, settings);
+        let [_, inner] = &wire.addresses;
+        let through = ["unshare", "--net", "sh", "-ec", BEHIND_A_WIRE, &wire.name, &process, inner];
+        let words = ["--bind", inner, "--port", PORT, "--protected-mode", "no"];
+        let redis = Redis::start_through(&through, &words);
         wire.ip(&["address", "add", &format!("{}/30", wire.addresses[0]), "dev", &wire.name]);
         wire.ip(&["link", "set", &wire.name, "up"]);
         Some((wire, redis))
