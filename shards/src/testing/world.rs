@@ -231,6 +231,16 @@ impl World {
     }
 }
 
+/// The order that a verdict has placed.
+///
+/// # Panics
+/// Where it has not.
+#[track_caller]
+pub fn placed(verdict: Verdict) -> OrderId {
+    let Verdict::Placed(order) = verdict else { panic!("not placed: {verdict:?}") };
+    order.id
+}
+
 /// An activity as most tests want it: live now, for an hour, of `stocked` units.
 #[must_use]
 pub fn published(activity: u64, stocked: u32) -> ActivityPublished {
