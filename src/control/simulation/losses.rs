@@ -149,8 +149,7 @@ impl World {
     }
 
     /// Whatever of a lost gateway's orders could be paid is there, and what is paid stays so; money can
-    /// come for what the store knows of. Here a shopper is told where to pay before the store knows, so even money
-    /// may have come for an order of which nobody else knows that it was confirmed.
+    /// come for what the store knows of.
     fn keep_promises(
         &mut self,
         at: usize,
@@ -193,11 +192,11 @@ impl World {
             let Gateway { ledger, clock, .. } = &self.gateways[usize::from(order.origin().gateway)];
             let stands = ledger.orders[order].status;
             let is_over = matches!(stands, Status::Expired | Status::Cancelled);
-            let is_refused = stands == Status::Rejected && !is_contested;
+            let is_refused = stands == Status::Rejected;
             let is_broken = match promised == Status::Paid {
                 true => is_over || is_refused,
                 // Too late to be paid it is over one way or the other: nobody may know that it was confirmed.
-                false => is_refused && clock.now() < pay_before,
+                false => is_refused && clock.now() < pay_before && !is_contested,
             };
             if is_broken {
                 return Err(format!("order {order} was {promised:?}, and is {stands:?}"));
