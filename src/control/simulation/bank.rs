@@ -26,6 +26,11 @@ impl Bank {
         orders.insert(payment.id, payment.order);
     }
 
+    /// The order that a payment is for.
+    pub(super) fn order_of(&self, payment: PaymentId) -> OrderId {
+        self.orders.lock().expect("nobody panics under this lock")[&payment]
+    }
+
     /// The shopper has paid.
     pub(super) fn take(&self, payment: PaymentId, amount: i64) {
         self.came.lock().expect("nobody panics under this lock").insert(payment, amount);

@@ -400,7 +400,15 @@ impl Running {
             return;
         }
         let (shard, asked) = (Rc::clone(&self.shards[core]), command.clone());
-        self.calls.push((command, Box::pin(async move { shard.ask_here(asked).await })));
+        let control = Arc::clone(&self.control);
+        let call = async move {
+            let verdict = shard.ask_here(asked).await;
+            if matches!(verdict, Verdict::PaymentStarted(_)) {
+                await_store(&control).await;
+            }
+            verdict
+        };
+        self.calls.push((command, Box::pin(call)));
     }
 
     /// What was answered by now.
@@ -448,6 +456,17 @@ fn go_on(task: &mut Task<()>) {
     if task.as_mut().poll(&mut context).is_ready() {
         *task = Box::pin(pending());
     }
+}
+
+/// Until the store has all that is written down by now, as a call waits that tells a shopper where to pay.
+async fn await_store(control: &Control) {
+    let durable = control.engine.journal().durable_position();
+    control.flush.hasten(durable);
+    poll_fn(|_| match control.engine.flushed_position() >= durable {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    })
+    .await;
 }
 
 /// Waits on the simulated clock.

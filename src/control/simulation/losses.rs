@@ -2,6 +2,7 @@
 //!
 //! It must not know how orders are read from the store, nor what becomes of them then.
 
+use std::collections::BTreeSet;
 use std::mem::replace;
 use std::rc::Rc;
 
@@ -139,7 +140,8 @@ impl World {
             if has_left {
                 self.check_handed_over(&former, &records)?;
             }
-            self.keep_promises(at, &former, &records)?;
+            self.keep_promises(at, &former)?;
+            self.check_payments(at, &records)?;
             if former.running.is_some() && !has_left {
                 self.keep_on(former);
             }
@@ -148,14 +150,8 @@ impl World {
         Ok(())
     }
 
-    /// Whatever of a lost gateway's orders could be paid is there, and what is paid stays so; money can
-    /// come for what the store knows of.
-    fn keep_promises(
-        &mut self,
-        at: usize,
-        former: &Gateway,
-        records: &[Record],
-    ) -> Result<(), Violation> {
+    /// Whatever of a lost gateway's orders could be paid is there, and what is paid stays so.
+    fn keep_promises(&mut self, at: usize, former: &Gateway) -> Result<(), Violation> {
         let ledger = &self.gateways[at].ledger;
         for (&order, entry) in former.ledger.orders.iter().filter(|(_, it)| it.is_payable()) {
             if !ledger.orders.contains_key(&order) {
@@ -172,16 +168,29 @@ impl World {
         // What had ended is told of no more.
         self.promised.retain(|&it, _| !is_here(it) || ledger.orders.contains_key(&it));
         self.acknowledged.retain(|&it| !is_here(it) || ledger.orders.contains_key(&it));
-        let is_kept = |payment| {
-            let kept = |it: &Record| matches!(it, Record::PaymentKept(it) if it.started.payment == payment);
-            records.iter().any(kept)
-        };
-        self.payments.retain(|&(it, _)| !is_here(OrderId(it.0)) || is_kept(it));
         // Whoever goes on now may stand against what others were promised.
         let promised = self.promised.keys().copied();
         let contested: Vec<_> = promised.filter(|&order| self.is_contested(order)).collect();
         for order in contested {
             self.promised.get_mut(&order).expect("it was listed").is_contested = true;
+        }
+        Ok(())
+    }
+
+    /// Whoever goes on knows of each payment that somebody was told of and may make yet.
+    fn check_payments(&self, at: usize, records: &[Record]) -> Result<(), Violation> {
+        let kept = records.iter().filter_map(|record| match record {
+            Record::PaymentKept(it) => Some(it.started.payment),
+            _ => None,
+        });
+        let kept: BTreeSet<_> = kept.collect();
+        let orders = &self.gateways[at].ledger.orders;
+        for payment in self.payments.iter().map(|&(payment, _)| payment) {
+            let order = self.bank.order_of(payment);
+            let is_open = orders.get(&order).is_some_and(|it| it.status.is_open());
+            if is_open && !kept.contains(&payment) {
+                return Err(format!("payment {payment} of order {order} was told of, and is lost"));
+            }
         }
         Ok(())
     }

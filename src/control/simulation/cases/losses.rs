@@ -42,24 +42,32 @@ fn c17_whoever_is_retired_is_off() {
     assert!(violation.contains("units of 2 are lent"), "{violation}");
 }
 
-/// U11: a gateway is lost. What can be paid is in the store, and so goes on; what it had free the others sell.
+/// U11: a gateway is lost. What can be paid is in the store, and where to pay it, and so goes on; what it had free
+/// the others sell.
 #[test]
 fn c18_what_can_be_paid_is_in_the_store() {
-    fn case(world: &mut World, forgets: bool) -> Result<(), Violation> {
+    fn case(world: &mut World, forgotten: Option<&str>) -> Result<(), Violation> {
         start(world, 2)?;
         let order = world.payable(0, 1)?;
-        if forgets {
-            let forget = "DELETE FROM sales_order";
-            world.store.db.execute(forget, []).expect("the table is there");
+        world.pay(0, order);
+        world.until("somebody is told where to pay", |world| !world.payments.is_empty())?;
+        if let Some(table) = forgotten {
+            let forget = format!("DELETE FROM {table}");
+            world.store.db.execute(&forget, []).expect("the table is there");
         }
         world.lose(0);
         world.adopt_first()?;
         world.until("it can be paid", |it| it.status(0, order) == Status::AwaitingPayment)?;
         world.payable(1, 2).map(drop)
     }
-    check(|world| case(world, false), 2, Flaw::None, "");
-    let violation = run(|world| case(world, true), 2, Flaw::None).expect_err("the store lacks it");
-    assert!(violation.contains("is AwaitingPayment, and is lost"), "{violation}");
+    check(|world| case(world, None), 2, Flaw::None, "");
+    for (table, expected) in
+        [("sales_order", "is AwaitingPayment, and is lost"), ("payment", "told of, and is lost")]
+    {
+        let violation = run(|world| case(world, Some(table)), 2, Flaw::None);
+        let violation = violation.expect_err("the store lacks it");
+        assert!(violation.contains(expected), "{violation}");
+    }
 }
 
 /// A buyer has units elsewhere and two orders at a gateway, of which one more is let: it is told so, and is lost
@@ -114,7 +122,7 @@ fn c19_the_provider_is_asked_before_an_order_ends() {
         start(world, 2)?;
         let order = world.payable(0, 1)?;
         world.pay(0, order);
-        world.until("a payment is started", |world| !world.payments.is_empty())?;
+        world.until("somebody is told where to pay", |world| !world.payments.is_empty())?;
         world.calm(1_000)?;
         world.cut_from_store(0);
         for (payment, amount) in std::mem::take(&mut world.payments) {
