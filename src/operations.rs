@@ -152,6 +152,9 @@ impl Operations {
         if let Some(why) = peers.as_ref().and_then(|peers| peers.membership().unready()) {
             return Some(why);
         }
+        if !engine.knows_sales() && engine.activities().is_empty() {
+            return Some("no sale is known yet: the store has to be read first");
+        }
         let journal = engine.journal();
         if journal.is_latched() {
             return Some("the journal met an I/O error");

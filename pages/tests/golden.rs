@@ -8,7 +8,7 @@ use seckill_pages::{
     ProblemView, ProductView, SaleView, ShapeView, Stock,
 };
 use seckill_pages::{
-    account, activity, assets, docs, home, not_found, order, orders, pay, product,
+    account, activity, assets, docs, home, not_found, not_yet, order, orders, pay, product,
 };
 use seckill_pages::{register, reset, sign_in};
 
@@ -153,6 +153,7 @@ static PAGES: LazyLock<Vec<(&'static str, Page)>> = LazyLock::new(|| {
         ("order", order()),
         ("pay", pay()),
         ("not_found", not_found()),
+        ("not_yet", not_yet()),
         ("docs", docs(&api()).compressed()),
     ]
 });

@@ -288,7 +288,8 @@ pub enum Refusal {
     TooManyDropped,
     /// A queue is full, or another change of the same thing is under way.
     Overloaded,
-    /// The journal takes no such record now: no room, or a disk fault.
+    /// The journal takes no such record now: no room, or a disk fault; or the sale may be one that is not
+    /// known yet.
     Unavailable,
     /// An older version of the row than the one known.
     Stale,

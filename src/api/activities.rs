@@ -118,7 +118,7 @@ pub(super) const PHASES: [&str; 7] =
 
 /// `GET /api/v1/activities/{id}/state`: from memory.
 pub(super) fn state(context: &Context, id: ActivityId) -> Answer {
-    let activity = context.shared.engine.activity(id).ok_or(Slug::NotFound)?;
+    let activity = context.shared.find_activity(id)?;
     let (now, sale) = (context.shared.now(), activity.sale());
     let body = context.desk.bytes(|out| {
         text::raw(out, "{\"phase\":\"");
@@ -141,14 +141,17 @@ pub(super) fn state(context: &Context, id: ActivityId) -> Answer {
 /// `GET /api/v1/activities/{id}`.
 pub(super) async fn show(call: &Call<'_>, id: ActivityId) -> Answer {
     let now = call.context.shared.now();
-    if let Some(activity) = call.context.shared.engine.activity(id) {
-        let reply = Shown::in_memory(&activity, now).reply(call, StatusCode::OK);
-        return Ok(reply.with(CACHE_CONTROL, ONE_SECOND));
-    }
+    let problem = match call.context.shared.find_activity(id) {
+        Ok(activity) => {
+            let reply = Shown::in_memory(&activity, now).reply(call, StatusCode::OK);
+            return Ok(reply.with(CACHE_CONTROL, ONE_SECOND));
+        }
+        Err(problem) => problem,
+    };
     // A draft is nobody's business but an operator's; and for the sake of sales that were forgotten
     // not every visitor's unknown id is asked of the store.
     if !is_operator(call) {
-        return Err(Slug::NotFound.into());
+        return Err(problem);
     }
     let row = call.context.store(Effect::Read, |store| async move { store.activity(id).await });
     Ok(Shown::stored(call, &row.await?).reply(call, StatusCode::OK).no_store())
@@ -168,6 +171,9 @@ pub(super) async fn list(call: &Call<'_>) -> Answer {
         let activities = activities.values().map(Arc::as_ref);
         activities.map(|activity| Shown::in_memory(activity, now)).collect()
     };
+    if shown.is_empty() && !call.context.shared.engine.knows_sales() {
+        return Err(Slug::Unavailable.into());
+    }
     let with_drafts = is_operator(call);
     if with_drafts && wanted.is_none_or(|phase| phase == "draft") {
         shown.extend(drafts(call, after).await?);

@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use seckill_shards::clock::{Clock, Timestamp};
 use seckill_shards::engine::Engine;
 use seckill_shards::ids::ActivityId;
+use seckill_shards::shard::Activity;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
@@ -186,6 +187,15 @@ impl Shared {
     #[must_use]
     pub fn breakers(&self) -> &StoreBreakers {
         &self.breakers
+    }
+
+    /// An activity that is in memory.
+    ///
+    /// # Errors
+    /// There is none; or it may be one that is not known yet.
+    pub(super) fn find_activity(&self, id: ActivityId) -> Result<Arc<Activity>, Problem> {
+        let found = self.engine.find_activity(id);
+        found.map_err(|refusal| problem::refused(&refusal, self.now()))
     }
 
     /// The gateway's clock.

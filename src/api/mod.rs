@@ -57,7 +57,7 @@ pub use self::auth::Site;
 pub use self::breakers::StoreBreakers;
 pub use self::context::{Context, Control, Shared, SharedParts};
 pub use self::counters::{Counters, add_one};
-pub use self::pages::{ORDER_SHELL, PAY_SHELL, PageMap};
+pub use self::pages::{NOT_YET, ORDER_SHELL, PAY_SHELL, PageMap};
 pub use self::passwords::hash as hash_password;
 pub use self::problem::{Problem, Slug};
 pub use self::reply::HttpResponse;

@@ -23,6 +23,9 @@ pub type PageMap = HashMap<String, Page>;
 
 pub(super) const NOT_FOUND: &str = "/404";
 
+/// Where the page is that stands in for those of sales and products while the gateway may know of none; it is
+/// in a [`PageMap`] that long. No path of a request begins like this.
+pub const NOT_YET: &str = "instead:sales";
 /// Where the page of every order is in a [`PageMap`]. No path of a request begins like this.
 pub const ORDER_SHELL: &str = "shell:/orders/";
 /// Where the sandbox bank's page for every payment is in a [`PageMap`], if it is there.
@@ -33,10 +36,20 @@ const SHELLS: [&str; 2] = [ORDER_SHELL, PAY_SHELL];
 /// The shell for a path that ends with an id.
 fn shell(path: &str) -> Option<&'static str> {
     let is_of = |shell: &&str| {
-        let id = shell.strip_prefix("shell:").and_then(|prefix| path.strip_prefix(prefix));
-        id.and_then(route::id::<u64>).is_some()
+        let prefix = shell.strip_prefix("shell:");
+        prefix.is_some_and(|prefix| has_id_behind(path, prefix))
     };
     SHELLS.into_iter().find(is_of)
+}
+
+/// Whether a path may have a page once all sales and products are known.
+fn may_come(path: &str) -> bool {
+    let prefixes = ["/activities/", "/products/", "/sales/"];
+    path == "/" || prefixes.into_iter().any(|prefix| has_id_behind(path, prefix))
+}
+
+fn has_id_behind(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).and_then(route::id::<u64>).is_some()
 }
 
 /// `GET` of anything outside `/api/`.
@@ -48,15 +61,20 @@ pub(super) fn serve(call: &Call<'_>) -> Answer {
         let (encoding, known) = (header(call, &ACCEPT_ENCODING), header(call, &IF_NONE_MATCH));
         return Ok(found(page, encoding, known));
     }
-    match pages.get(NOT_FOUND) {
-        Some(page) if takes_html(call) => {
-            let mut reply = found(page, header(call, &ACCEPT_ENCODING), None);
-            // Who asks decides between this page and a problem, and a sale may be here any moment.
-            reply.headers.retain(|(name, _)| *name != CACHE_CONTROL);
-            Ok(Reply { status: StatusCode::NOT_FOUND, ..reply }.no_store())
-        }
-        _ => Err(Slug::NotFound.into()),
+    match pages.get(NOT_YET).filter(|_| may_come(path)) {
+        Some(page) => in_place(call, Some(page), Slug::Unavailable),
+        None => in_place(call, pages.get(NOT_FOUND), Slug::NotFound),
     }
+}
+
+/// The answer where no page is: for a program a problem, and for people a page, where there is one.
+fn in_place(call: &Call<'_>, page: Option<&Page>, slug: Slug) -> Answer {
+    let Some(page) = page.filter(|_| takes_html(call)) else { return Err(slug.into()) };
+    let mut reply = found(page, header(call, &ACCEPT_ENCODING), None);
+    // Who asks decides between this page and a problem, and a sale may be here any moment.
+    reply.headers.retain(|(name, _)| *name != CACHE_CONTROL);
+    reply.headers.extend(call.context.desk.retry_field(&slug.into()));
+    Ok(Reply { status: slug.status(), ..reply }.no_store())
 }
 
 /// A page for a client that takes these encodings and may know it by these tags.

@@ -278,9 +278,7 @@ impl Desk {
         let mut reply = Reply::empty(problem.status());
         reply.body = body;
         reply.content_type = Some(PROBLEM_JSON);
-        if let Some(seconds) = problem.retry_after(self.random()) {
-            reply.headers.push((RETRY_AFTER, HeaderValue::from(seconds)));
-        }
+        reply.headers.extend(self.retry_field(problem));
         if let Some(allow) = problem.allow() {
             reply.headers.push((ALLOW, HeaderValue::from_static(allow)));
         }
@@ -291,6 +289,12 @@ impl Desk {
             reply.headers.push((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
         }
         reply
+    }
+
+    /// When to come again, where it is said.
+    pub(super) fn retry_field(&self, problem: &Problem) -> Option<(HeaderName, HeaderValue)> {
+        let seconds = problem.retry_after(self.random())?;
+        Some((RETRY_AFTER, HeaderValue::from(seconds)))
     }
 
     /// Spreads a crowd; not for secrets. Fibonacci hashing of a count.

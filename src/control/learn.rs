@@ -59,6 +59,7 @@ impl Control {
         Ok(())
     }
 
+    /// Reads all that is new in the store.
     pub(super) async fn learn_all(&self, learned: &mut Learned) -> Result<(), StoreError> {
         // Sign-outs first: whatever else the store cannot tell must not keep a session alive. Those, and
         // products, are this process's, whomever it speaks for.
@@ -66,6 +67,10 @@ impl Control {
             self.learn_sign_outs(learned).await?;
         }
         self.learn_activities(learned).await?;
+        if !learned.waits && !self.engine.knows_sales() {
+            self.engine.know_sales(true);
+            self.stale.notify_one();
+        }
         self.learn_what_was_said().await?;
         if self.is_adopted() {
             return Ok(());
@@ -219,19 +224,24 @@ mod tests {
             let desk = Desk::new(2, None);
             let Desk { control, store, .. } = &desk;
             let mut learned = Learned::default();
+            control.engine.know_sales(false);
             let there_is_room = [sale(&**store).await, sale(&**store).await];
             control.learn_all(&mut learned).await.unwrap();
+            assert!(control.engine.knows_sales());
+            control.engine.know_sales(false);
             let sales = [there_is_room[0], there_is_room[1], sale(&**store).await];
             store.restock(sales[0], 5, None).await.unwrap();
             control.learn_all(&mut learned).await.unwrap();
             let stocked = |id| control.engine.activity(id).map(|it| it.sale().terms.stocked);
             assert_eq!(sales.map(stocked), [Some(15), Some(10), None]);
+            assert!(!control.engine.knows_sales(), "there is one more");
             let end = Command::ChangePhase { activity: sales[1], change: PhaseChange::End };
             assert_eq!(control.owners.ask(0, end).await, Verdict::ActivityChanged);
             let close = Command::Close { activity: sales[1], unsold: 10 };
             assert_eq!(control.owners.ask(0, close).await, Verdict::ActivityChanged);
             control.learn_all(&mut learned).await.unwrap();
             assert_eq!(sales.map(stocked), [Some(15), Some(10), Some(10)]);
+            assert!(control.engine.knows_sales());
             let newest = store.activity(sales[0]).await.unwrap().version;
             assert_eq!(learned.activity_version, newest, "no row waits any more");
         });

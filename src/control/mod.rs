@@ -250,6 +250,7 @@ impl Control {
     /// # Errors
     /// What the store says, unless it is away.
     pub async fn prepare(&self) -> Result<(), StoreError> {
+        self.engine.know_sales(false);
         // A store that was away is not waited for once more.
         let has_store = self.is_registered();
         if has_store {

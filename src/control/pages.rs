@@ -14,7 +14,7 @@ use super::catalogue::Catalogue;
 use super::limits::{LIST_PAGES_AT_ONCE, OVER_PAGES_AT_ONCE, PRODUCT_PAGES_AT_ONCE};
 use super::views;
 use super::{Control, has_sandbox};
-use crate::api::{self, ORDER_SHELL, PAY_SHELL, PageMap};
+use crate::api::{self, NOT_YET, ORDER_SHELL, PAY_SHELL, PageMap};
 use crate::log::causes;
 use crate::store::{self, PAGE_ROWS_MAX, Store, StoreError};
 
@@ -68,7 +68,8 @@ impl Control {
             let is_over = matches!(sale.phase(now), Phase::Ended | Phase::Closed);
             Shown { id: activity.id, terms: &sale.terms, is_over }
         });
-        content(sales.collect(), catalogue, store).await
+        let knows_sales = self.engine.knows_sales();
+        Content { knows_sales, ..content(sales.collect(), catalogue, store).await }
     }
 
     /// Compresses what the start did not wait for, once.
@@ -148,7 +149,7 @@ async fn content(
     store: Option<&dyn Store>,
 ) -> Content {
     sales.sort_by_key(|sale| (sale.terms.starts_at, sale.id));
-    let mut content = Content::default();
+    let mut content = Content { activities: Vec::new(), knows_sales: true, products: Vec::new() };
     let mut on_sale: HashMap<ProductId, Vec<_>> = HashMap::new();
     for Shown { id, terms, is_over } in sales {
         if !is_over {
@@ -175,10 +176,12 @@ async fn content(
 }
 
 /// What the pages are to show.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Content {
     /// The sales, each with whether it is over.
     activities: Vec<(bool, ActivityView)>,
+    /// Whether there are no others.
+    knows_sales: bool,
     /// The products, those first whose pages matter most.
     products: Vec<ProductView>,
 }
@@ -212,7 +215,13 @@ impl Rendered {
         if self.pages.is_empty() {
             self.pages.extend(fixed_pages(self.has_sandbox));
         }
-        let has_sales = self.update_sales(content.activities);
+        match content.knows_sales {
+            true => self.pages.remove(NOT_YET),
+            false => self.pages.insert(NOT_YET.to_owned(), seckill_pages::not_yet()),
+        };
+        // No list says that there is no sale unless that is known.
+        let may_list = content.knows_sales || !content.activities.is_empty();
+        let has_sales = !may_list || self.update_sales(content.activities);
         self.update_products(content.products) && has_sales
     }
 

@@ -1,10 +1,10 @@
 //! Redis and gateways that are away, stopped, killed or forgetful while a sale goes on.
 
-use seckill_loadtest::client::Client;
+use seckill_loadtest::client::{Client, Request};
 use seckill_loadtest::gateway::Scratch;
 use seckill_loadtest::order::Status;
 use seckill_loadtest::patience::{GENEROUS, until};
-use seckill_loadtest::shop::Sale;
+use seckill_loadtest::shop::{self, Sale};
 use seckill_loadtest::store::Nowhere;
 use serde_json::json;
 
@@ -146,6 +146,45 @@ fn gateways_that_all_start_without_redis_and_store_sell_what_they_have_and_lose_
         let units = ["stock_total", "held", "remaining"].map(|name| &whole[name]);
         assert_eq!(units, [40, held, 40 - held], "{whole}");
     }
+}
+
+/// It told each buyer that there is no such sale.
+#[test]
+fn a_gateway_that_could_not_read_the_store_yet_says_so_and_not_that_there_is_no_sale() {
+    let mut fleet = Fleet::start(1);
+    let activity = fleet.sale(Sale::of(40));
+    let tokens = fleet.tokens("early", 1);
+    let nowhere = Nowhere::take();
+    let newcomer = fleet.join_with(vec![("SECKILL_STORE_URL".to_owned(), nowhere.url())]);
+    let mut visitor = client(&fleet, newcomer, &tokens[0]);
+    visitor.send(shop::buy(&activity, "early", 1)).problem(503, "unavailable");
+    let [page, sale] =
+        [format!("/activities/{activity}"), format!("/api/v1/activities/{activity}")];
+    for path in [&*page, "/", &sale, &format!("{sale}/state"), "/api/v1/activities"] {
+        let told = visitor.get(path);
+        told.problem(503, "unavailable");
+        assert!(told.header("retry-after").is_some(), "{path}");
+    }
+    visitor.get("/nothing").problem(404, "not-found");
+    let by_people = Request::new("GET", &page).header("accept", "text/html");
+    let told = visitor.send(by_people).expect(503);
+    assert!(told.text().contains("still finding out what it sells"));
+    assert!(told.header("retry-after").is_some());
+    let mut operations = Client::new(fleet.gateways[newcomer].operations());
+    let unready = operations.get("/readyz").expect(503).text();
+    assert!(unready.contains("no sale is known yet"), "{unready}");
+
+    let store = fleet.store.url(0);
+    fleet.kill_all();
+    fleet.restart_all(&store);
+    let mut visitor = client(&fleet, newcomer, &tokens[0]);
+    for path in [&*page, "/", &sale, &format!("{sale}/state"), "/api/v1/activities"] {
+        drop(visitor.get(path).expect(200));
+    }
+    visitor.get("/activities/4711").problem(404, "not-found");
+    drop(Client::new(fleet.gateways[newcomer].operations()).get("/readyz").expect(200));
+    let order = until("they are served", GENEROUS, || buy(&mut visitor, &activity, "early").ok());
+    await_status(&mut visitor, &order.id, Status::AwaitingPayment);
 }
 
 fn client(fleet: &Fleet, at: usize, token: &str) -> Client {

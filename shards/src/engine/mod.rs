@@ -20,6 +20,7 @@ pub use recover::{Found, read_fold};
 pub use threads::{AbortOnPanic, Threads};
 
 use crate::clock::{Clock, Timestamp};
+use crate::command::Refusal;
 use crate::disk::Disk;
 use crate::ids::{ActivityId, Origin};
 use crate::journal::{
@@ -204,6 +205,7 @@ impl Engine {
             leases: options.leases,
             asks: options.asks,
             takes_orders: AtomicBool::new(true),
+            knows_sales: AtomicBool::new(true),
             activities_max: options.activities_max,
             flushed: AtomicU64::new(found.checkpoint_position),
             closed: AtomicU64::new(0),
@@ -236,6 +238,15 @@ impl Engine {
     #[must_use]
     pub fn activity(&self, id: ActivityId) -> Option<Arc<Activity>> {
         self.shared.activity(id)
+    }
+
+    /// An activity by its id, or what its absence means.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] where there is none, and [`Refusal::Unavailable`] where it may be one that is
+    /// [not known yet](Self::know_sales).
+    pub fn find_activity(&self, id: ActivityId) -> Result<Arc<Activity>, Refusal> {
+        self.shared.find_activity(id)
     }
 
     /// Whether one more activity may be published.
@@ -279,6 +290,19 @@ impl Engine {
     #[must_use]
     pub fn takes_orders(&self) -> bool {
         self.shared.takes_orders.load(Ordering::Relaxed)
+    }
+
+    /// Whether every published sale is known from here on; until then one that is not found may be one that
+    /// has yet to come. An engine that is told nothing knows them all.
+    pub fn know_sales(&self, knows: bool) {
+        // Release: who sees it finds the sales that were published before.
+        self.shared.knows_sales.store(knows, Ordering::Release);
+    }
+
+    /// Whether every published sale is known.
+    #[must_use]
+    pub fn knows_sales(&self) -> bool {
+        self.shared.knows_sales.load(Ordering::Acquire)
     }
 
     /// The clock of the process.

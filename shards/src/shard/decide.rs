@@ -54,10 +54,9 @@ impl Shard {
     }
 
     fn place_order(&mut self, buy: &PlaceOrder) -> Decision {
+        let unknown = self.shared.unknown_sale();
         let activities = self.shared.activities.load();
-        let Some(activity) = activities.get(&buy.activity) else {
-            return self.refuse(Refusal::NotFound);
-        };
+        let Some(activity) = activities.get(&buy.activity) else { return self.refuse(unknown) };
         let now = self.shared.clock.now();
         match self.reserve(activity, buy, now) {
             Ok(record) => self.hand_over(record),
@@ -320,8 +319,9 @@ impl Shard {
         if let Some(no) = self.refuse_transition() {
             return no;
         }
-        let Some(activity) = self.shared.activity(id) else {
-            return self.refuse(Refusal::NotFound);
+        let activity = match self.shared.find_activity(id) {
+            Ok(activity) => activity,
+            Err(refusal) => return self.refuse(refusal),
         };
         let sale = activity.sale();
         let over = matches!(sale.phase(at), Phase::Ended | Phase::Closed);
@@ -347,8 +347,9 @@ impl Shard {
     fn withdraw(&mut self, withdraw: &Withdraw) -> Decision {
         let at = self.shared.clock.now();
         let Withdraw { activity: id, quantity, key, body } = *withdraw;
-        let Some(activity) = self.shared.activity(id) else {
-            return self.refuse(Refusal::NotFound);
+        let activity = match self.shared.find_activity(id) {
+            Ok(activity) => activity,
+            Err(refusal) => return self.refuse(refusal),
         };
         let sale = activity.sale();
         match self.withdrawn_before(&sale, withdraw) {
@@ -422,8 +423,9 @@ impl Shard {
         if let Some(no) = self.refuse_transition() {
             return no;
         }
-        let Some(activity) = self.shared.activity(id) else {
-            return self.refuse(Refusal::NotFound);
+        let activity = match self.shared.find_activity(id) {
+            Ok(activity) => activity,
+            Err(refusal) => return self.refuse(refusal),
         };
         match activity.phase(at) {
             Phase::Closed => return Decision::Answered(Verdict::ActivityChanged),

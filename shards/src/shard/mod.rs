@@ -52,6 +52,8 @@ pub struct Shared {
     pub(crate) asks: bool,
     /// Whether new orders are taken; told by the control side.
     pub(crate) takes_orders: AtomicBool,
+    /// Whether every published sale is known; told by the control side, which reads the store.
+    pub(crate) knows_sales: AtomicBool,
     /// Activities that are not closed, at most.
     pub(crate) activities_max: usize,
     /// Position up to which the store has everything; told by the flush.
@@ -70,6 +72,24 @@ impl Shared {
     #[must_use]
     pub fn activity(&self, id: ActivityId) -> Option<Arc<Activity>> {
         self.activities.load().get(&id).map(Arc::clone)
+    }
+
+    /// An activity by its id, or what its absence means.
+    ///
+    /// # Errors
+    /// There is none, or it may be one that is not known yet.
+    pub(crate) fn find_activity(&self, id: ActivityId) -> Result<Arc<Activity>, Refusal> {
+        let unknown = self.unknown_sale();
+        self.activity(id).ok_or(unknown)
+    }
+
+    /// What it means where a sale is not found; ask before it is looked for.
+    pub(crate) fn unknown_sale(&self) -> Refusal {
+        // Acquire, paired with `Engine::know_sales`: the sales are looked for behind this.
+        match self.knows_sales.load(Ordering::Acquire) {
+            true => Refusal::NotFound,
+            false => Refusal::Unavailable,
+        }
     }
 
     /// The activities that are not closed.

@@ -319,7 +319,7 @@ async fn ask(call: OperatorCall<'_>, id: ActivityId, command: Command) -> Verdic
 }
 
 fn shown(call: OperatorCall<'_>, id: ActivityId) -> Answer {
-    let activity = call.context.shared.engine.activity(id).ok_or(Slug::NotFound)?;
+    let activity = call.context.shared.find_activity(id)?;
     let shown = Shown::in_memory(&activity, call.context.shared.now());
     Ok(shown.reply(call.inner, StatusCode::OK).no_store())
 }

@@ -45,7 +45,8 @@ pub(super) fn catalogue() -> Vec<Operation> {
             "Tells how a sale stands, from memory",
         )
         .says("May be kept for a second. A sale that was closed long ago is not found.")
-        .answers(StatusCode::OK, "ActivityState"),
+        .answers(StatusCode::OK, "ActivityState")
+        .refuses(&[Slug::Unavailable]),
         Operation::new(Get, "/api/v1/openapi.json", "showDocument", "Shows this document")
             .answers(StatusCode::OK, "Document")
             .carrying(&["ETag"])
