@@ -215,21 +215,26 @@ impl World {
     }
 
     /// Whether another lost gateway has orders of the same buyer that may have places, and this one, those, and
-    /// what has a place elsewhere pass the limit. Whoever goes on cannot tell which had been confirmed, and one
+    /// what has a place besides pass the limit. Whoever goes on cannot tell which had been confirmed, and one
     /// has to yield.
     fn is_contested(&self, order: OrderId) -> bool {
         let at = usize::from(order.origin().gateway);
         let entry = &self.gateways[at].ledger.orders[&order];
         let limit = self.sales.iter().find(|sale| sale.id == entry.activity).map(|sale| sale.limit);
-        let is_rival = |it: &&Entry| {
-            it.user == entry.user && it.activity == entry.activity && it.may_have_a_place()
-        };
-        let (mut lost, mut placed) = (0, entry.quantity);
-        for (_, gateway) in self.gateways.iter().enumerate().filter(|(other, _)| *other != at) {
-            let rivals = gateway.ledger.orders.values().filter(is_rival);
-            let units = rivals.map(|it| it.quantity).sum::<u32>();
-            let is_lost = gateway.origin().epoch > 0 || gateway.fate != Fate::Here;
-            *if is_lost { &mut lost } else { &mut placed } += units;
+        let (mut lost, mut placed) = (0, 0);
+        for (other, gateway) in self.gateways.iter().enumerate() {
+            let stands = |(id, it): &(&OrderId, &Entry)| match other == at {
+                // At its own gateway those that could not be paid yield to it.
+                true => it.is_payable() || self.promised.contains_key(id),
+                false => it.may_have_a_place(),
+            };
+            let orders = gateway.ledger.orders.iter();
+            let of_buyer =
+                orders.filter(|(_, it)| it.user == entry.user && it.activity == entry.activity);
+            let units = of_buyer.filter(stands).map(|(_, it)| it.quantity).sum::<u32>();
+            let is_rival =
+                other != at && (gateway.origin().epoch > 0 || gateway.fate != Fate::Here);
+            *if is_rival { &mut lost } else { &mut placed } += units;
         }
         lost > 0 && limit.is_some_and(|limit| placed + lost > limit)
     }
