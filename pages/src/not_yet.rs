@@ -18,8 +18,8 @@ fn markup() -> Markup {
     let shell = Shell::plain("One moment", "The shop is still finding out what it sells.");
     let main = html! {
         h1 { "One moment" }
-        p { "The shop is still finding out what it sells. What you have ordered is kept." }
-        p { a href="/" { "See all sales" } }
+        p { "The shop is still finding out what it sells. Load this page again in a moment." }
+        p { "What you have ordered is kept: " a href="/orders" { "your orders" } "." }
     };
     document(&shell, &main)
 }
