@@ -294,7 +294,8 @@ fn all_of_it_survives_a_restart_and_a_checkpoint() {
         }
         world.flush();
         let before = lease(&world);
-        let mut places = places(&world);
+        let counted = sorted(places(&world));
+        assert_eq!(counted, sorted(vec![payable, paid]));
         for cores in [2, 1, 3] {
             world = world.crash(cores).unwrap();
             assert_eq!((lease(&world), remaining(&world)), (before, 47));
@@ -310,10 +311,7 @@ fn all_of_it_survives_a_restart_and_a_checkpoint() {
             let mut expected = vec![(accepted, false), (ended, true)];
             expected.sort_unstable();
             assert_eq!(told, expected);
-            let mut again = self::places(&world);
-            again.sort_unstable();
-            places.sort_unstable();
-            assert_eq!(again, places);
+            assert_eq!(sorted(places(&world)), counted);
             done(&mut world, Command::ReturnUnits { activity: SALE, at_most: 0 });
         }
         hear(&mut world, &[accepted], &[], &[ended]);
@@ -323,10 +321,38 @@ fn all_of_it_survives_a_restart_and_a_checkpoint() {
     }
 }
 
-/// Confirmed places that the others are not told the end of.
+/// Confirmed places that the others must count.
 fn places(world: &World) -> Vec<OrderId> {
+    let until = world.engine.flushed_position();
     let shards = world.shards.iter();
-    shards.flat_map(|shard| shard.places(SALE)).map(|it| it.order).collect()
+    shards.flat_map(|shard| shard.places(SALE, until)).map(|it| it.order).collect()
+}
+
+/// The others may have heard of it from then on, and another order may have its place.
+#[test]
+fn a_place_counts_until_the_store_has_the_end_of_its_order() {
+    let mut world = lent(2, 5);
+    let unconfirmed = place(&mut world, 0, 1).id;
+    let payable = place(&mut world, 1, 2).id;
+    let ended = place(&mut world, 0, 3).id;
+    hear(&mut world, &[payable, ended], &[], &[]);
+    world.flush();
+    for order in [unconfirmed, ended] {
+        world.ask(Command::CancelOrder { order, user: None });
+    }
+    let both = sorted(vec![payable, ended]);
+    assert_eq!(sorted(places(&world)), both);
+    world.flush();
+    assert_eq!(places(&world), [payable]);
+    world = world.crash(1).unwrap();
+    assert_eq!(sorted(places(&world)), both, "nobody knows what the store has");
+    world.flush();
+    assert_eq!(places(&world), [payable]);
+}
+
+fn sorted(mut orders: Vec<OrderId>) -> Vec<OrderId> {
+    orders.sort_unstable();
+    orders
 }
 
 #[test]
@@ -344,7 +370,7 @@ fn a_sale_closes_once_the_others_know_of_every_end() {
     done(&mut world, Command::ReturnUnits { activity: SALE, at_most: 1 });
     done(&mut world, close(0));
     assert_eq!(lease(&world).net, 0);
-    assert_eq!(world.shards[0].places(SALE), []);
+    assert_eq!(places(&world), []);
     world = world.crash(2).unwrap();
     assert_eq!(remaining(&world), 0);
     assert!(world.now() > Timestamp(0));

@@ -27,7 +27,7 @@ enum Hop {
     Orders { ids: Vec<OrderId>, reply: oneshot::Sender<Vec<OrderView>> },
     OrderOfPayment { payment: PaymentId, reply: oneshot::Sender<Option<OrderView>> },
     Untold { activity: ActivityId, until: u64, reply: oneshot::Sender<Vec<Untold>> },
-    Places { activity: ActivityId, reply: oneshot::Sender<Vec<Placed>> },
+    Places { activity: ActivityId, until: u64, reply: oneshot::Sender<Vec<Placed>> },
     Unasked { after: Option<OrderId>, reply: oneshot::Sender<Vec<OrderView>> },
 }
 
@@ -79,12 +79,16 @@ impl Owners {
         self.ask_all(|reply| Hop::Untold { activity, until, reply }).await
     }
 
-    /// The confirmed places of an activity of whose end the other gateways have not heard.
+    /// The confirmed places of an activity that the other gateways must count: see [`Shard::places`].
     ///
     /// # Errors
     /// Where a shard takes no message.
-    pub async fn places(&self, activity: ActivityId) -> Result<Vec<Vec<Placed>>, Overloaded> {
-        self.ask_all(|reply| Hop::Places { activity, reply }).await
+    pub async fn places(
+        &self,
+        activity: ActivityId,
+        until: u64,
+    ) -> Result<Vec<Vec<Placed>>, Overloaded> {
+        self.ask_all(|reply| Hop::Places { activity, until, reply }).await
     }
 
     /// The first open orders of a shard behind an id whose provider is yet to be asked: see
@@ -445,8 +449,8 @@ impl Shards {
             Hop::Untold { activity, until, reply } => {
                 drop(reply.send(self.with_shard(|shard| shard.untold(activity, until))));
             }
-            Hop::Places { activity, reply } => {
-                drop(reply.send(self.shard.borrow().places(activity)));
+            Hop::Places { activity, until, reply } => {
+                drop(reply.send(self.shard.borrow().places(activity, until)));
             }
             Hop::Unasked { after, reply } => {
                 drop(reply.send(self.shard.borrow().unasked(after)));

@@ -3,7 +3,7 @@
 //! It lists what the others are to be told of its orders, in the journal's order, and takes their
 //! answers. It must not know who they are, nor how they are asked.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use foldhash::fast::FixedState;
 
@@ -94,11 +94,16 @@ impl Shard {
         untold
     }
 
-    /// The confirmed places of an activity here of whose end the others have not heard.
+    /// The confirmed places of an activity here that the others must count. Not those that are free again by what
+    /// stands before `until` in the journal: once the store has that the others may have heard of it, and others
+    /// may have these places.
     #[must_use]
-    pub fn places(&self, activity: ActivityId) -> Vec<Placed> {
+    pub fn places(&self, activity: ActivityId, until: u64) -> Vec<Placed> {
+        let ended = self.untold.get(&activity).into_iter().flat_map(|it| &it.ended);
+        let free = ended.take_while(|(position, _)| *position <= until).map(|&(_, order)| order);
+        let free: HashSet<OrderId, FixedState> = free.collect();
         let orders = self.orders.iter().filter(|it| it.activity == activity);
-        let placed = orders.filter(|it| it.confirmed && it.unreleased);
+        let placed = orders.filter(|it| it.confirmed && it.unreleased && !free.contains(&it.id));
         placed.map(|it| Placed { user: it.user, order: it.id, quantity: it.quantity }).collect()
     }
 

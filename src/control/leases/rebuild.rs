@@ -103,7 +103,8 @@ impl Round<'_> {
     }
 
     async fn declare(&self, id: ActivityId, era: Era) -> Result<Option<Refusal>, Failed> {
-        let places = self.control.owners.places(id).await.map_err(|_| Failed::Shards)?;
+        let until = self.control.engine.flushed_position();
+        let places = self.control.owners.places(id, until).await.map_err(|_| Failed::Shards)?;
         let place = |it: &seckill_shards::shard::Placed| Place {
             user: it.user,
             order: it.order,

@@ -3,10 +3,10 @@
 use seckill_shards::ids::UserId;
 use seckill_shards::record::Status;
 
-use super::{check, run, start};
+use super::{check, is, run, start};
 use crate::control::simulation::Violation;
 use crate::control::simulation::world::World;
-use crate::reconcile::testing::Flaw;
+use crate::reconcile::testing::{Flaw, Way};
 
 impl World {
     /// An operator has the second gateway go on for the first, and it does.
@@ -113,6 +113,36 @@ fn c20_of_a_buyers_orders_the_one_that_could_be_paid_goes_on() {
     }
     check(|world| one_of_two(world, 2, 1, [1, 1]), 2, Flaw::None, "");
     check(|world| one_of_two(world, 3, 2, [2, 1]), 2, Flaw::None, "");
+}
+
+/// A buyer's place was freed, and whoever freed it has not heard so; the buyer has another order at a gateway that is
+/// lost, and Redis forgets. The place that nobody has any more was declared, and stood against the other one.
+#[test]
+fn c20_a_place_that_was_freed_does_not_stand_against_one_that_could_be_paid() {
+    fn case(world: &mut World) -> Result<(), Violation> {
+        world.sales.clear();
+        world.publish_for(60_000, 8, 1);
+        start(world, 2)?;
+        let ended = world.payable(1, 1)?;
+        world.held.insert(1);
+        world.cancel(1, ended);
+        let releases = |it: &[String]| is(it, "lease", "1") && it[14] != "0";
+        let at = world.carry_up_to(1, releases)?;
+        world.carry_one(at, Way::Unanswered, false);
+        world.held.insert(0);
+        let order = world.try_buy(0, 1, 1)?.ok_or("nothing is sold")?;
+        world.calm(1_000)?;
+        world.cut_from_store(0);
+        world.held.remove(&0);
+        let stands = |stands| move |world: &mut World| world.status(0, order) == stands;
+        world.until("it can be paid", stands(Status::AwaitingPayment))?;
+        world.network().machines.flush();
+        world.lose(0);
+        world.held.clear();
+        world.adopt_first()?;
+        world.until("it can be paid again", stands(Status::AwaitingPayment))
+    }
+    check(case, 2, Flaw::None, "");
 }
 
 /// A gateway writes down that an order is paid, and is lost before the store has it.

@@ -229,7 +229,9 @@ impl Account {
 
     fn declaration(&self, era: Era) -> Declaration {
         let orders = self.orders.iter();
+        let is_free = |order: &Order| self.is_flushed(order.ended_at);
         let declared = orders.filter(|(_, order)| order.confirmed || self.adopted);
+        let declared = declared.filter(|(_, order)| !is_free(order));
         let places = declared.map(|(&id, order)| place(id, order)).collect();
         Declaration { era, holder: self.holder, n: self.n, net: self.net, places }
     }
