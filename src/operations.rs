@@ -14,6 +14,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use seckill_shards::engine::Engine;
 use seckill_shards::journal::Takes;
+use seckill_shards::shard::{Activity, Phase};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
@@ -152,7 +153,9 @@ impl Operations {
         if let Some(why) = peers.as_ref().and_then(|peers| peers.membership().unready()) {
             return Some(why);
         }
-        if !engine.knows_sales() && engine.activities().is_empty() {
+        let now = engine.clock().now();
+        let is_over = |it: &Arc<Activity>| matches!(it.phase(now), Phase::Ended | Phase::Closed);
+        if !engine.knows_sales() && engine.activities().values().all(is_over) {
             return Some("no sale is known yet: the store has to be read first");
         }
         let journal = engine.journal();

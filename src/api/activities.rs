@@ -165,15 +165,14 @@ pub(super) async fn list(call: &Call<'_>) -> Answer {
     let wanted = query.read("phase", "must be a phase of activities", |word| {
         PHASES.into_iter().find(|phase| *phase == word)
     })?;
-    let now = call.context.shared.now();
+    let (engine, now) = (&call.context.shared.engine, call.context.shared.now());
+    // Before they are looked for.
+    let knows_sales = engine.knows_sales();
     let mut shown: Vec<Shown> = {
-        let activities = call.context.shared.engine.activities();
+        let activities = engine.activities();
         let activities = activities.values().map(Arc::as_ref);
         activities.map(|activity| Shown::in_memory(activity, now)).collect()
     };
-    if shown.is_empty() && !call.context.shared.engine.knows_sales() {
-        return Err(Slug::Unavailable.into());
-    }
     let with_drafts = is_operator(call);
     if with_drafts && wanted.is_none_or(|phase| phase == "draft") {
         shown.extend(drafts(call, after).await?);
@@ -182,6 +181,9 @@ pub(super) async fn list(call: &Call<'_>) -> Answer {
         after.is_none_or(|after| activity.id > after)
             && wanted.is_none_or(|phase| activity.phase == phase)
     });
+    if shown.is_empty() && !knows_sales {
+        return Err(Slug::Unavailable.into());
+    }
     shown.sort_unstable_by_key(|activity| activity.id);
     let cursor = cut(&mut shown, limit, |last| last.id.to_string());
     let body = call.context.desk.bytes(|out| {

@@ -3,9 +3,10 @@
 //! Versions only rise, so a row that is known is not journaled again; a gateway that went down
 //! between the store's transaction and its own record learns the rest at its start.
 
+use std::sync::atomic::Ordering;
+
 use seckill_shards::clock::Clock;
 use seckill_shards::command::{Command, Refusal, Verdict};
-
 use tokio::time::{sleep, timeout};
 
 use super::Control;
@@ -23,6 +24,8 @@ pub(super) struct Learned {
     revocation: u64,
     /// Some row was not taken over, and is read again.
     waits: bool,
+    /// Some row is a sale's that is not known yet.
+    lacks_sales: bool,
 }
 
 impl Control {
@@ -67,9 +70,8 @@ impl Control {
             self.learn_sign_outs(learned).await?;
         }
         self.learn_activities(learned).await?;
-        if !learned.waits && !self.engine.knows_sales() {
+        if !learned.lacks_sales {
             self.engine.know_sales(true);
-            self.stale.notify_one();
         }
         self.learn_what_was_said().await?;
         if self.is_adopted() {
@@ -77,6 +79,10 @@ impl Control {
         }
         if let Some(last) = self.store.products_changed(learned.product_version).await?.last() {
             learned.product_version = last.version;
+            self.stale.notify_one();
+        }
+        // Relaxed: the store was read a moment ago, and is there for the pages, too.
+        if self.pages_lack.load(Ordering::Relaxed) {
             self.stale.notify_one();
         }
         Ok(())
@@ -98,7 +104,7 @@ impl Control {
 
     /// A row that has to wait, since there is no room for another sale, holds up none behind it.
     async fn learn_activities(&self, learned: &mut Learned) -> Result<(), StoreError> {
-        let (mut version, mut waits) = (learned.activity_version, false);
+        let (mut version, mut waits, mut lacks_sales) = (learned.activity_version, false, false);
         loop {
             // Before the rows are read: what is forgotten later is open in them, and what the store
             // has later is not.
@@ -106,14 +112,16 @@ impl Control {
             let changed = self.store.activities_changed(version).await?;
             for row in &changed {
                 version = row.version;
-                waits |= !self.publish(row, forgotten, flushed).await;
+                let is_done = self.publish(row, forgotten, flushed).await;
+                waits |= !is_done;
+                lacks_sales |= !is_done && self.engine.activity(row.id).is_none();
                 if !waits {
                     learned.activity_version = version;
                     self.stale.notify_one();
                 }
             }
             if changed.len() < PAGE_ROWS_MAX as usize {
-                learned.waits = waits;
+                (learned.waits, learned.lacks_sales) = (waits, lacks_sales);
                 return Ok(());
             }
         }

@@ -90,6 +90,8 @@ pub struct Control {
     journal: PathBuf,
     /// Something that the pages show has changed.
     stale: Notify,
+    /// The pages are to show what the store did not tell when they were rendered last.
+    pages_lack: AtomicBool,
     /// What was rendered last: held while it is rendered again, so that an older state of the
     /// pages never replaces a newer one.
     rendered: Mutex<pages::Rendered>,
@@ -200,6 +202,7 @@ impl Control {
             pages,
             journal,
             stale: Notify::new(),
+            pages_lack: AtomicBool::new(false),
             rendered: Mutex::new(pages::Rendered::new(has_sandbox)),
             flush: Arc::default(),
             backlog: std::sync::Mutex::default(),

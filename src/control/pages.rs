@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use seckill_pages::{ActivityView, HomeView, Page, ProductView};
 use seckill_shards::clock::Timestamp;
@@ -39,6 +40,8 @@ impl Control {
         }
         let store = learned.is_ok().then_some(&*self.store);
         let content = self.content(&rendered.catalogue, store).await;
+        // Relaxed: whoever reads it has read the store since, or does a second later.
+        self.pages_lack.store(!content.is_known, Ordering::Relaxed);
         let unrendered = Rendered::new(has_sandbox(self.payment.as_ref()));
         let mut last = std::mem::replace(&mut *rendered, unrendered);
         let render = tokio::task::spawn_blocking(move || {
@@ -60,6 +63,8 @@ impl Control {
     /// What the pages are to show now, as the engine knows the sales.
     async fn content(&self, catalogue: &Catalogue, store: Option<&dyn Store>) -> Content {
         let now = self.engine.clock().now();
+        // Before they are looked for.
+        let knows_sales = self.engine.knows_sales();
         let mut known: Vec<(Arc<Activity>, Arc<Sale>)> = Vec::new();
         for activity in self.engine.activities().values() {
             known.push((Arc::clone(activity), Arc::clone(&activity.sale())));
@@ -68,8 +73,8 @@ impl Control {
             let is_over = matches!(sale.phase(now), Phase::Ended | Phase::Closed);
             Shown { id: activity.id, terms: &sale.terms, is_over }
         });
-        let knows_sales = self.engine.knows_sales();
-        Content { knows_sales, ..content(sales.collect(), catalogue, store).await }
+        let content = content(sales.collect(), catalogue, store).await;
+        Content { knows_sales, is_known: knows_sales && content.is_known, ..content }
     }
 
     /// Compresses what the start did not wait for, once.
@@ -149,7 +154,12 @@ async fn content(
     store: Option<&dyn Store>,
 ) -> Content {
     sales.sort_by_key(|sale| (sale.terms.starts_at, sale.id));
-    let mut content = Content { activities: Vec::new(), knows_sales: true, products: Vec::new() };
+    let mut content = Content {
+        activities: Vec::new(),
+        products: Vec::new(),
+        knows_sales: true,
+        is_known: store.is_some(),
+    };
     let mut on_sale: HashMap<ProductId, Vec<_>> = HashMap::new();
     for Shown { id, terms, is_over } in sales {
         if !is_over {
@@ -180,10 +190,12 @@ async fn content(
 struct Content {
     /// The sales, each with whether it is over.
     activities: Vec<(bool, ActivityView)>,
-    /// Whether there are no others.
-    knows_sales: bool,
     /// The products, those first whose pages matter most.
     products: Vec<ProductView>,
+    /// Whether there are no other sales.
+    knows_sales: bool,
+    /// Whether there are no other products either.
+    is_known: bool,
 }
 
 /// The pages and what they were rendered from; compressing is slow, so what is the same is kept.
@@ -215,19 +227,17 @@ impl Rendered {
         if self.pages.is_empty() {
             self.pages.extend(fixed_pages(self.has_sandbox));
         }
-        match content.knows_sales {
-            true => self.pages.remove(NOT_YET),
-            false => self.pages.insert(NOT_YET.to_owned(), seckill_pages::not_yet()),
-        };
-        // No list says that there is no sale unless that is known.
-        let may_list = content.knows_sales || !content.activities.is_empty();
-        let has_sales = !may_list || self.update_sales(content.activities);
-        self.update_products(content.products) && has_sales
+        let has_sales = self.update_sales(content.activities, content.knows_sales);
+        let is_whole = self.update_products(content.products) && has_sales;
+        if content.is_known && is_whole {
+            self.pages.remove(NOT_YET);
+        }
+        is_whole
     }
 
     /// The pages of sales that are over come in several goes, the latest first: a start does not
     /// wait for the thousand that are kept.
-    fn update_sales(&mut self, views: Vec<(bool, ActivityView)>) -> bool {
+    fn update_sales(&mut self, views: Vec<(bool, ActivityView)>, knows_sales: bool) -> bool {
         self.drop_forgotten(&views);
         let mut over = 0;
         for (is_over, view) in views.iter().rev() {
@@ -242,13 +252,16 @@ impl Rendered {
             }
         }
         let on_sale = views.into_iter().filter(|(is_over, _)| !is_over);
-        let has_lists = self.update_lists(on_sale.map(|(_, view)| view).collect());
+        let on_sale: Vec<_> = on_sale.map(|(_, view)| view).collect();
+        // No list says that there is no sale unless that is known.
+        let may_list = knows_sales || !on_sale.is_empty();
+        let lists = if may_list { HomeView::all(&on_sale) } else { Vec::new() };
+        let has_lists = self.update_lists(lists);
         has_lists && over <= OVER_PAGES_AT_ONCE
     }
 
     /// The pages that list the sales, the first page first.
-    fn update_lists(&mut self, sales: Vec<ActivityView>) -> bool {
-        let lists = HomeView::all(&sales);
+    fn update_lists(&mut self, lists: Vec<HomeView>) -> bool {
         for number in lists.len() + 1..=self.lists.len() {
             self.pages.remove(&HomeView::path(number));
         }
@@ -304,6 +317,7 @@ fn fixed_pages(has_sandbox: bool) -> Vec<(String, Page)> {
     add("/orders", seckill_pages::orders());
     add(ORDER_SHELL, seckill_pages::order());
     add("/404", seckill_pages::not_found());
+    add(NOT_YET, seckill_pages::not_yet());
     if has_sandbox {
         add(PAY_SHELL, seckill_pages::pay());
     }
@@ -312,8 +326,12 @@ fn fixed_pages(has_sandbox: bool) -> Vec<(String, Page)> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
     use seckill_pages::{HOME_SALES_MAX, Money, Stock};
+    use tokio::task::LocalSet;
 
+    use super::super::learn::Learned;
+    use super::super::testing::{Desk, runtime};
     use super::*;
 
     fn product(id: usize) -> ProductView {
@@ -337,8 +355,8 @@ mod tests {
     #[test]
     fn a_sale_that_was_forgotten_has_no_page() {
         let mut rendered = Rendered::new(false);
-        assert!(rendered.update_sales(vec![sale(1), sale(2)]));
-        assert!(rendered.update_sales(vec![sale(2), sale(3)]));
+        assert!(rendered.update_sales(vec![sale(1), sale(2)], true));
+        assert!(rendered.update_sales(vec![sale(2), sale(3)], true));
         let has = |id: u64| rendered.pages.contains_key(&format!("/activities/{id}"));
         assert_eq!([1, 2, 3].map(has), [false, true, true]);
         assert_eq!(rendered.activities.len(), 2);
@@ -351,12 +369,12 @@ mod tests {
         let over = (2..=most + 2).map(sale);
         let views: Vec<_> = std::iter::once((false, open)).chain(over).collect();
         let mut rendered = Rendered::new(false);
-        assert!(!rendered.update_sales(views.clone()));
+        assert!(!rendered.update_sales(views.clone(), true));
         let has = |rendered: &Rendered, id: u64| {
             rendered.pages.contains_key(&format!("/activities/{id}"))
         };
         assert_eq!([1, 2, 3].map(|id| has(&rendered, id)), [true, false, true]);
-        assert!(rendered.update_sales(views));
+        assert!(rendered.update_sales(views, true));
         assert!(has(&rendered, 2));
     }
 
@@ -368,13 +386,13 @@ mod tests {
         let lists = |rendered: &Rendered| {
             (1..).take_while(|n| rendered.pages.contains_key(&HomeView::path(*n))).count()
         };
-        assert!(!rendered.update_sales(open.clone()));
+        assert!(!rendered.update_sales(open.clone(), true));
         assert_eq!(lists(&rendered), LIST_PAGES_AT_ONCE);
-        assert!(rendered.update_sales(open.clone()));
+        assert!(rendered.update_sales(open.clone(), true));
         assert_eq!(lists(&rendered), LIST_PAGES_AT_ONCE + 2);
         // The last page had one sale, which goes forward when an earlier one ends.
         open.remove(0);
-        while !rendered.update_sales(open.clone()) {}
+        while !rendered.update_sales(open.clone(), true) {}
         assert_eq!(lists(&rendered), LIST_PAGES_AT_ONCE + 1);
         let first = String::from_utf8(rendered.pages["/"].identity.body.to_vec()).unwrap();
         assert_eq!(first.matches("data-activity-id").count(), HOME_SALES_MAX);
@@ -389,6 +407,44 @@ mod tests {
         assert_eq!(rendered.pages.len(), PRODUCT_PAGES_AT_ONCE);
         assert!(rendered.update_products(products.clone()));
         assert_eq!(rendered.pages.len(), products.len());
+    }
+
+    #[test]
+    fn nothing_is_said_not_to_be_before_all_is_known() {
+        let (over, open) = (sale(1), (false, sale(1).1));
+        let mut rendered = Rendered::new(false);
+        let mut has = |activities, products, (knows_sales, is_known)| {
+            rendered.update(Content { activities, products, knows_sales, is_known });
+            [NOT_YET, "/", "/activities/1"].map(|path| rendered.pages.contains_key(path))
+        };
+        let nothing = (false, false);
+        assert_eq!(has(vec![], vec![], nothing), [true, false, false]);
+        assert_eq!(has(vec![over.clone()], vec![], nothing), [true, false, true]);
+        assert_eq!(has(vec![open], vec![], nothing), [true, true, true]);
+        assert_eq!(has(vec![over.clone()], vec![], nothing), [true, false, true]);
+        assert_eq!(has(vec![over.clone()], vec![], (true, false)), [true, true, true]);
+        let products: Vec<_> = (1..=PRODUCT_PAGES_AT_ONCE + 1).map(product).collect();
+        assert_eq!(has(vec![over.clone()], products.clone(), (true, true)), [true, true, true]);
+        assert_eq!(has(vec![over], products, (true, true)), [false, true, true]);
+    }
+
+    /// A gateway whose store had no sale went on without pages.
+    #[test]
+    fn pages_that_lack_what_the_store_has_are_rendered_once_it_is_read() {
+        LocalSet::new().block_on(&runtime(), async {
+            let desk = Desk::new(1, None);
+            let control = &desk.control;
+            control.engine.know_sales(false);
+            control.render_pages().await;
+            let has = |path| control.pages.load().contains_key(path);
+            assert_eq!([NOT_YET, "/"].map(has), [true, false]);
+            control.learn_all(&mut Learned::default()).await.unwrap();
+            control.stale.notified().now_or_never().expect("they are stale");
+            control.render_pages().await;
+            assert_eq!([NOT_YET, "/"].map(has), [false, true]);
+            control.learn_all(&mut Learned::default()).await.unwrap();
+            assert!(control.stale.notified().now_or_never().is_none());
+        });
     }
 
     #[test]

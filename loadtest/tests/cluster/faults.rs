@@ -160,7 +160,9 @@ fn a_gateway_that_could_not_read_the_store_yet_says_so_and_not_that_there_is_no_
     visitor.send(shop::buy(&activity, "early", 1)).problem(503, "unavailable");
     let [page, sale] =
         [format!("/activities/{activity}"), format!("/api/v1/activities/{activity}")];
-    for path in [&*page, "/", &sale, &format!("{sale}/state"), "/api/v1/activities"] {
+    let paths = [&*page, "/", &sale, &format!("{sale}/state"), "/api/v1/activities"];
+    let others = ["/products/7", "/sales/2", "/api/v1/activities?phase=live"];
+    for path in paths.into_iter().chain(others) {
         let told = visitor.get(path);
         told.problem(503, "unavailable");
         assert!(told.header("retry-after").is_some(), "{path}");
@@ -178,7 +180,7 @@ fn a_gateway_that_could_not_read_the_store_yet_says_so_and_not_that_there_is_no_
     fleet.kill_all();
     fleet.restart_all(&store);
     let mut visitor = client(&fleet, newcomer, &tokens[0]);
-    for path in [&*page, "/", &sale, &format!("{sale}/state"), "/api/v1/activities"] {
+    for path in paths {
         drop(visitor.get(path).expect(200));
     }
     visitor.get("/activities/4711").problem(404, "not-found");
